@@ -1,0 +1,214 @@
+"""The values everything else speaks of: trials, jobs, outcomes, workers, limits.
+
+All are frozen and validated when made, so nothing invalid can travel inward.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hpdist.errors import ConfigurationError
+
+JsonValue = Any
+"""None, bool, int, finite float, str, and lists and dicts of these with str keys."""
+
+Configuration = Mapping[str, JsonValue]
+"""An assignment of hyperparameters: plain Python values by name, inactive ones absent."""
+
+ConfigId = tuple[int, int, int]
+"""(iteration, budget index at which it was sampled, running index): how people name a trial."""
+
+
+class JobState(Enum):
+    """Where an evaluation stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+
+
+class FailureKind(Enum):
+    """Why an evaluation has no loss."""
+
+    EXCEPTION = "exception"  #: the objective raised, or called sys.exit
+    INVALID = "invalid"  #: the result is no finite number, or cannot be recorded
+    TIMEOUT = "timeout"  #: it ran past its time limit
+    MEMORY = "memory"  #: it used more memory than allowed
+    CRASH = "crash"  #: its process died by itself, as often as is allowed
+    LOST = "lost"  #: contact with its worker was lost, as often as is allowed
+    CANCELLED = "cancelled"  #: it was withdrawn
+
+    @property
+    def counts(self) -> bool:
+        """Whether the configuration is to blame: told to the optimizer, as an infinite loss."""
+        return self not in (FailureKind.LOST, FailureKind.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Success:
+    """An evaluation that returned a loss.
+
+    ``loss`` has the user's own sign; ``cost`` is in the user's unit, None where the objective
+    gave none; ``info`` is whatever else the objective returned.
+    """
+
+    loss: float
+    cost: float | None = None
+    info: JsonValue = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("loss", self.loss), ("cost", self.cost)):
+            if value is not None and not _finite(value):
+                raise ConfigurationError(f"{name} must be a finite number, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An evaluation that has no loss, and why; ``traceback`` is the objective's own."""
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+
+
+Outcome = Success | Failure
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration's life within a run; ``trial_id`` is dense from 0."""
+
+    trial_id: int
+    config_id: ConfigId
+    config: dict[str, JsonValue]
+    config_info: dict[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Evaluate trial ``trial_id`` at ``budget``: the unit of scheduling.
+
+    ``retry_of`` is the failed job that an operator asked to run again.
+    """
+
+    job_id: int
+    trial_id: int
+    budget: float
+    bracket: int = 0
+    rung: int = 0
+    worker: str | None = None  #: pinned to this worker
+    retry_of: int | None = None
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """What a worker says of itself when it joins.
+
+    ``incarnation`` differs between two processes that use the same ``worker_id``. A worker runs
+    ``slots`` attempts at a time and holds ``prefetch`` more that it has not begun.
+    """
+
+    worker_id: str
+    incarnation: str
+    host: str = ""
+    pid: int = 0
+    slots: int = 1
+    prefetch: int = 0
+    device: str = ""
+    details: dict[str, JsonValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.slots < 1 or self.prefetch < 0:
+            raise ConfigurationError(
+                f"a worker needs slots >= 1 and prefetch >= 0, got {self.slots} and {self.prefetch}"
+            )
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends; None means no limit. The first limit reached stops new evaluations.
+
+    ``max_cost`` is compared with the sum of the costs the objective returned, or of the budgets
+    where it returned none.
+    """
+
+    n_iterations: int | None = None
+    n_trials: int | None = None
+    n_evaluations: int | None = None
+    max_cost: float | None = None
+    target_loss: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_iterations", "n_trials", "n_evaluations", "max_cost"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not _finite(value) or value < 0:
+                raise ConfigurationError(f"{name} must be a number >= 0 or None, got {value!r}")
+            if name != "max_cost" and value != int(value):
+                raise ConfigurationError(f"{name} must be a whole number, got {value!r}")
+        if self.target_loss is not None and not _finite(self.target_loss):
+            raise ConfigurationError(f"target_loss must be finite, got {self.target_loss!r}")
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often an evaluation is tried, by what happened to its attempts.
+
+    A child process that dies counts as a crash; contact that is lost counts as a loss, with a
+    limit of its own, since losing a worker says nothing about the configuration. The others
+    are extra attempts after a failure that the objective itself caused.
+    """
+
+    max_crashes: int = 3
+    max_losses: int = 20
+    exceptions: int = 0
+    invalid: int = 0
+    timeouts: int = 0
+    memory: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            least = 1 if name.startswith("max_") else 0
+            if not isinstance(value, int) or value < least:
+                raise ConfigurationError(f"Retry.{name} must be an int >= {least}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that decide when a silent worker is given up, and how often it speaks.
+
+    ``closed_s`` is the shorter patience once the worker's connection is known to be closed.
+    """
+
+    lease_s: float = 30.0
+    heartbeat_s: float = 5.0
+    closed_s: float = 10.0
+    poll_s: float = 10.0
+    backoff_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not _finite(value) or value <= 0:
+                raise ConfigurationError(f"Timing.{name} must be > 0 seconds, got {value!r}")
+        if self.lease_s < 2 * self.heartbeat_s:
+            raise ConfigurationError(
+                f"lease_s={self.lease_s:g} leaves no room for two heartbeats of "
+                f"{self.heartbeat_s:g} s: every worker would be given up again and again",
+                do=f"choose lease_s >= {2 * self.heartbeat_s:g} or a shorter heartbeat_s",
+            )
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
