@@ -85,6 +85,14 @@ class Failure:
 Outcome = Success | Failure
 
 
+def settled_state(outcome: Outcome | None) -> JobState:
+    """The state in which ``outcome`` leaves a job."""
+    if isinstance(outcome, Failure):
+        cancelled = outcome.kind is FailureKind.CANCELLED
+        return JobState.CANCELLED if cancelled else JobState.FAILED
+    return JobState.COMPLETED
+
+
 @dataclass(frozen=True)
 class Trial:
     """One configuration's life within a run; ``trial_id`` is dense from 0."""

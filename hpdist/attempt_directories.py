@@ -1,0 +1,41 @@
+"""Where attempts keep their files."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hpdist.context import Payload
+from hpdist.run_directory import RunDirectory
+
+
+class AttemptDirectories:
+    """Finds directories below a given run directory, or in a temporary one of its own."""
+
+    def __init__(self) -> None:
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def of(self, root: Path | None, payload: Payload, attempt: int) -> tuple[Path, Path | None]:
+        """Return an attempt's directory (not made yet) and the one to continue from, if any.
+
+        Only numbers of the payload become part of a path, so that none leads elsewhere.
+        """
+        if root is None:
+            if self._temporary is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="hpdist-")
+            root = Path(self._temporary.name)
+        run, trial_id = RunDirectory(root.absolute()), int(payload["trial_id"])
+        own = run.attempt_directory(trial_id, float(payload["budget"]), int(attempt))
+        previous = payload.get("previous")
+        if previous is None:
+            return own, None
+        former = run.attempt_directory(
+            trial_id, float(previous["budget"]), int(previous["attempt"])
+        )
+        return own, former if former.is_dir() else None
+
+    def close(self) -> None:
+        """Remove the temporary directory."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None

@@ -1,0 +1,175 @@
+"""One attempt in the hands of a child process: waiting for its end, whichever it is."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+
+from hpdist.attempt import GRACE_S, StopSwitch
+from hpdist.child_process import ChildProcess
+from hpdist.context import Report
+from hpdist.events import outcome_from_json
+from hpdist.memory_watch import MemoryWatch
+from hpdist.model import Failure, FailureKind, JsonValue, Outcome
+from hpdist.normalise import normalise_result, to_number
+
+_LOOK_S = 1.0
+"""How often to see whether the child lives, should its own children hold its pipe open."""
+
+_EXIT_S = 1.0
+_KINDS = (FailureKind.EXCEPTION, FailureKind.INVALID, FailureKind.MEMORY)
+_MAX_TEXT = 64 * 1024
+
+
+class ChildAttempt:
+    """Attempt ``number`` of a child; number 0 is the child's start, which has no loss.
+
+    Nothing the child sends is trusted: the objective runs in the same process.
+    """
+
+    def __init__(
+        self,
+        child: ChildProcess,
+        name: str,
+        number: int,
+        switch: StopSwitch,
+        *,
+        on_report: Report | None = None,
+        timeout: float | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
+        self._child = child
+        self._name = name
+        self._number = number
+        self._switch = switch
+        self._on_report = on_report
+        self._timeout = math.inf if timeout is None else timeout
+        self._deadline = time.monotonic() + self._timeout
+        self._memory_limit = memory_limit
+        self._memory = MemoryWatch(child.pid, memory_limit)
+        self._stop_told = False
+        self._over = False
+        self._outcome: Outcome | None = None
+
+    def run(self) -> Outcome | None:
+        """Wait for the outcome; None if the attempt was cancelled, or a start went well.
+
+        After a cancellation, a time-out, too much memory and a crash the child is dead.
+        """
+        self._switch.listen(self._child.wake)
+        try:
+            while not self._over:
+                self._step()
+        finally:
+            self._switch.listen(None)
+        return self._outcome
+
+    def _step(self) -> None:
+        if self._switch.cancelled:
+            self._child.end(lambda: self._switch.deadline)
+            self._settle(None)
+        elif time.monotonic() >= self._deadline:
+            self._time_out()
+        elif (used := self._memory.excess()) is not None:
+            self._child.kill()
+            text = (
+                f"{used / 2**20:,.0f} MiB in use, {(self._memory_limit or 0) / 2**20:,.0f} allowed"
+            )
+            self._settle(Failure(FailureKind.MEMORY, text))
+        else:
+            self._wait()
+
+    def _wait(self) -> None:
+        if self._switch.stop_requested and not self._stop_told:
+            self._stop_told = True
+            self._child.send(json.dumps({"stop": self._number}).encode())
+        until = min(self._deadline, self._memory.next, time.monotonic() + _LOOK_S)
+        self._take(self._child.wait(max(0.0, until - time.monotonic())))
+        if not self._over and self._child.gone:
+            self._take(self._child.last_words())
+            if not self._over:
+                self._settle(self._death())
+
+    def _time_out(self) -> None:
+        force_at = time.monotonic() + GRACE_S
+        self._child.end(lambda: min(force_at, self._switch.deadline))
+        text = f"not done after {self._timeout:g} s, the time allowed"
+        self._settle(Failure(FailureKind.TIMEOUT, text))
+
+    def _settle(self, outcome: Outcome | None) -> None:
+        self._over, self._outcome = True, outcome
+
+    def _take(self, bodies: list[bytes]) -> None:
+        for body in bodies:
+            kind, number, content = _parsed(body)
+            if kind == "report" and number == self._number:
+                self._report(*content)
+            elif kind == "done" and number == self._number:
+                self._settle(self._checked(content[0]))
+            elif kind == "":
+                self._child.kill()
+                self._settle(_forged(self._name))
+
+    def _report(self, step: JsonValue, loss: JsonValue) -> None:
+        number = to_number(loss)
+        if (
+            self._on_report
+            and isinstance(step, int)
+            and number is not None
+            and math.isfinite(number)
+        ):
+            self._on_report(step, number)
+
+    def _checked(self, data: JsonValue) -> Outcome | None:
+        if self._number == 0 and data is None:
+            return None
+        try:
+            outcome = outcome_from_json(data)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return _forged(self._name)
+        if isinstance(outcome, Failure):
+            return _limited(outcome) if outcome.kind in _KINDS else _forged(self._name)
+        return (
+            _forged(self._name) if outcome is None else normalise_result(vars(outcome), self._name)
+        )
+
+    def _death(self) -> Failure:
+        code = self._child.wait_exit(_EXIT_S)
+        self._child.kill()
+        when = "while it was loaded" if self._number == 0 else "during the attempt"
+        return Failure(FailureKind.CRASH, f"the objective's process died {when}: {describe(code)}")
+
+
+def describe(exit_code: int | None) -> str:
+    """Say how a process ended, from its exit code as `subprocess` tells it."""
+    if exit_code is None:
+        return "it closed its pipe to the worker"
+    if exit_code >= 0:
+        return f"exit code {exit_code}, as from os._exit({exit_code})"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = "a signal"
+    hint = ", perhaps by the kernel for want of memory" if exit_code == -signal.SIGKILL else ""
+    return f"killed by {name} ({-exit_code}){hint}"
+
+
+def _parsed(body: bytes) -> tuple[str, int, list[JsonValue]]:
+    """Return (kind, attempt number, content); the kind is empty if this is no message."""
+    try:
+        ((kind, (number, *content)),) = json.loads(body).items()
+        complete = len(content) == {"report": 2, "done": 1}[kind]
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return "", 0, []
+    return (kind, number, content) if complete else ("", 0, [])
+
+
+def _limited(failure: Failure) -> Failure:
+    message, text = str(failure.message)[:_MAX_TEXT], str(failure.traceback)[-_MAX_TEXT:]
+    return Failure(failure.kind, message, text)
+
+
+def _forged(name: str) -> Failure:
+    return Failure(FailureKind.INVALID, f"{name} wrote to the pipe that only hpdist may use")

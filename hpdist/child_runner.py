@@ -1,0 +1,176 @@
+"""Runs attempts in a child process that is kept warm, and replaced when it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from hpdist.attempt import StopSwitch
+from hpdist.attempt_directories import AttemptDirectories
+from hpdist.child_attempt import ChildAttempt
+from hpdist.child_process import ChildProcess
+from hpdist.context import Payload, Report
+from hpdist.errors import ConfigurationError
+from hpdist.events import AttemptResult, Held
+from hpdist.model import Failure, JsonValue, Outcome
+from hpdist.objective import Objective
+
+
+class ChildRunner:
+    """Runs attempts in a child process of its own (``isolation="process"``).
+
+    The thread that calls `start` or `run` has to live as long as the runner: the kernel ends
+    the child with it.
+
+    Parameters
+    ----------
+    job_timeout
+        Seconds an attempt may take, not counting the start of a child.
+    memory_limit
+        Bytes that the child and its descendants may have resident.
+    environment
+        Variables to set in the child.
+    device
+        What this runner's attempts use. Numbers of CUDA devices ("0", "2,3", "cuda:1") are made
+        the only ones visible in the child, so that ``ctx.device`` is "cuda" there; any other
+        name is passed on as it is.
+
+    Raises
+    ------
+    ConfigurationError
+        If the objective cannot be sent to another process, or a limit is not positive.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        *,
+        job_timeout: float | None = None,
+        memory_limit: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        device: str = "",
+    ) -> None:
+        for name, limit in (("job_timeout", job_timeout), ("memory_limit", memory_limit)):
+            if limit is not None and not limit > 0:
+                raise ConfigurationError(f"{name} must be > 0 or None, got {limit!r}")
+        self._name = objective.name
+        self._pickled = _pickled(objective)
+        self._job_timeout = job_timeout
+        self._memory_limit = memory_limit
+        visible, self._device = _device_in_child(device)
+        self._environment = {**visible, **(environment or {})}
+        self._directories = AttemptDirectories()
+        self._child: ChildProcess | None = None
+        self._number = 0
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None while there is none."""
+        return None if self._child is None else self._child.pid
+
+    def start(self, switch: StopSwitch | None = None) -> None:
+        failure = self._ready(switch or StopSwitch())
+        if failure is not None:
+            raise ConfigurationError(
+                f"the objective {self._name} cannot be started in its process: {failure.message}",
+                cause=(failure.traceback or self._output()).strip(),
+            )
+
+    def run(
+        self,
+        payload: Payload,
+        held: Held,
+        *,
+        directory_root: Path | None = None,
+        on_report: Report | None = None,
+        switch: StopSwitch | None = None,
+    ) -> AttemptResult | None:
+        switch = switch or StopSwitch()
+        started, begin = time.time(), time.monotonic()
+        outcome: Outcome | None = self._ready(switch)
+        if outcome is None and not switch.cancelled and self._child is not None:
+            order = self._order(payload, held, directory_root)
+            started, begin = time.time(), time.monotonic()
+            self._child.send(json.dumps(order).encode())
+            outcome = ChildAttempt(
+                self._child,
+                self._name,
+                self._number,
+                switch,
+                on_report=on_report,
+                timeout=self._job_timeout,
+                memory_limit=self._memory_limit,
+            ).run()
+        if outcome is None:
+            return None
+        seconds = time.monotonic() - begin
+        return AttemptResult(*held, outcome, seconds, started, self._output())
+
+    def close(self) -> None:
+        self._drop()
+        self._directories.close()
+
+    def _ready(self, switch: StopSwitch) -> Failure | None:
+        """Have a live child whose objective is built, unless this fails or is cancelled."""
+        if self._child is not None and self._child.gone:
+            self._drop()
+        if self._child is not None:
+            self._child.take_output()  # of threads that the last attempt left behind
+            return None
+        self._child = ChildProcess(self._environment)
+        header = {
+            "sys_path": [path or os.getcwd() for path in sys.path],
+            "argv": sys.argv,
+            "cwd": os.getcwd(),
+            "name": self._name,
+            "device": self._device,
+        }
+        self._child.send(json.dumps(header).encode(), self._pickled)
+        outcome = ChildAttempt(self._child, self._name, 0, switch).run()
+        return outcome if isinstance(outcome, Failure) else None
+
+    def _order(
+        self, payload: Payload, held: Held, directory_root: Path | None
+    ) -> dict[str, JsonValue]:
+        self._number += 1
+        own, previous = self._directories.of(directory_root, payload, held[1])
+        return {
+            "number": self._number,
+            "payload": dict(payload),
+            "attempt": held[1],
+            "directory": str(own),
+            "previous_directory": None if previous is None else str(previous),
+        }
+
+    def _output(self) -> str:
+        return "" if self._child is None else self._child.take_output()
+
+    def _drop(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+
+def _pickled(objective: Objective) -> bytes:
+    import cloudpickle
+
+    try:
+        pickled: bytes = cloudpickle.dumps(objective)
+    except Exception as error:  # the user's own objects take part in it
+        raise ConfigurationError(
+            f"the objective {objective.name} cannot be sent to its process",
+            cause=f"{type(error).__name__}: {error}",
+            do="define it in a module, loading what it needs there, or use isolation='none'",
+        ) from error
+    return pickled
+
+
+def _device_in_child(device: str) -> tuple[dict[str, str], str]:
+    number = device.removeprefix("cuda:")
+    if number and number.replace(",", "").isdigit():
+        return {"CUDA_VISIBLE_DEVICES": number}, "cuda"
+    return {}, device

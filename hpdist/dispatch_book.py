@@ -1,0 +1,182 @@
+"""The book of jobs and workers: what is so, and the one door by which it changes.
+
+What lasts changes only in `DispatchBook.apply`, by records, so a replayed journal gives the book
+the live run had. Leases, connections and back-off are of this process alone and not replayed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from hpdist.errors import StateError
+from hpdist.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Controlled,
+    Held,
+    JobCreated,
+    Record,
+    WorkerChanged,
+)
+from hpdist.model import Failure, FailureKind, Job, JobState, WorkerInfo, settled_state
+
+
+@dataclass
+class JobEntry:
+    """A job's place in the book; ``attempt`` is the latest number handed out, 0 for none."""
+
+    job: Job
+    state: JobState = JobState.QUEUED
+    attempt: int = 0
+    worker_id: str | None = None
+    failed: Counter[FailureKind] = field(default_factory=Counter)
+    avoid: str | None = None  #: where it just failed: a preference, never a rule
+
+
+@dataclass
+class WorkerEntry:
+    """A worker's place in the book.
+
+    ``holds`` maps job to attempt in the order of hand-out; ``stuck`` are attempts it may still
+    be busy with although they are not wanted any more.
+    """
+
+    info: WorkerInfo
+    deadline: float = float("inf")
+    connected: bool = False
+    leaving: bool = False
+    holds: dict[int, int] = field(default_factory=dict)
+    stuck: set[Held] = field(default_factory=set)
+    recalled: set[Held] = field(default_factory=set)
+    crashed_in_a_row: set[int] = field(default_factory=set)
+    succeeded: bool = False
+
+    @property
+    def available(self) -> bool:
+        return self.connected and not self.leaving
+
+    @property
+    def load(self) -> int:
+        return len(self.holds) + len(self.stuck)
+
+    @property
+    def room(self) -> int:
+        """How many more attempts it may be given."""
+        return self.info.slots + self.info.prefetch - self.load if self.available else 0
+
+
+class DispatchBook:
+    """Two tables, jobs and workers, and the queue between them.
+
+    Attributes may be read by anybody in the owner's thread.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: dict[int, JobEntry] = {}
+        self.workers: dict[str, WorkerEntry] = {}
+        self.queue: deque[int] = deque()
+        self.paused = False
+        #: queued jobs that wait until a time, after losses
+        self.delayed: dict[int, float] = {}
+
+    # ------------------------------------------------------------------- what one may ask
+
+    @property
+    def running(self) -> int:
+        """How many jobs are in the hands of workers."""
+        return sum(len(worker.holds) for worker in self.workers.values())
+
+    @property
+    def capacity(self) -> int:
+        """How many attempts the workers that are here can hold, busy or not."""
+        return sum(
+            worker.info.slots + worker.info.prefetch
+            for worker in self.workers.values()
+            if worker.available
+        )
+
+    def occupied(self, now: float) -> int:
+        """How much of `capacity` is taken, or spoken for by jobs that are ready."""
+        held = sum(worker.load for worker in self.workers.values() if worker.available)
+        waiting = sum(at > now for at in self.delayed.values())
+        return held + len(self.queue) - waiting
+
+    def next_deadline(self) -> float:
+        """When `tick` or `assign` has something to do if nothing happens; inf for never."""
+        leases = (worker.deadline for worker in self.workers.values())
+        return min([*leases, *self.delayed.values()], default=float("inf"))
+
+    # ------------------------------------------------------------------- what is recorded
+
+    def apply(self, record: Record) -> None:
+        """Change what lasts, live and on replay alike.
+
+        Raises
+        ------
+        StateError
+            If the record cannot follow from this state: a bug, or a forged journal.
+        """
+        if isinstance(record, JobCreated):
+            self._apply_created(record.job)
+        elif isinstance(record, AttemptStarted):
+            self._apply_started(record)
+        elif isinstance(record, AttemptEnded):
+            self._apply_ended(record)
+        elif isinstance(record, WorkerChanged):
+            self._apply_worker(record)
+        elif isinstance(record, Controlled) and record.command in ("pause", "resume"):
+            self.paused = record.command == "pause"
+
+    def _apply_created(self, job: Job) -> None:
+        if job.job_id in self.jobs:
+            raise StateError(f"job {job.job_id} was created twice")
+        self.jobs[job.job_id] = JobEntry(job)
+        self.queue.append(job.job_id)
+
+    def _apply_started(self, record: AttemptStarted) -> None:
+        entry = self._entry(record.job_id)
+        if entry.state is not JobState.QUEUED or record.attempt < max(entry.attempt, 1):
+            raise StateError(f"attempt {record.attempt} cannot start from {entry}")
+        self._unqueue(record.job_id)
+        entry.state = JobState.RUNNING
+        entry.attempt, entry.worker_id = record.attempt, record.worker_id
+        self.workers[record.worker_id].holds[record.job_id] = record.attempt
+
+    def _apply_ended(self, record: AttemptEnded) -> None:
+        entry = self._entry(record.job_id)
+        if entry.state.settled or record.attempt != entry.attempt:
+            raise StateError(f"attempt {record.attempt} cannot end from {entry}")
+        if entry.worker_id in self.workers:
+            self.workers[entry.worker_id].holds.pop(record.job_id, None)
+        if isinstance(record.outcome, Failure):
+            entry.failed[record.outcome.kind] += 1
+            entry.avoid = entry.worker_id
+        entry.worker_id = None
+        if entry.state is JobState.QUEUED and record.final:
+            self._unqueue(record.job_id)
+        elif entry.state is JobState.RUNNING and not record.final:
+            self.queue.appendleft(record.job_id)
+        entry.state = settled_state(record.outcome) if record.final else JobState.QUEUED
+
+    def _apply_worker(self, record: WorkerChanged) -> None:
+        worker_id = record.worker.worker_id
+        if record.state == "joined":
+            self.workers[worker_id] = WorkerEntry(record.worker)
+            return
+        if record.state == "quarantined":
+            self.workers[worker_id].leaving = True
+            for job_id in record.forgiven:
+                self.jobs[job_id].failed[FailureKind.CRASH] -= 1
+        else:
+            del self.workers[worker_id]
+
+    def _unqueue(self, job_id: int) -> None:
+        self.queue.remove(job_id)
+        self.delayed.pop(job_id, None)
+
+    def _entry(self, job_id: int) -> JobEntry:
+        try:
+            return self.jobs[job_id]
+        except KeyError:
+            raise StateError(f"job {job_id} was never created") from None

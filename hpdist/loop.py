@@ -1,0 +1,342 @@
+"""The one loop: events to machines, machines to journal, journal to orders.
+
+*Write, then act*: no attempt starts and no result is acknowledged before its record is durable;
+whatever arrives together is committed together. *Take everything before judging silence*: events
+bear the time of their arrival, and leases are looked at when all that waits is handled, so a
+busy loop gives up no healthy worker. *Ask late*: a configuration is chosen when there is room
+for it, so that the optimizer knows all there is to know.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from hpdist.dispatch_state import Decision, DispatchState
+from hpdist.errors import ConfigurationError, HpdistError, JournalFull
+from hpdist.events import (
+    Controlled,
+    ControlRequested,
+    Event,
+    ExecutorFailed,
+    JobCreated,
+    Launch,
+    Order,
+    Record,
+    RunEnded,
+)
+from hpdist.executors.base import Executor
+from hpdist.inbox import Inbox
+from hpdist.model import JsonValue
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two tries to write to a disk that was full.
+FULL_DISK_RETRY_S = 1.0
+
+Observer = Callable[[Sequence[tuple[float, Record]]], None]
+"""Called in the loop's thread with (wall time, record) pairs, once they are durable."""
+
+
+class Source(Protocol):
+    """What there is to do: a `Study`, or whatever hands in jobs."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is open and nothing more will be proposed."""
+        ...
+
+    def propose(self) -> JobCreated | None: ...
+
+    def apply(self, record: Record) -> None: ...
+
+    def payload(self, job_id: int) -> dict[str, JsonValue]: ...
+
+    def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]: ...
+
+
+class Log(Protocol):
+    """Where records go: a `Journal` or its stand-in in memory."""
+
+    def append(self, record: Record, at: float) -> None: ...
+
+    def commit(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class QueueSizes:
+    """When to choose further configurations, counted in evaluations that run or wait.
+
+    When there are no more than ``least``, proposals are made until there are ``most``. With
+    ``dynamic`` both are relative to the number of places that the workers have; the default
+    keeps each place busy and nothing queued.
+    """
+
+    least: int = -1
+    most: int = 0
+    dynamic: bool = True
+
+    def __post_init__(self) -> None:
+        if self.least >= self.most:
+            raise ConfigurationError(
+                f"job_queue_sizes=({self.least}, {self.most}): the first must be the smaller"
+            )
+        if not self.dynamic and self.most < 1:
+            raise ConfigurationError(
+                f"job_queue_sizes=({self.least}, {self.most}) would never start a job: with "
+                "dynamic_queue_size=False the second must be at least 1"
+            )
+
+    def bounds(self, places: int) -> tuple[int, int]:
+        """Return (refill when at most so many, refill up to so many) for ``places`` places."""
+        base = places if self.dynamic else 0
+        return base + self.least, base + self.most
+
+
+class Loop:
+    """Drives a source's jobs through an executor, and writes it all down.
+
+    The thread that calls `run` owns the source, the book and the journal.
+
+    Parameters
+    ----------
+    time_limit_s, grace_s
+        After ``time_limit_s`` nothing new starts; what runs has ``grace_s`` seconds more, then it
+        is cancelled and stays resumable.
+    stay
+        Go on serving workers when the source is done, until told to stop.
+    waiting
+        Start nothing until a command extends the search.
+    dismiss
+        Whether workers are sent home at the end.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        dispatch: DispatchState,
+        journal: Log,
+        executor: Executor,
+        inbox: Inbox,
+        *,
+        observers: Sequence[Observer] = (),
+        queue_sizes: QueueSizes | None = None,
+        time_limit_s: float = math.inf,
+        grace_s: float = 10.0,
+        stay: bool = False,
+        waiting: bool = False,
+        dismiss: bool = True,
+    ) -> None:
+        self.source, self.dispatch, self.journal = source, dispatch, journal
+        self.executor, self.inbox = executor, inbox
+        self.observers = list(observers)
+        self.queue_sizes = queue_sizes or QueueSizes()
+        self.grace_s, self.stay, self.dismiss = grace_s, stay, dismiss
+        self.ended: RunEnded | None = RunEnded("waiting") if waiting else None
+        self._time_limit_s = time_limit_s
+        self._closing: RunEnded | None = None  #: why nothing new starts any more
+        self._close_by = math.inf  #: when what still runs is cancelled
+        self._orders: list[Order] = []
+        self._fresh: list[tuple[float, Record]] = []  #: records observers have not seen
+        self._retry_at = -math.inf  #: the disk was full: no commit before this time
+        self._refilling = True  #: look again at once; so at first
+        self._left = False  #: the end has been told to everybody
+
+    # ------------------------------------------------------------------ the loop
+
+    def run(self) -> RunEnded:
+        """Run to the end, and return how it ended.
+
+        Raises
+        ------
+        HpdistError
+            If the journal or the executor fails; whatever the source raises. The journal is
+            consistent, and the run can be resumed.
+        """
+        self._deadline = self.inbox.now() + self._time_limit_s
+        self.executor.start(self.inbox.post)
+        try:
+            orphans = self.dispatch.adopt_orphans(
+                self.inbox.now(), may_return=self.executor.keeps_running
+            )
+            self._take(orphans)
+            while self.ended is None or not self._left or self._unwritten:
+                self.turn()
+            return self.ended
+        except BaseException as error:
+            self._give_up(error)
+            raise
+        finally:
+            self.executor.close(self.grace_s)
+
+    def turn(self) -> None:
+        """Handle what has arrived, decide, write, act."""
+        for at, event in self.inbox.take(until=self._next_look()):
+            self._handle(event, at)
+        now = self.inbox.now()
+        self._take(self.dispatch.tick(now))
+        self._mind_the_time(now)
+        if self.ended is None and self._closing is None and now >= self._retry_at:
+            self._fill(now)
+        else:
+            self._refilling = False
+        self._end_if_over()
+        self._flush(now)
+
+    @property
+    def _unwritten(self) -> bool:
+        return bool(self._orders or self._fresh)
+
+    def _next_look(self) -> float | None:
+        if self._refilling:
+            return self.inbox.now()
+        times = [self.dispatch.next_deadline(), self._deadline, self._close_by]
+        if self._retry_at > -math.inf:
+            times.append(self._retry_at)
+        soonest = min(times)
+        return None if soonest == math.inf else soonest
+
+    # ------------------------------------------------------------------ events
+
+    def _handle(self, event: Event, at: float) -> None:
+        if isinstance(event, ControlRequested):
+            self._control(event.command, event.arguments)
+        elif isinstance(event, ExecutorFailed):
+            raise HpdistError(f"the executor failed: {event.message}", cause=event.traceback)
+        else:
+            self._take(self.dispatch.handle(event, at))
+
+    def _control(self, command: str, arguments: dict[str, JsonValue]) -> None:
+        if command in ("stop", "drain"):
+            self.close(RunEnded("stopped", arguments.get("reason", "")), drain=command == "drain")
+        elif command == "cancel":
+            for job_id in arguments["jobs"]:
+                self._take(self.dispatch.cancel(job_id, arguments.get("reason", "cancelled")))
+        elif command == "retry":
+            jobs = self.source.retryable(arguments.get("jobs"))
+            self._change(Controlled("retry", {"jobs": jobs}))
+        elif command in ("pause", "resume", "extend"):
+            self._change(Controlled(command, arguments))
+        else:
+            logger.warning("unknown command %r", command)
+
+    def _change(self, record: Controlled) -> None:
+        self.record(record)
+        self.dispatch.apply(record)
+        if record.command in ("retry", "extend") and not self._left:
+            self.ended = None
+
+    def close(self, why: RunEnded, *, drain: bool) -> None:
+        """Start nothing new; end when nothing runs, or after the grace period, or now."""
+        self._closing = self._closing or why
+        by = self.inbox.now() + (self.grace_s if why.reason == "time_limit" else math.inf)
+        self._close_by = min(self._close_by, by) if drain else self.inbox.now()
+        if drain:
+            self._take(self.dispatch.recall(everything=True))
+
+    def _mind_the_time(self, now: float) -> None:
+        if now >= self._deadline:
+            self._deadline = math.inf
+            self.close(RunEnded("time_limit"), drain=True)
+        if now >= self._close_by:
+            self._close_by = math.inf
+            self._take(self.dispatch.withdraw())
+
+    # ------------------------------------------------------------------ work
+
+    def _fill(self, now: float) -> None:
+        """Give every free place a job; choose ahead of demand one at a time, between events."""
+        self._take(self.dispatch.assign(now))
+        places = self.dispatch.capacity
+        least, most = self.queue_sizes.bounds(places)
+        taken = self.dispatch.occupied(now)
+        if self.dispatch.paused or not (places and (self._refilling or taken <= least)):
+            self._refilling = False
+            return
+        while taken < min(places, most) and self._propose():
+            taken += 1
+        self._take(self.dispatch.assign(now))
+        if taken < places:
+            self._take(self.dispatch.recall())
+        self._refilling = places <= taken < most and self._propose() and taken + 1 < most
+
+    def _propose(self) -> bool:
+        record = self.source.propose()
+        if record is None:
+            return False
+        self.record(record)
+        self.dispatch.apply(record)
+        return True
+
+    def _take(self, decision: Decision) -> None:
+        for record in decision.records:
+            self.record(record)
+        self._orders += decision.orders
+
+    def record(self, record: Record) -> None:
+        """Put a record in the journal and before the source; durable at the next commit."""
+        at = self.inbox.wall()
+        self.journal.append(record, at)
+        self.source.apply(record)
+        self._fresh.append((at, record))
+
+    def _flush(self, now: float) -> None:
+        if now < self._retry_at:
+            return
+        try:
+            self.journal.commit()
+        except JournalFull as error:
+            logger.error("%s\n  nothing is lost; trying again every second", error)
+            self._retry_at = now + FULL_DISK_RETRY_S
+            return
+        self._retry_at = -math.inf
+        orders, self._orders = self._orders, []
+        if orders:
+            self.executor.perform([self._complete(order) for order in orders])
+        fresh, self._fresh = self._fresh, []
+        if fresh:
+            self._observe(fresh)
+
+    def _complete(self, order: Order) -> Order:
+        if isinstance(order, Launch):
+            return replace(order, payload=self.source.payload(order.job_id))
+        return order
+
+    def _observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        for observer in self.observers:
+            try:
+                observer(fresh)
+            except Exception:  # a caller's view must not end his search
+                logger.exception("%r failed; the search goes on", observer)
+
+    # ------------------------------------------------------------------ the end
+
+    def _end_if_over(self) -> None:
+        if self.ended is None:
+            if self._closing is not None and not self.dispatch.running:
+                self._end(self._closing)
+            elif self._closing is None and self.source.done:
+                self._end(RunEnded("finished"))
+        leaving = self._closing is not None or not self.stay
+        if self.ended is not None and leaving and not self._left:
+            self._left = True
+            if self.dismiss:
+                self._take(self.dispatch.dismiss(drain=True, reason=self.ended.reason))
+
+    def _end(self, why: RunEnded) -> None:
+        self.record(why)
+        self.ended = why
+
+    def _give_up(self, error: BaseException) -> None:
+        """Say in the journal why the run broke off, if the journal still works."""
+        text = "".join(traceback.format_exception_only(type(error), error)).strip()
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        try:
+            self.record(RunEnded("stopped" if interrupted else "failed", text))
+            self.journal.commit()
+        except (HpdistError, OSError, ValueError):
+            logger.exception("could not record the end of the run")

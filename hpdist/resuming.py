@@ -1,0 +1,214 @@
+"""Open a run's journal: a new one, or the one of before, replayed through the live code."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import platform
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hpdist.dispatch_state import DispatchState
+from hpdist.errors import ConfigurationError, JournalMismatch
+from hpdist.events import Controlled, Record, RunCreated, RunEnded, RunResumed
+from hpdist.journal import Journal
+from hpdist.model import JobState, Limits, Retry, Timing
+from hpdist.study import Study
+
+MakeStudy = Callable[[RunCreated | None], Study]
+"""Builds the study; given the first record of a journal that is resumed, with its limits,
+first configurations and warm start."""
+
+#: What makes two searches different, in the order in which differences are shown.
+IDENTITY = ("space", "direction", "seed", "iter_generator", "optimizer", "objective")
+
+
+@dataclass
+class OpenRun:
+    """A run whose journal this process holds.
+
+    ``found`` counts the jobs of before by state; ``ended`` is how it ended last, None if it
+    never did.
+    """
+
+    journal: Journal
+    study: Study
+    dispatch: DispatchState
+    records: list[tuple[float, Record]]
+    epoch: int
+    found: dict[JobState, int]
+    ended: RunEnded | None = None
+    former_address: str = ""
+
+    @property
+    def resumed(self) -> bool:
+        """Whether there was anything before."""
+        return self.epoch > 1
+
+    def announce(self, at: float, address: str = "") -> None:
+        """Record that this process has taken the run over; durable at the next commit."""
+        record = RunResumed(self.epoch, os.getpid(), socket.gethostname(), address, versions())
+        self.journal.append(record, at)
+        self.records.append((at, record))
+
+
+def open_run(
+    path: Path,
+    make_study: MakeStudy,
+    *,
+    run_id: str,
+    at: float,
+    objective: str = "",
+    on_change: str = "error",
+    resume: str = "auto",
+    sync_every: int = 1,
+    retry: Retry | None = None,
+    timing: Timing | None = None,
+) -> OpenRun:
+    """Open the journal at ``path`` for writing.
+
+    Parameters
+    ----------
+    at
+        Wall time of new records, in seconds since 1970.
+    objective
+        Name and fingerprint of the objective; "" is not compared.
+    on_change
+        What to do when the journal holds another search: "error", or "continue" with the new
+        objective, optimizer or generator (another space is never accepted).
+    resume
+        "auto" resumes if there is anything to resume; "never" refuses, "must" insists.
+
+    Raises
+    ------
+    JournalMismatch
+        If the journal holds another search; the differences are shown.
+    JournalError
+        If it is locked, damaged or unreadable.
+    """
+    if resume == "must" and not path.exists():
+        raise ConfigurationError(
+            f"there is no run to resume: {path} does not exist", do="hpdist run SCRIPT"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    journal = Journal.open(path, sync_every=sync_every)
+    try:
+        return _open(journal, make_study, run_id, at, objective, on_change, resume, retry, timing)
+    except BaseException:
+        journal.close()
+        raise
+
+
+def _open(
+    journal: Journal,
+    make_study: MakeStudy,
+    run_id: str,
+    at: float,
+    objective: str,
+    on_change: str,
+    resume: str,
+    retry: Retry | None,
+    timing: Timing | None,
+) -> OpenRun:
+    records = list(journal.records)
+    if records and resume == "never":
+        raise ConfigurationError(
+            f"{journal.path} holds a run already, and resume='never' was asked for",
+            do="choose another run directory, or leave resume='never' out to go on with this one",
+        )
+    header = records[0][1] if records else None
+    assert header is None or isinstance(header, RunCreated)
+    study = make_study(header)
+    now = study.describe(run_id, objective=objective, versions=versions())
+    if header is None:
+        journal.append(now, at)
+        records.append((at, now))
+    else:
+        check_same_search(header, now, journal.path, on_change)
+    run = OpenRun(
+        journal, study, DispatchState(retry, timing), records, 1, dict.fromkeys(JobState, 0)
+    )
+    replay(run, (record for _, record in records))
+    return run
+
+
+def replay(run: OpenRun, records: Iterable[Record]) -> None:
+    """Apply records of before, and note what the journal says of its own history."""
+    for record in records:
+        run.study.apply(record)
+        run.dispatch.apply(record)
+        if isinstance(record, RunResumed):
+            run.epoch, run.former_address = record.epoch + 1, record.address
+        run.ended = record if isinstance(record, RunEnded) else run.ended
+    for entry in run.dispatch.jobs.values():
+        run.found[entry.state] += 1
+
+
+def change_limits(run: OpenRun, limits: Limits, at: float) -> None:
+    """Record other limits than the journal's; extending a search that has ended reopens it."""
+    if limits == run.study.limits:
+        return
+    record = Controlled("extend", asdict(limits))
+    run.journal.append(record, at)
+    run.study.apply(record)
+    run.records.append((at, record))
+
+
+def header_arguments(header: RunCreated) -> dict[str, Any]:
+    """What a study is built with again: from the journal, not from what the caller says now."""
+    return {
+        "limits": Limits(**header.limits),
+        "initial_configs": header.initial_configs,
+        "warm_start": header.warm_start,
+    }
+
+
+def check_same_search(header: RunCreated, now: RunCreated, path: Path, on_change: str) -> None:
+    """Refuse to go on with another search than the journal's.
+
+    Raises
+    ------
+    JournalMismatch
+        With the differences.
+    """
+    names = [name for name in IDENTITY if _differ(header, now, name)]
+    if not names or (on_change == "continue" and "space" not in names):
+        return
+    changes = "\n".join(
+        line for name in names for line in _difference(name, vars(header)[name], vars(now)[name])
+    )
+    raise JournalMismatch(
+        f"{path} holds another search: {', '.join(names)} differ",
+        cause=changes,
+        do="start another run with --new (in Python: another run=...), or go on with the new\n"
+        "objective, optimizer or generator with --on-change continue",
+    )
+
+
+def _differ(header: RunCreated, now: RunCreated, name: str) -> bool:
+    old, new = vars(header)[name], vars(now)[name]
+    return old != new and not (name == "objective" and "" in (old, new))
+
+
+def _difference(name: str, old: Any, new: Any) -> list[str]:
+    before, after = (
+        json.dumps(value, indent=1, sort_keys=True).splitlines() for value in (old, new)
+    )
+    lines = difflib.unified_diff(before, after, f"{name} in the journal", f"{name} now", n=1)
+    return [line.rstrip("\n") for line in lines if not line.startswith("@@")]
+
+
+def versions() -> dict[str, str]:
+    """Versions that matter when a result is to be understood later."""
+    found = {name: version(name) for name in ("hpdist", "numpy", "ConfigSpace")}
+    return {"python": platform.python_version(), **found}
+
+
+def restart_limits(limits: Limits, **changes: Any) -> Limits:
+    """Return ``limits`` with the given ones replaced, None meaning "as before"."""
+    return replace(limits, **{name: value for name, value in changes.items() if value is not None})

@@ -1,0 +1,301 @@
+"""The directory of a run: where things lie, its key, and the note on how to reach its dispatcher.
+
+The key decides who may speak to a run, so it is read from files of this user only and appears in
+no message, log, command line or child's environment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+from hpdist.durable_files import sync_directory, temporary_copy
+from hpdist.errors import ConfigurationError
+
+CONNECTION_FORMAT = 1
+"""The format of ``connection.json``."""
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_ADDRESS = re.compile(r"[^\s:].*:[0-9]{1,5}")
+_KEY_BYTES = 32
+_SHORTEST_KEY_BYTES = 16
+_LARGEST_BYTES = 1 << 20
+_CONNECTION_TYPES: dict[str, type | tuple[type, ...]] = {
+    "address": str,
+    "run_id": str,
+    "pid": int,
+    "host": str,
+    "started": (int, float),
+    "versions": dict,
+    "format": int,
+}
+
+_environment_key: bytes | None = None
+
+
+def check_run_id(run_id: str) -> str:
+    """Return ``run_id`` if it can name a run, a directory and an entry of the nameserver.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not 1 to 64 letters, digits, ``_``, ``-`` and single ``.``, the first of which
+        is a letter or digit.
+    """
+    if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) and ".." not in run_id:
+        return run_id
+    raise ConfigurationError(
+        f"{run_id!r} cannot name a run",
+        cause="it names a directory and an entry of the nameserver as well",
+        do="use 1 to 64 letters, digits, '_', '-' and '.', beginning with a letter or digit",
+    )
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Attributes
+    ----------
+    path, journal, key, connection, lock, logs, configs
+        The directory, and what lies in it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.journal = self.path / "journal"
+        self.key = self.path / "key"
+        self.connection = self.path / "connection.json"
+        self.lock = self.path / "lock"
+        self.logs = self.path / "logs"
+        self.configs = self.path / "configs"
+
+    def create(self) -> None:
+        """Make the directory, for its owner only; one that exists is left as it is.
+
+        Raises
+        ------
+        ConfigurationError
+            If it cannot be made.
+        """
+        try:
+            _make_private(self.path)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the run directory {self.path} cannot be made", cause=str(error.strerror)
+            ) from error
+
+    def attempt_directory(self, trial_id: int, budget: float, attempt: int) -> Path:
+        """Return where an attempt puts its files; different budgets never share a directory."""
+        return self.configs / str(trial_id) / f"b{_budget_name(budget)}" / f"a{attempt}"
+
+
+def find_key(run_id: str, directory: str | Path | None = None, *, create: bool = True) -> bytes:
+    """Find the key of a run, or make one.
+
+    Looked at, in this order: the file named by ``HPDIST_KEY_FILE``; ``HPDIST_KEY`` (hexadecimal;
+    taken out of the environment, so that no child inherits it); ``<directory>/key``;
+    ``~/.hpdist/<run_id>/key``.
+
+    Parameters
+    ----------
+    run_id
+        Name of the run.
+    directory
+        The run directory, if there is one. A new key goes there, else below the home directory.
+    create
+        Whether to make a key if there is none.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is none and none may be made, or if one cannot be trusted: another user could
+        read or change its file, or it is too short or not hexadecimal.
+    """
+    check_run_id(run_id)
+    from_environment = _take_environment_key()
+    if named := os.environ.get("HPDIST_KEY_FILE"):
+        return _key_in(Path(named).expanduser().resolve(), required=True)
+    if from_environment:
+        return from_environment
+    places = [Path.home() / ".hpdist" / run_id / "key"]
+    if directory is not None:
+        places.insert(0, Path(directory) / "key")
+    for place in places:
+        if key := _key_in(place):
+            return key
+    if create:
+        return _create_key(places[0])
+    raise ConfigurationError(
+        f"there is no key for run {run_id!r}",
+        cause="the first process of a run makes it; it is another machine's, user's or directory's",
+        tried=", ".join(["HPDIST_KEY_FILE", "HPDIST_KEY", *map(str, places)]),
+        do=f"copy the key of the run to {places[-1]} and chmod 600 it, or name the file in "
+        "HPDIST_KEY_FILE",
+    )
+
+
+def write_connection(path: Path, data: dict[str, Any]) -> None:
+    """Note how to reach the dispatcher of a run; readers see the old note or the new one."""
+    temporary = temporary_copy(path, json.dumps(data, indent=1).encode())
+    os.replace(temporary, path)
+    sync_directory(path.parent)
+
+
+def read_connection(path: Path) -> dict[str, Any] | None:
+    """Return what `write_connection` noted, or None if there is no note.
+
+    Raises
+    ------
+    ConfigurationError
+        If another user could have written it, or it is no such note.
+    """
+    text = _read_private(path)
+    if text is None:
+        return None
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise _no_connection(path, str(error)) from error
+    if not isinstance(data, dict):
+        raise _no_connection(path, "it is no JSON object")
+    for name, kind in _CONNECTION_TYPES.items():
+        value = data.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise _no_connection(path, f"{name} is {value!r}")
+    if (
+        data["format"] > CONNECTION_FORMAT
+        or not _ADDRESS.fullmatch(data["address"])
+        or data["pid"] < 1
+    ):
+        raise _no_connection(
+            path, f"format {data['format']}, address {data['address']!r}, pid {data['pid']}"
+        )
+    return data
+
+
+def remove_connection(path: Path, pid: int) -> None:
+    """Remove the note if it is that of process ``pid`` on this host."""
+    data = read_connection(path)
+    if data and data["pid"] == pid and data["host"] == socket.gethostname():
+        path.unlink(missing_ok=True)
+
+
+def connection_is_stale(data: dict[str, Any]) -> bool:
+    """Whether the process of a note is known to be dead; False for those of other hosts."""
+    if data["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(data["pid"], 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except PermissionError:
+        return False  # It lives, as another user's.
+    return False
+
+
+def _budget_name(budget: float) -> str:
+    whole = float(budget).is_integer() and abs(budget) < 1e15
+    return str(int(budget)) if whole else repr(float(budget))
+
+
+def _make_private(directory: Path) -> None:
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, exist_ok=True)
+
+
+def _take_environment_key() -> bytes | None:
+    global _environment_key
+    if text := os.environ.pop("HPDIST_KEY", ""):
+        _environment_key = _decode_key(text, "HPDIST_KEY")
+    return _environment_key
+
+
+def _key_in(path: Path, required: bool = False) -> bytes:
+    """Return the key in a file, empty if there is no file."""
+    text = _read_private(path)
+    if text is not None:
+        return _decode_key(text, str(path))
+    if required:
+        raise ConfigurationError(f"HPDIST_KEY_FILE names {path}, which does not exist")
+    return b""
+
+
+def _decode_key(text: str, source: str) -> bytes:
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) >= _SHORTEST_KEY_BYTES:
+        return key
+    # Neither the text nor the error of fromhex is told: they could show a part of the key.
+    raise ConfigurationError(
+        f"{source} holds no key",
+        cause=f"a key has at least {2 * _SHORTEST_KEY_BYTES} hexadecimal digits",
+        do='make one: python -c "import secrets; print(secrets.token_hex(32))"',
+    ) from None
+
+
+def _create_key(path: Path) -> bytes:
+    try:
+        _make_private(path.parent)
+        temporary = temporary_copy(path, secrets.token_hex(_KEY_BYTES).encode() + b"\n")
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            pass  # Another process was first: its key is read below.
+        finally:
+            temporary.unlink()
+        sync_directory(path.parent)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the key {path} cannot be made",
+            cause=str(error.strerror),
+            do="name a file on another disk in HPDIST_KEY_FILE",
+        ) from error
+    return _key_in(path)
+
+
+def _read_private(path: Path) -> str | None:
+    """Return the text of a file that no other user can read or write; None if it is missing."""
+    try:
+        # Neither a link to someone else's file nor a pipe that never answers.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read", cause=str(error.strerror)) from error
+    try:
+        _check_private(path, os.fstat(fd))
+        return os.read(fd, _LARGEST_BYTES).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+
+
+def _check_private(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigurationError(f"{path} is no regular file")
+    if status.st_uid != os.geteuid():
+        raise ConfigurationError(
+            f"{path} belongs to user {status.st_uid}, not to user {os.geteuid()}",
+            cause="whoever owns it could speak for this run",
+            do=f"chown {os.geteuid()} {path}",
+        )
+    if status.st_mode & 0o077:
+        raise ConfigurationError(
+            f"other users may open {path} (mode {stat.S_IMODE(status.st_mode):o})",
+            do=f"chmod 600 {path}",
+        )
+
+
+def _no_connection(path: Path, cause: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} does not say how to reach a dispatcher",
+        cause=cause,
+        do=f"rm {path}; a running dispatcher writes it anew when it is started again",
+    )

@@ -1,0 +1,326 @@
+"""What is known in a search and what to evaluate next: a pure state machine.
+
+`Study.propose` looks and changes nothing; `Study.apply` is the only method that changes a study,
+and takes the records that the journal keeps. A live run and a resumed one call the same code, so
+after any prefix of a journal the study proposes exactly what the journal holds next.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hpdist.errors import ConfigurationError
+from hpdist.events import AttemptEnded, Controlled, JobCreated, Record, RunCreated
+from hpdist.ledger import Ledger
+from hpdist.model import (
+    Configuration,
+    Failure,
+    FailureKind,
+    Job,
+    JsonValue,
+    Limits,
+    Outcome,
+    Success,
+    Trial,
+)
+from hpdist.multi_fidelity import Bracket, IterGenerator, NewTrial, Proposal, SingleFidelity
+from hpdist.optimizers import Observation, Optimizer, make_optimizer
+from hpdist.space import Space
+
+#: A loss the optimizer is told where there is none.
+FAILED = math.inf
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `Study.ask` hands out: evaluate ``config`` at ``budget``.
+
+    ``seed`` is the trial's own, for the objective's random numbers.
+    """
+
+    job: Job
+    trial: Trial
+    seed: int
+
+    @property
+    def config(self) -> dict[str, JsonValue]:
+        return dict(self.trial.config)
+
+    @property
+    def budget(self) -> float:
+        return self.job.budget
+
+
+class Study:
+    """A search: its trials, its brackets, its optimizer, and what came of each evaluation.
+
+    Works alone (`ask` and `tell`), or behind a loop that keeps a journal.
+
+    Parameters
+    ----------
+    space
+        A ConfigSpace space, or the short form that `hpdist.space.Space.of` takes.
+    iter_generator
+        Chooses budgets; default: every configuration once, at budget 1.
+    optimizer
+        An optimizer built with its space, or a name; default random search.
+    limits
+        When to stop proposing.
+    direction
+        "minimize" or "maximize". Losses given and shown have the user's sign.
+    seed
+        Trial k draws from ``SeedSequence(seed, spawn_key=(k,))``, so no generator has a state.
+    initial_configs
+        Configurations to evaluate before the optimizer is asked.
+    warm_start
+        Observations of earlier runs, told to the optimizer first: mappings with ``config``,
+        ``budget`` and ``loss`` (None for a failure). Those outside the space are refused.
+    next_iteration
+        Called with an iteration's index to make its bracket, in place of the generator's method.
+
+    Raises
+    ------
+    ConfigurationError
+        If any of these cannot work.
+    """
+
+    def __init__(
+        self,
+        space: Any,
+        iter_generator: IterGenerator | None = None,
+        optimizer: Optimizer | str = "auto",
+        *,
+        limits: Limits | None = None,
+        direction: str = "minimize",
+        seed: int = 0,
+        initial_configs: Sequence[Configuration] = (),
+        warm_start: Iterable[Mapping[str, Any]] = (),
+        next_iteration: Callable[[int], Bracket] | None = None,
+    ) -> None:
+        if direction not in ("minimize", "maximize"):
+            raise ConfigurationError(f'direction must be "minimize" or "maximize": {direction!r}')
+        self.space = Space.of(space)
+        self.iter_generator: IterGenerator = iter_generator or SingleFidelity()
+        self.optimizer = make_optimizer(optimizer, self.space)
+        self.direction = direction
+        self.seed = check_seed(seed)
+        self.ledger = Ledger(self.seed, 1.0 if direction == "minimize" else -1.0)
+        self.limits = limits or Limits(n_iterations=self.iter_generator.default_iterations)
+        self.initial_configs = [self.space.check(config) for config in initial_configs]
+        self.warm_start = [self._known(observation) for observation in warm_start]
+        self.brackets: list[Bracket] = []
+        self.n_results = 0
+        self._new_bracket = next_iteration or self.iter_generator.get_next_iteration
+        self._sampled: dict[tuple[int, int], int] = {}
+        self._retries: list[int] = []
+        self._peeked: Bracket | None = None
+        self._proposal: JobCreated | None = None
+        for number, known in enumerate(self.warm_start, start=1):
+            self._tell(-number, known["config"], known["budget"], known["loss"])
+
+    # ------------------------------------------------------------------ what next?
+
+    def propose(self) -> JobCreated | None:
+        """Return the next evaluation, or None while there is none; changes nothing."""
+        if self._proposal is None and not self._limit_reached():
+            self._proposal = self._retry() or self._next()
+        return self._proposal
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is open and nothing will be proposed."""
+        return not self.ledger.pending and self.propose() is None
+
+    def _limit_reached(self) -> bool:
+        limits, ledger = self.limits, self.ledger
+        if limits.n_evaluations is not None and len(ledger.jobs) >= limits.n_evaluations:
+            return True
+        if limits.max_cost is not None and ledger.total_cost >= limits.max_cost:
+            return True
+        full = max(self.iter_generator.budgets)
+        return limits.target_loss is not None and ledger.reached(limits.target_loss, full)
+
+    def _retry(self) -> JobCreated | None:
+        if not self._retries:
+            return None
+        old = self.ledger.jobs[self._retries[0]].job
+        return JobCreated(replace(old, job_id=len(self.ledger.jobs), retry_of=old.job_id))
+
+    def _next(self) -> JobCreated | None:
+        """Ask the open brackets, oldest first; one that waits lets the next one open."""
+        for index, bracket in enumerate(self.brackets):
+            if not bracket.is_finished and (found := self._from(index, bracket)):
+                return found
+        index = len(self.brackets)
+        if self.limits.n_iterations is not None and index >= self.limits.n_iterations:
+            return None
+        if self._peeked is None:
+            self._peeked = self._new_bracket(index)
+        return self._from(index, self._peeked)
+
+    def _from(self, index: int, bracket: Bracket) -> JobCreated | None:
+        proposal = bracket.propose()
+        if proposal is None:
+            return None
+        if isinstance(proposal, NewTrial):
+            return self._new_trial(index, proposal)
+        return JobCreated(self._job(proposal.trial_id, index, proposal))
+
+    def _new_trial(self, index: int, proposal: NewTrial) -> JobCreated | None:
+        trial_id = len(self.ledger.trials)
+        if self.limits.n_trials is not None and trial_id >= self.limits.n_trials:
+            return None
+        running_index = self._sampled.get((index, proposal.rung), 0)
+        config, info = self._suggest(trial_id, proposal.budget)
+        config_id = (index, proposal.rung, running_index)
+        trial = Trial(trial_id, config_id, config, info | {"as_of": self.n_results})
+        return JobCreated(self._job(trial_id, index, proposal), trial)
+
+    def _suggest(self, trial_id: int, budget: float) -> tuple[dict[str, Any], dict[str, Any]]:
+        if trial_id < len(self.initial_configs):
+            return self.initial_configs[trial_id], {"origin": "initial"}
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(trial_id,)))
+        (suggestion,) = self.optimizer.ask(budget, list(self.ledger.pending.values()), rng)
+        return suggestion.config, suggestion.info
+
+    def _job(self, trial_id: int, bracket: int, proposal: Proposal) -> Job:
+        return Job(len(self.ledger.jobs), trial_id, proposal.budget, bracket, proposal.rung)
+
+    # ------------------------------------------------------------------ what is so
+
+    def apply(self, record: Record) -> None:
+        """Change the study by a record, live and on replay alike.
+
+        Raises
+        ------
+        StateError
+            If the record cannot follow from this state.
+        """
+        if isinstance(record, JobCreated):
+            self._created(record)
+        elif isinstance(record, AttemptEnded) and record.final:
+            self._settled(record)
+        elif isinstance(record, Controlled):
+            self._controlled(record)
+        else:
+            return
+        self._proposal = None
+
+    def _created(self, record: JobCreated) -> None:
+        self.ledger.created(record)
+        job = record.job
+        if record.trial is not None:
+            place = (job.bracket, job.rung)
+            self._sampled[place] = self._sampled.get(place, 0) + 1
+        if job.retry_of is not None:
+            self._retries.remove(job.retry_of)
+            return
+        if job.bracket == len(self.brackets):
+            self.brackets.append(self._peeked or self._new_bracket(job.bracket))
+            self._peeked = None
+        self.brackets[job.bracket].started(job)
+
+    def _settled(self, record: AttemptEnded) -> None:
+        entry = self.ledger.settled(record)
+        job, outcome = entry.job, record.outcome
+        loss = self.ledger.sign * outcome.loss if isinstance(outcome, Success) else FAILED
+        self.brackets[job.bracket].finished(job, loss)
+        if isinstance(outcome, Failure) and not outcome.kind.counts:
+            return
+        self.n_results += 1
+        config = self.ledger.trials[job.trial_id].config
+        self._tell(job.trial_id, config, job.budget, loss)
+
+    def _tell(self, trial_id: int, config: Configuration, budget: float, loss: float) -> None:
+        self.optimizer.tell(Observation(trial_id, config, budget, loss))
+
+    def _controlled(self, record: Controlled) -> None:
+        if record.command == "extend":
+            self.limits = replace(self.limits, **record.arguments)
+        elif record.command == "retry":
+            self._retries += [job_id for job_id in record.arguments["jobs"]]
+
+    # ------------------------------------------------------------------ for others
+
+    def describe(self, run_id: str, **more: Any) -> RunCreated:
+        """Say what this search is: the first record of its journal."""
+        sign = self.ledger.sign
+        return RunCreated(
+            format=1,
+            run_id=run_id,
+            space=self.space.to_json(),
+            direction=self.direction,
+            seed=self.seed,
+            iter_generator=self.iter_generator.describe(),
+            optimizer=self.optimizer.describe(),
+            initial_configs=list(self.initial_configs),
+            warm_start=[
+                known | {"loss": None if known["loss"] == FAILED else sign * known["loss"]}
+                for known in self.warm_start
+            ],
+            limits=asdict(self.limits),
+            **more,
+        )
+
+    def payload(self, job_id: int) -> dict[str, JsonValue]:
+        """What a worker is told of a job; see `Ledger.payload`."""
+        return self.ledger.payload(job_id)
+
+    def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]:
+        """Which of these jobs (None: all) failed, and may be evaluated again."""
+        return self.ledger.retryable(job_ids, self._retries)
+
+    # ------------------------------------------------------------------ alone: ask and tell
+
+    def ask(self) -> Evaluation | None:
+        """Take the next evaluation; None while there is nothing to do until a `tell`."""
+        record = self.propose()
+        if record is None:
+            return None
+        self.apply(record)
+        trial = self.ledger.trials[record.job.trial_id]
+        return Evaluation(record.job, trial, self.ledger.trial_seed(trial.trial_id))
+
+    def tell(
+        self,
+        evaluation: Evaluation,
+        loss: float | None,
+        *,
+        cost: float | None = None,
+        info: JsonValue = None,
+    ) -> None:
+        """Say what came of an evaluation; ``loss=None`` says that it failed.
+
+        Raises
+        ------
+        ConfigurationError
+            If the loss is not finite, or the evaluation is not open.
+        """
+        job_id = evaluation.job.job_id
+        if job_id not in self.ledger.pending:
+            raise ConfigurationError(f"job {job_id} is not open: it was told before")
+        outcome: Outcome = (
+            Failure(FailureKind.EXCEPTION, "told as failed")
+            if loss is None
+            else Success(float(loss), None if cost is None else float(cost), info)
+        )
+        self.apply(AttemptEnded(job_id, 1, "", outcome))
+
+    def _known(self, observation: Mapping[str, Any]) -> dict[str, Any]:
+        loss = observation.get("loss")
+        failed = loss is None or not math.isfinite(loss)
+        told = FAILED if failed else self.ledger.sign * float(loss)  # type: ignore[arg-type]
+        config = self.space.check(observation["config"])
+        return {"config": config, "budget": float(observation["budget"]), "loss": told}
+
+
+def check_seed(seed: object) -> int:
+    """Return ``seed`` as an int, or raise ConfigurationError."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ConfigurationError(f"seed must be an int >= 0, got {seed!r}")
+    return int(seed)

@@ -1,0 +1,242 @@
+"""DispatchState under arbitrary histories: its invariants, and replay of its own records."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from hpdist.dispatch_state import Decision, DispatchState
+from hpdist.events import (
+    Acknowledge,
+    AttemptEnded,
+    AttemptFinished,
+    AttemptReleased,
+    AttemptResult,
+    AttemptStarted,
+    Cancel,
+    ConnectionLost,
+    Introduce,
+    JobSubmitted,
+    Launch,
+    Recall,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerSeen,
+)
+from hpdist.model import Failure, FailureKind, Job, JobState, Retry, Success, Timing, WorkerInfo
+
+NAMES = ("a", "b", "c")
+RETRY = Retry(max_crashes=2, max_losses=4)
+OUTCOMES = st.sampled_from(
+    [
+        Success(1.0),
+        Failure(FailureKind.EXCEPTION, "ValueError: no"),
+        Failure(FailureKind.CRASH, "killed by SIGSEGV"),
+    ]
+)
+
+
+def durable(state: DispatchState) -> object:
+    """What a replay must give back: all but leases, connections and back-off."""
+    return (
+        {
+            job_id: (entry.state, entry.attempt, entry.worker_id, +entry.failed)
+            for job_id, entry in state.jobs.items()
+        },
+        list(state.queue),
+        state.paused,
+        {name: (worker.info, dict(worker.holds)) for name, worker in state.workers.items()},
+    )
+
+
+class Cluster(RuleBasedStateMachine):
+    """Workers that really hold attempts, a network that repeats, and a master that restarts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = DispatchState(RETRY, Timing(lease_s=30.0))
+        self.now = 0.0
+        self.records: list[object] = []
+        self.lives = dict.fromkeys(NAMES, 0)
+        self.held: dict[str, set[tuple[int, int]]] = {name: set() for name in NAMES}
+        self.results: list[AttemptFinished] = []
+        self.settled: Counter[int] = Counter()
+        self.attempts: dict[int, int] = {}
+        self.introduce: set[str] = set()
+        self.jobs = 0
+
+    # ---------------------------------------------------------------- the shell
+
+    def take(self, decision: Decision) -> None:
+        self.records += decision.records
+        for record in decision.records:
+            if isinstance(record, AttemptEnded) and record.final:
+                self.settled[record.job_id] += 1
+            if isinstance(record, AttemptStarted):
+                assert record.attempt >= self.attempts.get(record.job_id, 0)
+                self.attempts[record.job_id] = record.attempt
+        for order in decision.orders:
+            if order.incarnation != self.incarnation(order.worker_id):
+                continue
+            held = self.held[order.worker_id]
+            if isinstance(order, Launch):
+                assert (order.job_id, order.attempt) not in held
+                held.add((order.job_id, order.attempt))
+            elif isinstance(order, Acknowledge):
+                held.discard((order.job_id, order.attempt))
+            elif isinstance(order, Introduce):
+                self.introduce.add(order.worker_id)
+            elif isinstance(order, Cancel | Recall):
+                self.release(order.worker_id, order.job_id, order.attempt)
+
+    def release(self, name: str, job_id: int, attempt: int) -> None:
+        if (job_id, attempt) in self.held[name]:
+            self.held[name].discard((job_id, attempt))
+            self.tell(AttemptReleased(name, self.incarnation(name), job_id, attempt))
+
+    def tell(self, event: object) -> None:
+        self.take(self.state.handle(event, self.now))
+
+    def incarnation(self, name: str) -> str:
+        return f"{name}.{self.lives[name]}"
+
+    # ---------------------------------------------------------------- what may happen
+
+    @rule(pinned=st.sampled_from([None, None, None, *NAMES]))
+    def submit(self, pinned: str | None) -> None:
+        self.tell(JobSubmitted(Job(self.jobs, self.jobs, 1.0, worker=pinned)))
+        self.jobs += 1
+
+    @rule(name=st.sampled_from(NAMES), prefetch=st.integers(0, 2))
+    def join(self, name: str, prefetch: int) -> None:
+        self.introduce.discard(name)
+        known = self.state.workers.get(name)
+        if known and known.info.incarnation == self.incarnation(name):
+            prefetch = known.info.prefetch
+        info = WorkerInfo(name, self.incarnation(name), prefetch=prefetch)
+        self.tell(WorkerJoined(info, tuple(self.held[name])))
+
+    @rule(name=st.sampled_from(NAMES))
+    def beat(self, name: str) -> None:
+        self.tell(WorkerSeen(name, self.incarnation(name), tuple(self.held[name])))
+
+    @rule()
+    def assign(self) -> None:
+        self.take(self.state.assign(self.now))
+
+    @rule()
+    def recall(self) -> None:
+        self.take(self.state.recall())
+
+    @precondition(lambda self: any(self.held.values()))
+    @rule(data=st.data(), outcome=OUTCOMES)
+    def finish(self, data: st.DataObject, outcome: object) -> None:
+        pairs = sorted((name, held) for name in NAMES for held in self.held[name])
+        name, held = data.draw(st.sampled_from(pairs))
+        event = AttemptFinished(name, self.incarnation(name), AttemptResult(*held, outcome))
+        self.results.append(event)
+        self.tell(event)
+
+    @precondition(lambda self: self.results)
+    @rule(data=st.data())
+    def repeat_a_result(self, data: st.DataObject) -> None:
+        before = Counter(self.settled)
+        event = data.draw(st.sampled_from(self.results))
+        open_before = not self.state.jobs[event.result.job_id].state.settled
+        self.tell(event)
+        assert open_before or self.settled == before, "late result of a settled job counted"
+
+    @rule(name=st.sampled_from(NAMES))
+    def leave(self, name: str) -> None:
+        self.tell(WorkerLeft(name, self.incarnation(name)))
+        self.held[name].clear()
+        self.lives[name] += 1
+
+    @rule(name=st.sampled_from(NAMES))
+    def die(self, name: str) -> None:
+        self.tell(ConnectionLost(name, self.incarnation(name)))
+        self.held[name].clear()
+        self.lives[name] += 1
+
+    @rule(seconds=st.sampled_from([1.0, 12.0, 40.0]))
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.take(self.state.tick(self.now))
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        self.take(self.state.cancel(data.draw(st.integers(0, self.jobs - 1)), "not wanted"))
+
+    @rule()
+    def withdraw(self) -> None:
+        self.take(self.state.withdraw())
+        assert self.state.running == 0
+
+    @rule()
+    def restart_the_master(self) -> None:
+        replayed = DispatchState(RETRY, self.state.timing)
+        for record in self.records:
+            replayed.apply(record)
+        assert durable(replayed) == durable(self.state), "replay differs from the live run"
+        self.state = replayed
+        self.take(self.state.adopt_orphans(self.now, may_return=True))
+
+    # ---------------------------------------------------------------- what must hold
+
+    @invariant()
+    def each_job_is_settled_at_most_once(self) -> None:
+        assert all(count == 1 for count in self.settled.values()), self.settled
+
+    @invariant()
+    def an_open_job_is_queued_or_held_never_both(self) -> None:
+        held = Counter(job_id for w in self.state.workers.values() for job_id in w.holds)
+        for job_id, entry in self.state.jobs.items():
+            queued = self.state.queue.count(job_id)
+            expected = {JobState.QUEUED: (1, 0), JobState.RUNNING: (0, 1)}.get(entry.state, (0, 0))
+            assert (queued, held[job_id]) == expected, entry
+
+    @invariant()
+    def no_worker_holds_more_than_it_takes(self) -> None:
+        for worker in self.state.workers.values():
+            assert len(worker.holds) <= worker.info.slots + worker.info.prefetch
+
+    @invariant()
+    def limits_are_kept_by_kind(self) -> None:
+        for entry in self.state.jobs.values():
+            assert entry.failed[FailureKind.CRASH] <= RETRY.max_crashes
+            assert entry.failed[FailureKind.LOST] <= RETRY.max_losses
+            lost = entry.failed[FailureKind.LOST]
+            if entry.state is JobState.FAILED and not entry.failed[FailureKind.EXCEPTION]:
+                crashes = entry.failed[FailureKind.CRASH]
+                assert crashes == RETRY.max_crashes or lost == RETRY.max_losses
+
+    def teardown(self) -> None:
+        """Once faults stop, every job reaches an outcome."""
+        for name in NAMES:
+            self.lives[name] += 1
+            self.held[name].clear()
+            self.join(name, 0)
+        for _ in range(40 * (self.jobs + 1)):
+            if all(entry.state.settled for entry in self.state.jobs.values()):
+                return
+            self.now += 5.0
+            for name in NAMES:
+                self.tell(WorkerSeen(name, self.incarnation(name), tuple(self.held[name])))
+                if name in self.introduce:
+                    self.join(name, 0)
+            self.take(self.state.tick(self.now))
+            self.take(self.state.assign(self.now))
+            for name in NAMES:
+                for held in sorted(self.held[name]):
+                    result = AttemptResult(*held, Success(0.0))
+                    self.tell(AttemptFinished(name, self.incarnation(name), result))
+        open_jobs = [e for e in self.state.jobs.values() if not e.state.settled]
+        raise AssertionError(f"stuck: {open_jobs}")
+
+
+TestCluster = Cluster.TestCase
+TestCluster.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
