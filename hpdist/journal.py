@@ -53,7 +53,7 @@ class Journal:
         self._fd, self._lock, self._sync_every = fd, lock, sync_every
         self._crc = found.crc
         self._size = os.fstat(fd).st_size
-        self._buffer: list[bytes] = []
+        self._buffer: list[tuple[bytes, int]] = []  #: lines and their CRCs
         self._results = 0
         self._unsynced = False
         self._broken = ""
@@ -112,8 +112,9 @@ class Journal:
         JournalError
             If the record is not plain JSON; nothing is added then.
         """
-        line, self._crc = encode(record, at, self._crc)
-        self._buffer.append(line)
+        crc = self._buffer[-1][1] if self._buffer else self._crc
+        # Line and CRC in one step: an interrupt in between would break the chain.
+        self._buffer.append(encode(record, at, crc))
         self._results += isinstance(record, AttemptEnded) and record.final
 
     def commit(self) -> None:
@@ -161,7 +162,7 @@ class Journal:
         )
 
     def _write_buffer(self) -> None:
-        data = b"".join(self._buffer)
+        data, crc = b"".join(line for line, _ in self._buffer), self._buffer[-1][1]
         done = 0
         try:
             while done < len(data):
@@ -174,7 +175,8 @@ class Journal:
         except BaseException:
             self._take_back()
             raise
-        self._size, self._buffer, self._unsynced = self._size + done, [], True
+        self._unsynced = True
+        self._size, self._crc, self._buffer = self._size + done, crc, []
 
     def _take_back(self) -> None:
         try:
@@ -275,12 +277,12 @@ def _read(fd: int) -> Scan:
 
 
 def _tidy(fd: int, found: Scan) -> None:
-    """Cut the file to its good records and end the last one with a newline."""
-    if found.closed and found.good_bytes == found.total_bytes:
-        return
-    os.ftruncate(fd, found.good_bytes)
+    """Cut the file to its good records, end the last one with a newline, make it all durable."""
+    if found.good_bytes < found.total_bytes:
+        os.ftruncate(fd, found.good_bytes)
     if not found.closed:
         os.write(fd, b"\n")
+    # What was read is acted on, and its writer may have died before it was durable.
     os.fsync(fd)
 
 

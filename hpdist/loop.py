@@ -13,11 +13,11 @@ import logging
 import math
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from hpdist.dispatch_state import Decision, DispatchState
-from hpdist.errors import ConfigurationError, HpdistError, JournalFull
+from hpdist.errors import HpdistError, JournalFull
 from hpdist.events import (
     Controlled,
     ControlRequested,
@@ -32,11 +32,15 @@ from hpdist.events import (
 from hpdist.executors.base import Executor
 from hpdist.inbox import Inbox
 from hpdist.model import JsonValue
+from hpdist.queue_sizes import QueueSizes
 
 logger = logging.getLogger(__name__)
 
 #: Seconds between two tries to write to a disk that was full.
 FULL_DISK_RETRY_S = 1.0
+
+#: Seconds in which workers may fetch their dismissal.
+LINGER_S = 3.0
 
 Observer = Callable[[Sequence[tuple[float, Record]]], None]
 """Called in the loop's thread with (wall time, record) pairs, once they are durable."""
@@ -65,36 +69,6 @@ class Log(Protocol):
     def append(self, record: Record, at: float) -> None: ...
 
     def commit(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class QueueSizes:
-    """When to choose further configurations, counted in evaluations that run or wait.
-
-    When there are no more than ``least``, proposals are made until there are ``most``. With
-    ``dynamic`` both are relative to the number of places that the workers have; the default
-    keeps each place busy and nothing queued.
-    """
-
-    least: int = -1
-    most: int = 0
-    dynamic: bool = True
-
-    def __post_init__(self) -> None:
-        if self.least >= self.most:
-            raise ConfigurationError(
-                f"job_queue_sizes=({self.least}, {self.most}): the first must be the smaller"
-            )
-        if not self.dynamic and self.most < 1:
-            raise ConfigurationError(
-                f"job_queue_sizes=({self.least}, {self.most}) would never start a job: with "
-                "dynamic_queue_size=False the second must be at least 1"
-            )
-
-    def bounds(self, places: int) -> tuple[int, int]:
-        """Return (refill when at most so many, refill up to so many) for ``places`` places."""
-        base = places if self.dynamic else 0
-        return base + self.least, base + self.most
 
 
 class Loop:
@@ -166,12 +140,22 @@ class Loop:
             self._take(orphans)
             while self.ended is None or not self._left or self._unwritten:
                 self.turn()
+            if self.dismiss and self.executor.keeps_running:
+                self._linger()
             return self.ended
         except BaseException as error:
             self._give_up(error)
             raise
         finally:
             self.executor.close(self.grace_s)
+
+    def _linger(self) -> None:
+        """Answer until the workers that were sent home have heard of it, if they are awake."""
+        until = self.inbox.now() + LINGER_S
+        while self.dispatch.workers and self.inbox.now() < until:
+            for at, event in self.inbox.take(until):
+                self._handle(event, at)
+            self._flush(self.inbox.now())
 
     def turn(self) -> None:
         """Handle what has arrived, decide, write, act."""
@@ -211,11 +195,18 @@ class Loop:
             self._take(self.dispatch.handle(event, at))
 
     def _control(self, command: str, arguments: dict[str, JsonValue]) -> None:
+        reason = arguments.get("reason", "")
         if command in ("stop", "drain"):
-            self.close(RunEnded("stopped", arguments.get("reason", "")), drain=command == "drain")
+            self.dismiss = arguments.get("dismiss", self.dismiss)
+            self.close(RunEnded("stopped", reason), drain=command == "drain")
+        elif command == "time_limit":
+            self._deadline = self.inbox.now() + arguments["seconds"]
+        elif command == "dismiss":
+            worker_id = arguments.get("worker")
+            self._take(self.dispatch.dismiss(drain=True, reason=reason, worker_id=worker_id))
         elif command == "cancel":
             for job_id in arguments["jobs"]:
-                self._take(self.dispatch.cancel(job_id, arguments.get("reason", "cancelled")))
+                self._take(self.dispatch.cancel(job_id, reason or "cancelled by command"))
         elif command == "retry":
             jobs = self.source.retryable(arguments.get("jobs"))
             self._change(Controlled("retry", {"jobs": jobs}))

@@ -39,6 +39,9 @@ COLUMNS = (
 )
 """The columns of `Results.to_frame`, before those of the configuration."""
 
+_TIMES = ("submitted", "started", "ended")
+_NUMBERS = ("budget", "loss", "cost", "seconds", *_TIMES)
+
 
 class Results:
     """What came of a run, finished or not.
@@ -158,19 +161,17 @@ class Results:
         import pandas as pd
 
         rows = [_row(one) for one in self._evaluations]
-        frame = pd.DataFrame({name: [row[name] for row in rows] for name in COLUMNS})
-        numbers = ["budget", "loss", "cost", "submitted", "started", "ended", "seconds"]
-        frame = frame.astype(dict.fromkeys(numbers, float))
-        if utc:
-            for name in ("submitted", "started", "ended"):
-                seconds = frame[name] + (self.started_at or 0.0)
-                frame[name] = pd.to_datetime(seconds, unit="s", utc=True)
-        names = dict.fromkeys(name for one in self._evaluations for name in one.config)
-        for name in names:
+        columns = {name: pd.Series([row[name] for row in rows]) for name in COLUMNS}
+        for name in dict.fromkeys(name for one in self._evaluations for name in one.config):
             values = [one.config.get(name) for one in self._evaluations]
             # An int column with gaps would become one of floats.
             exact = all(isinstance(value, float | None) for value in values) or None not in values
-            frame[f"config.{name}"] = pd.Series(values, dtype=None if exact else object)
+            columns[f"config.{name}"] = pd.Series(values, dtype=None if exact else object)
+        frame = pd.DataFrame(columns).astype(dict.fromkeys(_NUMBERS, float))
+        if utc:
+            for name in _TIMES:
+                seconds = frame[name] + (self.started_at or 0.0)
+                frame[name] = pd.to_datetime(seconds, unit="s", utc=True)
         return frame
 
     def __repr__(self) -> str:
@@ -215,7 +216,7 @@ def warm_start_observations(source: str | Path | Results | pd.DataFrame) -> list
         return source.observations()
     columns = list(getattr(source, "columns", ()))
     configs = [name for name in columns if str(name).startswith("config.")]
-    if not configs or not {"budget", "loss"} <= set(columns):
+    if not {"budget", "loss"} <= set(columns) or (len(source) and not configs):
         raise ConfigurationError(
             f"a warm start cannot be made from a {type(source).__name__} with columns {columns}",
             do="give a run directory, a Results, or a DataFrame with the columns budget, loss "

@@ -10,9 +10,10 @@ from hpdist.dispatch_state import DispatchState
 from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, Record, RunEnded
 from hpdist.inbox import Stamped
 from hpdist.journal import MemoryJournal
-from hpdist.loop import Loop, QueueSizes
+from hpdist.loop import Loop
 from hpdist.model import Failure, FailureKind, Limits, Retry
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SuccessiveHalving
+from hpdist.queue_sizes import QueueSizes
 from hpdist.study import Study
 from hpdist.testing.simulate import (
     Faults,

@@ -1,0 +1,151 @@
+"""Whatever happens to the bytes, no record is ever read that was not written."""
+
+import os
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hpdist.errors import JournalDamaged
+from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, RunCreated, RunEnded
+from hpdist.journal import FORMAT, Journal, repair, scan
+from hpdist.journal_format import encode
+from hpdist.model import Failure, FailureKind, Job, Success, Trial
+
+RECORDS = [
+    RunCreated(FORMAT, "r", {"x": [0, 1]}),
+    JobCreated(Job(0, 0, 1.0), Trial(0, (0, 0, 0), {"x": 0.25}, {"origin": "random"})),
+    AttemptStarted(0, 1, "w"),
+    AttemptEnded(0, 1, "w", Success(0.5, info={"text": "{\n} 0000000a"})),
+    AttemptEnded(1, 1, "w", Failure(FailureKind.CRASH, "killed by 9")),
+]
+LAST = RunEnded("finished")
+
+
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
+    monkeypatch.setattr(os, "fdatasync", lambda fd: None)
+
+
+def lines_of(records):
+    lines, crc = [], 0
+    for record in records:
+        line, crc = encode(record, 7.0, crc)
+        lines.append(line)
+    return lines
+
+
+LINES = lines_of(RECORDS)
+DATA = b"".join(LINES)
+ENDS = [sum(map(len, LINES[:n])) for n in range(len(LINES) + 1)]
+
+
+def records_read(journal):
+    return [record for _, record in journal.records]
+
+
+def reopen_and_append(path):
+    """Return what is read first, after checking that appending works from there."""
+    with closing(Journal.open(path)) as journal:
+        first, cut = records_read(journal), journal.cut_bytes
+        journal.append(LAST, 8.0)
+    with closing(Journal.open(path)) as journal:
+        assert records_read(journal) == [*first, LAST]
+        assert journal.cut_bytes == 0
+    return first, cut
+
+
+def test_a_cut_at_any_byte_gives_the_longest_whole_prefix_and_appending_works(tmp_path):
+    path = tmp_path / "journal"
+    for size in range(len(DATA) + 1):
+        path.write_bytes(DATA[:size])
+        # A record without its newline is whole already.
+        whole = max(n for n, end in enumerate(ENDS) if end - (n > 0) <= size)
+        first, cut = reopen_and_append(path)
+        assert first == RECORDS[:whole]
+        assert cut == max(0, size - ENDS[whole])
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x20, 0xFF])
+def test_a_flipped_byte_is_noticed_wherever_it_is(flip):
+    for place in range(len(DATA)):
+        data = DATA[:place] + bytes([DATA[place] ^ flip]) + DATA[place + 1 :]
+        found = scan(data)
+        line = next(n for n, end in enumerate(ENDS) if place < end) - 1
+        if line < len(RECORDS) - 1:
+            assert (found.damage.offset, found.damage.line) == (ENDS[line], line + 1)
+            assert records_read(found) == RECORDS[:line]
+        else:
+            # In the last record it looks like a torn write; its newline alone harms nothing.
+            assert found.damage is None
+            assert records_read(found) == RECORDS[: line + (place == len(DATA) - 1)]
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x20, 0xFF])
+def test_a_flipped_last_newline_is_restored(tmp_path, flip):
+    path = tmp_path / "journal"
+    path.write_bytes(DATA[:-1] + bytes([DATA[-1] ^ flip]))
+    assert reopen_and_append(path)[0] == RECORDS
+    assert path.read_bytes().startswith(DATA)
+
+
+@pytest.mark.parametrize("line", range(len(LINES) - 2))
+def test_a_line_that_is_lost_doubled_or_moved_is_damage(line):
+    doubled = [*LINES[: line + 1], *LINES[line:]]
+    lost = LINES[:line] + LINES[line + 1 :]
+    moved = [*LINES[:line], LINES[line + 1], LINES[line], *LINES[line + 2 :]]
+    for lines in (doubled, lost, moved):
+        found = scan(b"".join(lines))
+        assert found.damage is not None
+        assert records_read(found) == RECORDS[: len(found.records)]
+        assert len(found.records) <= line + 1
+
+
+def test_an_overwritten_line_is_damage_when_two_good_ones_follow():
+    zeros = bytes(len(LINES[1]))
+    found = scan(b"".join([LINES[0], zeros, *LINES[2:]]))
+    assert found.damage.line == 2
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    tail=st.one_of(
+        st.binary(max_size=60),
+        st.text("0123456789abcdef {}\n", max_size=60).map(str.encode),
+        st.sampled_from([line[:n] + b"\n" * m for line in LINES for n in (9, 40) for m in (0, 2)]),
+    ),
+    whole=st.integers(1, len(LINES)),
+    newline=st.booleans(),
+)
+def test_garbage_after_whole_records_is_cut_off_newlines_or_not(tmp_path, tail, whole, newline):
+    path = tmp_path / "journal"
+    path.write_bytes(DATA[: ENDS[whole] - (not newline)] + tail)
+    assert reopen_and_append(path)[0] == RECORDS[:whole]
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    start=st.integers(0, len(DATA)),
+    length=st.integers(0, 200),
+    new=st.one_of(st.binary(max_size=80), st.sampled_from([*LINES, b"\n", bytes(64)])),
+)
+def test_any_replaced_stretch_leaves_a_prefix_and_repair_makes_it_usable(
+    tmp_path, start, length, new
+):
+    path = tmp_path / "journal"
+    data = DATA[:start] + new + DATA[start + length :]
+    path.write_bytes(data)
+    found = scan(data)
+    assert records_read(found) == RECORDS[: len(found.records)]
+    if found.damage is not None:
+        with pytest.raises(JournalDamaged):
+            Journal.open(path)
+        assert path.read_bytes() == data
+        assert repair(path) == len(data) - found.good_bytes
+    assert reopen_and_append(path)[0] == records_read(found)

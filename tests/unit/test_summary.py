@@ -1,0 +1,255 @@
+import json
+
+import pytest
+
+from hpdist.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Controlled,
+    JobCreated,
+    ReportReceived,
+    RunCreated,
+    RunEnded,
+    RunResumed,
+    WorkerChanged,
+)
+from hpdist.model import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
+from hpdist.summary import RECENT, Summary
+
+HEADER = RunCreated(1, "demo")
+
+
+def summary_of(*records, start=100.0):
+    """Fold records that come one a second."""
+    summary = Summary()
+    for second, record in enumerate(records):
+        summary.apply(start + second, record)
+    return summary
+
+
+def created(job_id, budget=1.0, bracket=0, rung=0, trial_id=None):
+    trial_id = job_id if trial_id is None else trial_id
+    trial = Trial(trial_id, (bracket, rung, trial_id), {"x": trial_id})
+    return JobCreated(Job(job_id, trial_id, budget, bracket, rung), trial)
+
+
+def done(job_id, loss, cost=None, worker="w"):
+    return AttemptEnded(job_id, 1, worker, Success(loss, cost, {"job": job_id}))
+
+
+def failed(job_id, kind=FailureKind.EXCEPTION, final=True):
+    return AttemptEnded(job_id, 1, "w", Failure(kind, "no"), final)
+
+
+def joined(worker_id="w", state="joined", incarnation="i"):
+    return WorkerChanged(state, WorkerInfo(worker_id, incarnation, slots=2))
+
+
+def test_a_summary_of_nothing_is_all_zero():
+    summary = Summary()
+    assert summary.best is None
+    assert summary.elapsed(10.0) == summary.rate(10.0) == 0.0
+    assert summary.to_json()["counts"] == {state.value: 0 for state in JobState}
+
+
+def test_jobs_are_counted_by_state_and_failures_by_kind():
+    summary = summary_of(
+        HEADER,
+        *[created(job_id) for job_id in range(6)],
+        AttemptStarted(1, 1, "w"),
+        done(2, 0.5),
+        failed(3),
+        failed(4, FailureKind.LOST),
+        failed(5, FailureKind.CANCELLED),
+    )
+    assert {state: n for state, n in summary.counts.items() if n} == {
+        JobState.QUEUED: 1,
+        JobState.RUNNING: 1,
+        JobState.COMPLETED: 1,
+        JobState.FAILED: 2,
+        JobState.CANCELLED: 1,
+    }
+    assert summary.failures == {FailureKind.EXCEPTION: 1, FailureKind.LOST: 1}
+    assert summary.evaluations == 3
+
+
+def test_an_attempt_that_is_not_final_puts_the_job_back_in_the_queue():
+    summary = summary_of(created(0), AttemptStarted(0, 1, "w"), failed(0, final=False))
+    assert summary.counts[JobState.QUEUED] == 1
+    assert summary.counts[JobState.RUNNING] == 0
+    assert not summary.failures
+
+
+def test_rungs_are_counted_apart():
+    summary = summary_of(
+        created(0, 1.0, 0, 0),
+        created(1, 1.0, 0, 0),
+        created(2, 3.0, 0, 1, trial_id=0),
+        created(3, 3.0, 1, 0),
+        AttemptStarted(2, 1, "w"),
+        done(0, 0.5),
+    )
+    rungs = {place: (rung.budget, rung.created) for place, rung in summary.rungs.items()}
+    assert rungs == {(0, 0): (1.0, 2), (0, 1): (3.0, 1), (1, 0): (3.0, 1)}
+    assert summary.rungs[0, 0].counts[JobState.COMPLETED] == 1
+    assert summary.rungs[0, 1].counts[JobState.RUNNING] == 1
+
+
+def test_workers_show_what_they_hold_and_have_done():
+    summary = summary_of(
+        joined(),
+        created(0),
+        created(1),
+        AttemptStarted(0, 3, "w"),
+        AttemptStarted(1, 1, "w"),
+        done(1, 0.5),
+    )
+    assert summary.workers["w"].holds == {0: 3}
+    assert summary.workers["w"].done == 1
+    assert summary.workers["w"].info.slots == 2
+
+
+@pytest.mark.parametrize("state", ["left", "lost"])
+def test_a_worker_that_is_gone_holds_nothing_and_may_come_back(state):
+    records = [joined(), created(0), AttemptStarted(0, 1, "w"), done(0, 1.0), joined(state=state)]
+    gone = summary_of(*records)
+    assert gone.workers["w"].state == state
+    assert gone.workers["w"].holds == {}
+    back = summary_of(*records, joined(incarnation="j"))
+    assert back.workers["w"].state == "joined"
+    assert back.workers["w"].info.incarnation == "j"
+    assert back.workers["w"].done == 1
+
+
+def test_a_quarantined_worker_keeps_what_it_holds():
+    summary = summary_of(
+        joined(), created(0), AttemptStarted(0, 1, "w"), joined(state="quarantined")
+    )
+    assert summary.workers["w"].holds == {0: 1}
+
+
+def test_the_incumbent_is_the_best_loss_at_the_largest_budget_that_has_a_success():
+    summary = summary_of(
+        created(0),
+        created(1),
+        created(2, 3.0, rung=1, trial_id=1),
+        created(3, 9.0, rung=2, trial_id=1),
+        done(0, 0.1),
+        done(1, 0.5),
+        done(2, 0.4),
+        failed(3),
+    )
+    assert (summary.best.job_id, summary.best.loss, summary.best.budget) == (2, 0.4, 3.0)
+    assert [incumbent.job_id for incumbent in summary.incumbents] == [0, 2]
+
+
+def test_among_equals_the_first_job_is_the_incumbent():
+    early = summary_of(created(0), created(1), done(0, 0.5), done(1, 0.5))
+    late = summary_of(created(0), created(1), done(1, 0.5), done(0, 0.5))
+    assert early.best.job_id == late.best.job_id == 0
+
+
+def test_a_maximized_run_keeps_the_users_sign():
+    summary = summary_of(
+        RunCreated(1, "demo", direction="maximize"),
+        *[created(job_id) for job_id in range(3)],
+        done(0, 0.5),
+        done(1, 0.9),
+        done(2, -7.0),
+    )
+    assert summary.best.loss == 0.9
+    assert [incumbent.loss for incumbent in summary.incumbents] == [0.5, 0.9]
+
+
+def test_the_trajectory_tells_time_evaluations_and_cost():
+    summary = summary_of(
+        created(0, 2.0), created(1, 2.0), created(2, 2.0), done(0, 0.5), failed(1), done(2, 0.3, 7)
+    )
+    told = [(one.at, one.evaluations, one.cost) for one in summary.incumbents]
+    assert told == [(3.0, 1, 2.0), (5.0, 3, 9.0)]
+    assert summary.best.config == {"x": 2}
+    assert summary.best.info == {"job": 2}
+
+
+def test_the_clock_starts_anew_when_a_run_is_resumed_and_stops_at_its_end():
+    first = [HEADER, RunResumed(1), RunEnded("stopped")]
+    assert summary_of(*first).elapsed(1000.0) == 1.0
+    again = summary_of(*first, RunResumed(2), created(0))
+    assert again.ended is None
+    assert again.elapsed(110.0) == 7.0
+    assert again.first_at == 100.0
+    assert summary_of(*first, RunResumed(2), RunEnded("finished")).elapsed(1000.0) == 1.0
+
+
+@pytest.mark.parametrize("command", ["retry", "extend"])
+def test_a_run_that_is_extended_goes_on(command):
+    assert summary_of(RunEnded("finished")).ended.reason == "finished"
+    assert summary_of(RunEnded("finished"), Controlled(command, {"jobs": []})).ended is None
+
+
+def test_pause_and_resume_are_seen():
+    assert summary_of(Controlled("pause")).paused
+    assert not summary_of(Controlled("pause"), Controlled("resume")).paused
+
+
+def test_the_rate_is_that_of_the_last_results():
+    slow = [created(job_id) for job_id in range(2 * RECENT)]
+    summary = summary_of(*slow, start=0.0)
+    for job_id in range(2 * RECENT):
+        summary.apply(1000.0 + job_id / 4, done(job_id, 0.5))
+        if job_id == 9:
+            assert summary.rate(1010.0) == pytest.approx(10 / 1010)
+    assert summary.rate(1000.0 + (2 * RECENT - 1) / 4) == pytest.approx(4.0)
+
+
+def test_the_rate_forgets_what_was_before_a_resume_and_cancelled_jobs():
+    summary = summary_of(
+        created(0), created(1), done(0, 0.5), RunResumed(2), failed(1, FailureKind.CANCELLED)
+    )
+    assert summary.rate(110.0) == 0.0
+    assert summary.rate(103.0) == 0.0
+
+
+def test_jobs_without_a_trial_or_a_known_worker_are_counted_as_well():
+    summary = summary_of(
+        JobCreated(Job(0, 4, 1.0)), AttemptStarted(0, 1, "x"), done(0, 0.5, worker="x")
+    )
+    assert summary.best.config == {}
+    assert summary.best.trial_id == 4
+    assert summary.workers == {}
+
+
+def test_reports_change_nothing_but_the_time():
+    records = [created(0), AttemptStarted(0, 1, "w")]
+    before = summary_of(*records).to_json()
+    after = summary_of(*records, ReportReceived(0, 1, 1, 0.5)).to_json()
+    assert after == before | {"last_at": 102.0}
+
+
+def test_the_json_form_is_json_and_complete():
+    summary = summary_of(
+        HEADER,
+        joined(),
+        created(0),
+        created(1, bracket=1),
+        created(2),
+        AttemptStarted(0, 1, "w"),
+        done(1, 0.5),
+        failed(2, FailureKind.TIMEOUT),
+        RunEnded("stopped", "by hand"),
+    )
+    data = json.loads(json.dumps(summary.to_json(), allow_nan=False))
+    assert data["run_id"] == "demo"
+    assert data["counts"] == {
+        "queued": 0,
+        "running": 1,
+        "completed": 1,
+        "failed": 1,
+        "cancelled": 0,
+    }
+    assert data["failures"] == {"timeout": 1}
+    assert data["workers"][0]["holds"] == [[0, 1]]
+    assert data["workers"][0]["worker_id"] == "w"
+    assert [(rung["bracket"], rung["created"]) for rung in data["rungs"]] == [(0, 2), (1, 1)]
+    assert data["incumbents"][-1]["loss"] == 0.5
+    assert data["ended"] == {"reason": "stopped", "message": "by hand"}
