@@ -102,7 +102,7 @@ class Categorical:
     """One of ``choices``, which have no order.
 
     ``weights`` are relative frequencies in random search. ``default`` is the first choice, or
-    the one with the largest weight, where it is not given.
+    the one with the largest weight, where it is not given; where None is a choice, it is None.
     """
 
     choices: Sequence[JsonValue]

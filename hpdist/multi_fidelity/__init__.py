@@ -1,1 +1,47 @@
+"""Iteration generators: on which budgets configurations are evaluated, and who is promoted."""
 
+from hpdist.multi_fidelity.asha import Asha
+from hpdist.multi_fidelity.base import (
+    Bracket,
+    IterGenerator,
+    NewTrial,
+    Promote,
+    Proposal,
+    Rung,
+)
+from hpdist.multi_fidelity.bracket import HalvingBracket
+from hpdist.multi_fidelity.budgets import budget_ladder
+from hpdist.multi_fidelity.custom import Custom
+from hpdist.multi_fidelity.halving import SuccessiveHalving
+from hpdist.multi_fidelity.hyperband import Hyperband
+from hpdist.multi_fidelity.plan import Plan, make_plan, most_busy, total_cost
+from hpdist.multi_fidelity.single import SingleFidelity
+
+NAMES = {
+    "single": SingleFidelity,
+    "halving": SuccessiveHalving,
+    "hyperband": Hyperband,
+    "asha": Asha,
+}
+"""Those that can be chosen by name on the command line."""
+
+__all__ = [
+    "NAMES",
+    "Asha",
+    "Bracket",
+    "Custom",
+    "HalvingBracket",
+    "Hyperband",
+    "IterGenerator",
+    "NewTrial",
+    "Plan",
+    "Promote",
+    "Proposal",
+    "Rung",
+    "SingleFidelity",
+    "SuccessiveHalving",
+    "budget_ladder",
+    "make_plan",
+    "most_busy",
+    "total_cost",
+]

@@ -108,6 +108,11 @@ def test_eta_is_the_decimal_that_was_written():
     assert starts[-2:] == [11, 10]
 
 
+def test_no_rung_is_empty_where_hpbandster_rounds_to_nothing():
+    generator = Hyperband(1, 2.2**3, eta=2.2, rounding="hpbandster")
+    assert [rung.num_configs for rung in generator.plan(1)] == [10, 4, 2, 1]
+
+
 def test_a_generator_made_of_equal_numbers_is_described_alike():
     assert Hyperband(1, 9, 3.0).describe() == Hyperband(1.0, 9.0, 3).describe()
     assert repr(Hyperband(1, 9)) == (
@@ -258,7 +263,7 @@ def test_asha_promotes_a_failed_trial_once_its_retry_succeeded():
 def test_asha_takes_the_first_success_of_a_trial():
     bracket = Asha(1, 3, eta=3).get_next_iteration(0)
     jobs = [run_job(bracket, trial_id, trial_id, 0.1 * trial_id) for trial_id in range(3)]
-    bracket.finished(jobs[0], 99.0)
+    bracket.finished(jobs[2], -1.0)
     assert bracket.propose() == Promote(0, 3.0, 1)
 
 

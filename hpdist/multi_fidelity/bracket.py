@@ -1,0 +1,98 @@
+"""The synchronous bracket: a rung is promoted from when all of it is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hpdist.errors import StateError
+from hpdist.model import Job
+from hpdist.multi_fidelity.base import NewTrial, Promote, Proposal
+
+
+class HalvingBracket:
+    """A ladder of rungs in which the best of each rung are evaluated at the next budget.
+
+    Nothing is promoted before all evaluations of a rung are finished. They are ranked by
+    ``(loss, trial_id)``; a failed one is never promoted, so a rung is smaller than planned when
+    the one below has too few successes.
+
+    A failed evaluation may be retried while nothing of the next rung has been started: the
+    ranking waits for it. This reopens a bracket that was finished because all had failed.
+    Later retries change nothing.
+
+    Parameters
+    ----------
+    num_configs, budgets
+        One entry a rung, lowest first.
+    """
+
+    def __init__(self, num_configs: Sequence[int], budgets: Sequence[float]) -> None:
+        self._sizes = tuple(num_configs)
+        self._budgets = tuple(budgets)
+        self._rung = 0
+        self._unstarted = self._sizes[0]
+        self._queue: list[int] = []
+        self._running: set[int] = set()
+        self._losses: dict[int, float] = {}
+        self._promotable: list[int] = []
+
+    def propose(self) -> Proposal | None:
+        if self._unstarted:
+            return NewTrial(self._budgets[0])
+        if self._queue:
+            return Promote(self._queue[-1], self._budgets[self._rung], self._rung)
+        if self._promotable:
+            above = self._rung + 1
+            return Promote(self._promotable[-1], self._budgets[above], above)
+        return None
+
+    def started(self, job: Job) -> None:
+        if job.rung < self._rung:
+            return
+        if job.trial_id in self._losses and job.rung == self._rung:
+            self._promotable = []
+        else:
+            self._begin(job)
+        self._running.add(job.trial_id)
+
+    def finished(self, job: Job, loss: float) -> None:
+        if job.rung < self._rung:
+            return
+        known = job.trial_id in self._running or job.trial_id in self._losses
+        if job.rung > self._rung or not known:
+            raise StateError(f"{job} is finished, but was never started in this bracket")
+        self._running.discard(job.trial_id)
+        self._losses[job.trial_id] = loss
+        if not (self._unstarted or self._queue or self._running):
+            self._promotable = self._rank()
+
+    @property
+    def is_finished(self) -> bool:
+        return not (self._unstarted or self._queue or self._running or self._promotable)
+
+    def _begin(self, job: Job) -> None:
+        proposal = self.propose()
+        if not _answers(job, proposal):
+            raise StateError(f"{job} was started, but {proposal} was proposed")
+        if job.rung > self._rung:
+            self._rung += 1
+            self._queue, self._promotable = self._promotable, []
+            self._losses = {}
+        if self._queue:
+            self._queue.pop()
+        else:
+            self._unstarted -= 1
+
+    def _rank(self) -> list[int]:
+        """Return the trials to be promoted, best last."""
+        if self._rung + 1 == len(self._sizes):
+            return []
+        ranked = sorted((loss, trial) for trial, loss in self._losses.items() if loss < math.inf)
+        return [trial for _, trial in ranked[: self._sizes[self._rung + 1]]][::-1]
+
+
+def _answers(job: Job, proposal: Proposal | None) -> bool:
+    if isinstance(proposal, Promote) and job.trial_id != proposal.trial_id:
+        return False
+    return proposal is not None and job.rung == proposal.rung

@@ -1,0 +1,89 @@
+"""Budgets of a ladder of rungs, and the checks that every iteration generator shares."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from numbers import Integral, Real
+
+from hpdist.errors import ConfigurationError
+
+TOLERANCE = 1e-9
+"""How far, relatively, a ladder's lowest budget may lie below ``min_budget`` through rounding."""
+
+
+def budget_ladder(min_budget: float, max_budget: float, eta: float = 3) -> tuple[float, ...]:
+    """List the budgets ``max_budget / eta**k`` that are at least ``min_budget``, rising.
+
+    How many there are is found by multiplying and comparing, because a quotient of logarithms
+    loses a rung now and then where the ratio is an exact power of ``eta``.
+
+    Raises
+    ------
+    ConfigurationError
+        If not 0 < ``min_budget`` <= ``max_budget`` < inf, or if ``eta`` < 2.
+
+    Examples
+    --------
+    >>> budget_ladder(1, 9)
+    (1.0, 3.0, 9.0)
+    """
+    lowest = check_budget("min_budget", min_budget)
+    highest = check_budget("max_budget", max_budget)
+    eta = check_eta(eta)
+    if lowest > highest:
+        raise ConfigurationError(
+            f"min_budget={lowest:g} is larger than max_budget={highest:g}",
+            do="swap the two, or leave both out to use a single budget",
+        )
+    if not math.isfinite(highest / lowest):
+        raise ConfigurationError(
+            f"min_budget={lowest:g} and max_budget={highest:g} are too far apart",
+            cause="their ratio is beyond the range of floating point",
+            do="choose a larger min_budget",
+        )
+    num_rungs, reached = 1, lowest * eta
+    while reached <= highest * (1 + TOLERANCE):
+        num_rungs, reached = num_rungs + 1, reached * eta
+    return tuple(highest / eta**k for k in reversed(range(num_rungs)))
+
+
+def check_budget(name: str, value: object) -> float:
+    """Return ``value`` as a budget, or raise `ConfigurationError` naming it ``name``."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        budget = float(value)
+        if 0 < budget < math.inf:
+            return budget
+    raise ConfigurationError(
+        f"{name} must be a finite number > 0, got {value!r}",
+        cause="a budget says how much an evaluation may use: epochs, samples, seconds",
+        do=f"choose {name} in the unit that the objective reads, for instance {name}=1",
+    )
+
+
+def check_eta(value: object) -> int | float:
+    """Return ``value`` as a reduction factor, whole ones as int."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        eta = float(value)
+        if 2 <= eta < math.inf:
+            return int(eta) if eta.is_integer() else eta
+    raise ConfigurationError(
+        f"eta must be a finite number >= 2, got {value!r}",
+        cause="one in eta configurations is promoted to a budget that is eta times larger",
+        do="choose eta=3, or eta=2 to halve",
+    )
+
+
+def check_count(name: str, value: object) -> int:
+    """Return ``value`` as a number of configurations."""
+    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1:
+        return int(value)
+    raise ConfigurationError(
+        f"{name} must be a whole number >= 1, got {value!r}",
+        do=f"choose how many configurations to try, for instance {name}=9",
+    )
+
+
+def exact(eta: float) -> Fraction:
+    """Return ``eta`` as the decimal fraction that its author wrote: 2.2 is 11/5."""
+    return Fraction(str(eta))

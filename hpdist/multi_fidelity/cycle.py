@@ -1,0 +1,94 @@
+"""What the synchronous iteration generators share: a cycle of brackets, over and over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import Any
+
+from hpdist.errors import ConfigurationError
+from hpdist.model import JsonValue
+from hpdist.multi_fidelity.base import Rung
+from hpdist.multi_fidelity.bracket import HalvingBracket
+
+Ladder = tuple[tuple[int, ...], tuple[float, ...]]
+"""(number of configurations, budget) of each rung of a bracket, lowest rung first."""
+
+
+class BracketCycle:
+    """An iteration generator that repeats a fixed cycle of synchronous brackets.
+
+    Iteration ``i`` is bracket ``i`` modulo the length of the cycle.
+
+    Parameters
+    ----------
+    cycle
+        The brackets.
+    settings
+        The arguments that the generator was made with, as `describe` gives them.
+    """
+
+    def __init__(self, cycle: Iterable[Ladder], settings: dict[str, JsonValue]) -> None:
+        self._cycle = tuple(cycle)
+        self._settings = settings
+
+    @property
+    def budgets(self) -> tuple[float, ...]:
+        return tuple(sorted({budget for _, budgets in self._cycle for budget in budgets}))
+
+    @property
+    def default_iterations(self) -> int | None:
+        return len(self._cycle)
+
+    def get_next_iteration(self, iteration: int, **iteration_kwargs: Any) -> HalvingBracket:
+        check_iteration(self, iteration, iteration_kwargs)
+        return HalvingBracket(*self._cycle[iteration % len(self._cycle)])
+
+    def plan(self, n_iterations: int) -> list[Rung]:
+        return [
+            Rung(iteration, rung, num_configs, budget)
+            for iteration in range(n_iterations)
+            for rung, (num_configs, budget) in enumerate(
+                zip(*self._cycle[iteration % len(self._cycle)], strict=True)
+            )
+        ]
+
+    def num_all_configs(self, n_iterations: int) -> int:
+        cycles, rest = divmod(n_iterations, len(self._cycle))
+        sizes = [sum(num_configs) for num_configs, _ in self._cycle]
+        return cycles * sum(sizes) + sum(sizes[:rest])
+
+    def get_table(self) -> Any:
+        return rung_table(self.plan(len(self._cycle)))
+
+    def describe(self) -> dict[str, JsonValue]:
+        return {"name": type(self).__name__, **deepcopy(self._settings)}
+
+    def __repr__(self) -> str:
+        return named(self.describe())
+
+
+def check_iteration(owner: object, iteration: int, iteration_kwargs: dict[str, Any]) -> None:
+    """Refuse what no shipped iteration generator understands, instead of ignoring it."""
+    if iteration < 0:
+        raise ConfigurationError(f"iterations are counted from 0, got {iteration}")
+    if iteration_kwargs:
+        raise ConfigurationError(
+            f"{type(owner).__name__} takes no iteration_kwargs, got {sorted(iteration_kwargs)}",
+            do="leave iteration_kwargs out, or override get_next_iteration to use them",
+        )
+
+
+def rung_table(rungs: Sequence[Rung]) -> Any:
+    """Return a DataFrame with a row for each of ``rungs``; ``cost`` is in units of budget."""
+    import pandas as pd
+
+    columns = ["iteration", "rung", "budget", "num_configs", "cost"]
+    rows = [(r.iteration, r.rung, r.budget, r.num_configs, r.num_configs * r.budget) for r in rungs]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def named(description: dict[str, JsonValue]) -> str:
+    """Write a description as the call that makes the described object."""
+    settings = ", ".join(f"{key}={value!r}" for key, value in description.items() if key != "name")
+    return f"{description['name']}({settings})"

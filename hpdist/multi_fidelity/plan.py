@@ -1,0 +1,65 @@
+"""What a search will cost, before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpdist.errors import ConfigurationError
+from hpdist.multi_fidelity.base import IterGenerator, Rung
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rungs of a search in which nothing fails."""
+
+    rungs: tuple[Rung, ...]
+
+    @property
+    def evaluations(self) -> int:
+        return sum(rung.num_configs for rung in self.rungs)
+
+    @property
+    def configurations(self) -> int:
+        return sum(rung.num_configs for rung in self.rungs if rung.rung == 0)
+
+    @property
+    def total_budget(self) -> float:
+        return total_cost(self.rungs)
+
+    @property
+    def most_busy(self) -> int:
+        return most_busy(self.rungs)
+
+
+def make_plan(iter_generator: IterGenerator, n_iterations: int | None = None) -> Plan:
+    """Plan ``n_iterations`` iterations, by default as many as the generator makes by itself.
+
+    Raises
+    ------
+    ConfigurationError
+        If only a limit ends the search, so that nothing can be planned.
+    """
+    if n_iterations is None:
+        n_iterations = iter_generator.default_iterations
+    if n_iterations is None or n_iterations < 1:
+        raise ConfigurationError(
+            f"a plan needs n_iterations >= 1, got {n_iterations}",
+            do="choose n_iterations, and an iteration generator that comes to an end by itself",
+        )
+    return Plan(tuple(iter_generator.plan(n_iterations)))
+
+
+def total_cost(rungs: Sequence[Rung]) -> float:
+    """Add up the budgets of all evaluations, none of which goes on from an earlier one."""
+    return sum(rung.num_configs * rung.budget for rung in rungs)
+
+
+def most_busy(rungs: Sequence[Rung]) -> int:
+    """Count the workers beyond which one more never gets anything to do.
+
+    A bracket that waits, or has nothing more to hand out, lets the next one open; with enough
+    workers all lowest rungs run at once, and a configuration is never evaluated twice at once.
+    So this is the number of configurations in all lowest rungs.
+    """
+    return sum(rung.num_configs for rung in rungs if rung.rung == 0)

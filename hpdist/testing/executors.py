@@ -1,0 +1,177 @@
+"""The contract of an executor, as tests: derive a class and define `make`."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from hpdist.events import (
+    AttemptFinished,
+    AttemptReleased,
+    Cancel,
+    Dismiss,
+    Event,
+    Launch,
+    WorkerJoined,
+    WorkerLeft,
+)
+from hpdist.executors.base import Executor
+from hpdist.model import Failure, FailureKind, JsonValue, Success, WorkerInfo
+from hpdist.objective import Objective, objective_of
+
+E = TypeVar("E")
+
+PATIENCE_S = 30.0
+
+
+class Posted:
+    """A loop that only remembers what was posted to it."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._arrivals: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def __call__(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.events.append(event)
+            self._arrivals.put(event)
+
+    def next(self, kind: type[E]) -> E:
+        """Wait for the next event of this kind, passing over the others."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                event = self._arrivals.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {kind.__name__} came, but {self.events}") from None
+            if isinstance(event, kind):
+                return event
+
+
+def payload_of(config: dict[str, JsonValue], trial_id: int = 0) -> dict[str, JsonValue]:
+    """Return what a loop would send for ``config``."""
+    return {
+        "trial_id": trial_id,
+        "config_id": [0, 0, trial_id],
+        "config": config,
+        "config_info": {},
+        "budget": 1.0,
+        "seed": 7,
+        "previous": None,
+    }
+
+
+def launch(worker: WorkerInfo, job_id: int, config: dict[str, JsonValue]) -> Launch:
+    """Return the order to run ``config`` as the first attempt of a job."""
+    name = (worker.worker_id, worker.incarnation)
+    return Launch(*name, job_id, 1, payload_of(config, job_id))
+
+
+def behave(config: dict[str, Any], budget: float, ctx: Any) -> object:
+    """Do what the configuration says: the objective of these tests."""
+    if "error" in config:
+        raise ValueError(config["error"])
+    while config.get("wait") and not ctx.should_stop():
+        time.sleep(0.01)
+    return config.get("loss")
+
+
+class ExecutorContract(ABC):
+    """What every executor does."""
+
+    @abstractmethod
+    def make(self, objective: Objective) -> Executor:
+        """Return an executor with at least one slot."""
+
+    @contextmanager
+    def started(
+        self, objective: Callable[..., object] = behave
+    ) -> Iterator[tuple[Executor, Posted, WorkerInfo]]:
+        """Start an executor; yields it, what it posts and its first worker."""
+        executor, posted = self.make(objective_of(objective)), Posted()
+        executor.start(posted)
+        try:
+            yield executor, posted, posted.next(WorkerJoined).worker
+        finally:
+            executor.close(5.0)
+
+    def test_each_launched_attempt_finishes_exactly_once(self) -> None:
+        with self.started() as (executor, posted, worker):
+            for job_id in range(5):
+                executor.perform([launch(worker, job_id, {"loss": job_id / 2})])
+                result = posted.next(AttemptFinished).result
+                assert (result.job_id, result.attempt) == (job_id, 1)
+                assert result.outcome == Success(job_id / 2)
+        finished = [each for each in posted.events if isinstance(each, AttemptFinished)]
+        assert len(finished) == 5
+
+    def test_an_exception_becomes_a_failure_and_the_next_attempt_runs(self) -> None:
+        with self.started() as (executor, posted, worker):
+            executor.perform([launch(worker, 0, {"error": "too bad"})])
+            outcome = posted.next(AttemptFinished).result.outcome
+            assert isinstance(outcome, Failure)
+            assert (outcome.kind, outcome.message) == (FailureKind.EXCEPTION, "ValueError: too bad")
+            assert "behave" in outcome.traceback
+            executor.perform([launch(worker, 1, {"loss": 1.0})])
+            assert posted.next(AttemptFinished).result.outcome == Success(1.0)
+
+    def test_a_result_that_is_no_number_is_invalid(self) -> None:
+        with self.started() as (executor, posted, worker):
+            executor.perform([launch(worker, 0, {"loss": "low"})])
+            outcome = posted.next(AttemptFinished).result.outcome
+            assert isinstance(outcome, Failure)
+            assert outcome.kind is FailureKind.INVALID
+
+    def test_events_name_the_worker_that_was_told(self) -> None:
+        with self.started() as (executor, posted, worker):
+            executor.perform([launch(worker, 0, {"loss": 0})])
+            event = posted.next(AttemptFinished)
+            assert (event.worker_id, event.incarnation) == (worker.worker_id, worker.incarnation)
+
+    def test_a_dismissed_worker_finishes_what_it_has_and_leaves(self) -> None:
+        with self.started() as (executor, posted, worker):
+            name = (worker.worker_id, worker.incarnation)
+            executor.perform([launch(worker, 0, {"loss": 1.0}), Dismiss(*name)])
+            assert posted.next(AttemptFinished).result.outcome == Success(1.0)
+            left = posted.next(WorkerLeft)
+            assert (left.worker_id, left.incarnation) == name
+
+    def test_close_is_idempotent_and_leaves_no_thread_and_no_process(self) -> None:
+        import psutil
+
+        threads, children = set(threading.enumerate()), set(psutil.Process().children())
+        with self.started() as (executor, posted, worker):
+            executor.perform([launch(worker, 0, {"loss": 1.0})])
+            posted.next(AttemptFinished)
+            executor.close(5.0)
+            count = len(posted.events)
+            executor.close(5.0)
+            executor.perform([launch(worker, 1, {"loss": 1.0})])
+            assert set(threading.enumerate()) <= threads
+            assert set(psutil.Process().children()) <= children
+        assert len(posted.events) == count
+
+
+class CancellingExecutorContract(ExecutorContract):
+    """What an executor does besides if it can be given orders while an attempt runs."""
+
+    def test_a_cancelled_attempt_is_handed_back_and_frees_the_slot(self) -> None:
+        with self.started() as (executor, posted, worker):
+            name = (worker.worker_id, worker.incarnation)
+            executor.perform([launch(worker, 0, {"wait": True})])
+            executor.perform([Cancel(*name, 0, 1), launch(worker, 1, {"loss": 2.0})])
+            released = posted.next(AttemptReleased)
+            assert (released.job_id, released.attempt) == (0, 1)
+            assert posted.next(AttemptFinished).result.job_id == 1
+
+    def test_close_ends_an_attempt_that_runs(self) -> None:
+        threads = set(threading.enumerate())
+        with self.started() as (executor, _, worker):
+            executor.perform([launch(worker, 0, {"wait": True})])
+            executor.close(5.0)
+            assert set(threading.enumerate()) <= threads

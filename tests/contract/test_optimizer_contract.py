@@ -1,0 +1,21 @@
+"""All optimizers of hpdist keep the contract that is asked of others."""
+
+from hpdist.optimizers import NAMES, Optimizer, RandomSearch, Sobol
+from hpdist.space import Space
+from hpdist.testing.optimizers import OptimizerContract
+
+
+class TestRandomSearch(OptimizerContract):
+    def make(self, space: Space) -> Optimizer:
+        return RandomSearch(space)
+
+
+class TestSobol(OptimizerContract):
+    def make(self, space: Space) -> Optimizer:
+        return Sobol(space, seed=3)
+
+
+def test_every_named_optimizer_is_put_to_the_test():
+    tested = {TestRandomSearch().make, TestSobol().make}
+    space = Space.of({"x": (0.0, 1.0)})
+    assert {type(make(space)) for make in tested} == set(NAMES.values())
