@@ -8,26 +8,25 @@ import signal
 import time
 
 from hpdist.attempt import GRACE_S, StopSwitch
+from hpdist.child_messages import (
+    ForgedMessageError,
+    check_outcome,
+    check_report,
+    parse_message,
+)
 from hpdist.child_process import ChildProcess
 from hpdist.context import Report
-from hpdist.events import outcome_from_json
 from hpdist.memory_watch import MemoryWatch
-from hpdist.model import Failure, FailureKind, JsonValue, Outcome
-from hpdist.normalise import normalise_result, to_number
+from hpdist.model import Failure, FailureKind, Outcome
 
 _LOOK_S = 1.0
 """How often to see whether the child lives, should its own children hold its pipe open."""
 
 _EXIT_S = 1.0
-_KINDS = (FailureKind.EXCEPTION, FailureKind.INVALID, FailureKind.MEMORY)
-_MAX_TEXT = 64 * 1024
 
 
 class ChildAttempt:
-    """Attempt ``number`` of a child; number 0 is the child's start, which has no loss.
-
-    Nothing the child sends is trusted: the objective runs in the same process.
-    """
+    """Attempt ``number`` of a child; number 0 is the child's start, which has no loss."""
 
     def __init__(
         self,
@@ -74,9 +73,8 @@ class ChildAttempt:
             self._time_out()
         elif (used := self._memory.excess()) is not None:
             self._child.kill()
-            text = (
-                f"{used / 2**20:,.0f} MiB in use, {(self._memory_limit or 0) / 2**20:,.0f} allowed"
-            )
+            mib, allowed = used / 2**20, (self._memory_limit or 0) / 2**20
+            text = f"{mib:,.0f} MiB in use, {allowed:,.0f} MiB allowed"
             self._settle(Failure(FailureKind.MEMORY, text))
         else:
             self._wait()
@@ -102,38 +100,21 @@ class ChildAttempt:
         self._over, self._outcome = True, outcome
 
     def _take(self, bodies: list[bytes]) -> None:
-        for body in bodies:
-            kind, number, content = _parsed(body)
-            if kind == "report" and number == self._number:
-                self._report(*content)
-            elif kind == "done" and number == self._number:
-                self._settle(self._checked(content[0]))
-            elif kind == "":
-                self._child.kill()
-                self._settle(_forged(self._name))
-
-    def _report(self, step: JsonValue, loss: JsonValue) -> None:
-        number = to_number(loss)
-        if (
-            self._on_report
-            and isinstance(step, int)
-            and number is not None
-            and math.isfinite(number)
-        ):
-            self._on_report(step, number)
-
-    def _checked(self, data: JsonValue) -> Outcome | None:
-        if self._number == 0 and data is None:
-            return None
         try:
-            outcome = outcome_from_json(data)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            return _forged(self._name)
-        if isinstance(outcome, Failure):
-            return _limited(outcome) if outcome.kind in _KINDS else _forged(self._name)
-        return (
-            _forged(self._name) if outcome is None else normalise_result(vars(outcome), self._name)
-        )
+            for body in bodies:
+                kind, number, content = parse_message(body)
+                if self._over or number != self._number:
+                    continue  # of a thread that an earlier attempt left behind
+                if kind == "done":
+                    started = number == 0 and content == [None]
+                    self._settle(None if started else check_outcome(content[0], self._name))
+                elif self._on_report is not None:
+                    self._on_report(*check_report(*content))
+        except ForgedMessageError:
+            # whatever the child is at, it cannot be relied on any more
+            self._child.kill()
+            text = f"{self._name} wrote to the pipe that only hpdist may use"
+            self._settle(Failure(FailureKind.INVALID, text))
 
     def _death(self) -> Failure:
         code = self._child.wait_exit(_EXIT_S)
@@ -154,22 +135,3 @@ def describe(exit_code: int | None) -> str:
         name = "a signal"
     hint = ", perhaps by the kernel for want of memory" if exit_code == -signal.SIGKILL else ""
     return f"killed by {name} ({-exit_code}){hint}"
-
-
-def _parsed(body: bytes) -> tuple[str, int, list[JsonValue]]:
-    """Return (kind, attempt number, content); the kind is empty if this is no message."""
-    try:
-        ((kind, (number, *content)),) = json.loads(body).items()
-        complete = len(content) == {"report": 2, "done": 1}[kind]
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return "", 0, []
-    return (kind, number, content) if complete else ("", 0, [])
-
-
-def _limited(failure: Failure) -> Failure:
-    message, text = str(failure.message)[:_MAX_TEXT], str(failure.traceback)[-_MAX_TEXT:]
-    return Failure(failure.kind, message, text)
-
-
-def _forged(name: str) -> Failure:
-    return Failure(FailureKind.INVALID, f"{name} wrote to the pipe that only hpdist may use")

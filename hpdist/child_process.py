@@ -163,6 +163,7 @@ class ChildProcess:
             self._messages += self._frames.feed(data)
         except FrameError:
             data = b""
+            self._messages.append(b"")  # no message at all, which the reader will find
         if not data:
             self.silent = True
             self._selector.unregister(self._source)

@@ -131,7 +131,10 @@ class ChildRunner:
         }
         self._child.send(json.dumps(header).encode(), self._pickled)
         outcome = ChildAttempt(self._child, self._name, 0, switch).run()
-        return outcome if isinstance(outcome, Failure) else None
+        if not isinstance(outcome, Failure):
+            return None
+        self._child.kill()
+        return outcome
 
     def _order(
         self, payload: Payload, held: Held, directory_root: Path | None

@@ -24,14 +24,23 @@ from hpdist.model import Failure, FailureKind, Job, JobState, WorkerInfo, settle
 
 @dataclass
 class JobEntry:
-    """A job's place in the book; ``attempt`` is the latest number handed out, 0 for none."""
+    """A job's place in the book.
+
+    ``attempt`` is the latest number handed out, ``answered`` the latest of which a worker told
+    what came of it; 0 for none.
+    """
 
     job: Job
     state: JobState = JobState.QUEUED
     attempt: int = 0
+    answered: int = 0
     worker_id: str | None = None
     failed: Counter[FailureKind] = field(default_factory=Counter)
     avoid: str | None = None  #: where it just failed: a preference, never a rule
+
+    def awaits(self, attempt: int) -> bool:
+        """Whether a result of ``attempt`` is news: of the latest attempt, and the first of it."""
+        return not self.state.settled and attempt == self.attempt != self.answered
 
 
 @dataclass
@@ -151,7 +160,9 @@ class DispatchBook:
             self.workers[entry.worker_id].holds.pop(record.job_id, None)
         if isinstance(record.outcome, Failure):
             entry.failed[record.outcome.kind] += 1
-            entry.avoid = entry.worker_id
+            entry.avoid = record.worker_id
+            if record.outcome.kind is not FailureKind.LOST:
+                entry.answered = record.attempt
         entry.worker_id = None
         if entry.state is JobState.QUEUED and record.final:
             self._unqueue(record.job_id)

@@ -3,9 +3,9 @@
 Events go in with the time of their arrival; records and orders come out. What lasts is in the
 book (`dispatch_book`) and changes by records only. What a job is about is not known here.
 
-*An attempt's result is honoured only if the attempt is its job's latest and the job is open.* All
-else that arrives late, twice or from the dead is acknowledged, so that its sender stops, and
-changes nothing.
+*An attempt's result is honoured only if the job is open, the attempt is its latest, and nothing was
+told of it before.* All else that arrives late, twice or from the dead is acknowledged, so that its
+sender stops, and changes nothing.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class DispatchState(DispatchBook):
         entry = self.jobs.get(job_id)
         if worker.holds.get(job_id) == attempt:
             return
-        if entry and entry.state is JobState.QUEUED and entry.attempt == attempt:
+        if entry and entry.state is JobState.QUEUED and entry.awaits(attempt):
             self._record(AttemptStarted(job_id, attempt, worker.info.worker_id))
             return
         worker.stuck.add(held)
@@ -160,7 +160,7 @@ class DispatchState(DispatchBook):
             worker.deadline = now + self.timing.lease_s
             worker.stuck.discard((result.job_id, result.attempt))
         entry = self.jobs.get(result.job_id)
-        if entry and not entry.state.settled and entry.attempt == result.attempt:
+        if entry and entry.awaits(result.attempt):
             final, outcome = verdict(result.outcome, entry.failed, self.retry)
             self._record(
                 AttemptEnded(
@@ -198,6 +198,7 @@ class DispatchState(DispatchBook):
             for job_id in sorted(worker.crashed_in_a_row)
             if not self.jobs[job_id].state.settled
         ]
+        worker.crashed_in_a_row.clear()
         self._record(WorkerChanged("quarantined", info, reason, open_ones))
         self._order(Dismiss(info.worker_id, info.incarnation, drain=True, reason=reason))
 
@@ -223,7 +224,7 @@ class DispatchState(DispatchBook):
     # ------------------------------------------------------------------ what time brings
 
     def tick(self, now: float) -> Decision:
-        """Give up the workers whose lease has run out.
+        """Give up the workers whose lease has run out, and forget back-off that is over.
 
         To be called when every event that has arrived is handled, so that a busy owner never
         takes a worker for silent whose word is waiting.
@@ -231,6 +232,7 @@ class DispatchState(DispatchBook):
         for worker in [w for w in self.workers.values() if w.deadline <= now]:
             silent = "never came back" if not worker.connected else "gave no sign of life"
             self._lose(worker, f"{silent} within its lease", now)
+        self.delayed = {job_id: at for job_id, at in self.delayed.items() if at > now}
         return self._take()
 
     def adopt_orphans(self, now: float, *, may_return: bool) -> Decision:
@@ -240,6 +242,8 @@ class DispatchState(DispatchBook):
             worker.deadline = now + self.timing.lease_s
             if not may_return:
                 self._lose(worker, "it ended with the process that ran it", now)
+        if not may_return:
+            self.delayed.clear()  # back-off is for workers that fail; these were ended from outside
         return self._take()
 
     def _lose(self, worker: WorkerEntry, reason: str, now: float) -> None:
@@ -259,12 +263,19 @@ class DispatchState(DispatchBook):
 
     def assign(self, now: float) -> Decision:
         """Hand queued jobs to free workers: begun at once where a slot is free, else ahead."""
-        if not self.paused:
-            for job_id in ready_jobs(self, now):
-                worker = choose_worker(self, self.jobs[job_id])
-                if worker is not None:
-                    self._launch(job_id, worker)
+        # Again while it helps: jobs pinned to one worker may hide what others could run.
+        while not self.paused and self._hand_out(now):
+            pass
         return self._take()
+
+    def _hand_out(self, now: float) -> bool:
+        launched = False
+        for job_id in ready_jobs(self, now):
+            worker = choose_worker(self, self.jobs[job_id])
+            if worker is not None:
+                self._launch(job_id, worker)
+                launched = True
+        return launched
 
     def _launch(self, job_id: int, worker: WorkerEntry) -> None:
         info, attempt = worker.info, self.jobs[job_id].attempt + 1
@@ -303,12 +314,13 @@ class DispatchState(DispatchBook):
                 self._order(Cancel(info.worker_id, info.incarnation, job_id, entry.attempt))
         return self._take()
 
-    def dismiss(self, *, drain: bool, reason: str) -> Decision:
-        """Send all workers home."""
+    def dismiss(self, *, drain: bool, reason: str, worker_id: str | None = None) -> Decision:
+        """Send all workers home, or one of them."""
         for worker in self.workers.values():
-            info = worker.info
-            worker.leaving = True
-            self._order(Dismiss(info.worker_id, info.incarnation, drain=drain, reason=reason))
+            if worker_id in (None, worker.info.worker_id):
+                worker.leaving = True
+                info = worker.info
+                self._order(Dismiss(info.worker_id, info.incarnation, drain=drain, reason=reason))
         return self._take()
 
     # ------------------------------------------------------------------ within

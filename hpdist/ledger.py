@@ -78,10 +78,10 @@ class Ledger:
         if self.best is None or self._rank(entry) < self._rank(self.best):
             self.best = entry
 
-    def _rank(self, entry: LedgerEntry) -> tuple[float, float]:
-        """Incumbent: the largest budget first, then the loss; earlier results win ties."""
+    def _rank(self, entry: LedgerEntry) -> tuple[float, float, int]:
+        """Incumbent: the largest budget first, then the loss; the earlier job wins ties."""
         assert isinstance(entry.outcome, Success)
-        return (-entry.job.budget, self.sign * entry.outcome.loss)
+        return (-entry.job.budget, self.sign * entry.outcome.loss, entry.job.job_id)
 
     def reached(self, target_loss: float, budget: float) -> bool:
         """Whether the incumbent, evaluated at ``budget`` or more, is as good as the target."""

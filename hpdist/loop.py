@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from hpdist.dispatch_state import Decision, DispatchState
-from hpdist.errors import HpdistError, JournalFull
+from hpdist.errors import ConfigurationError, HpdistError, JournalFull
 from hpdist.events import (
     Controlled,
     ControlRequested,
@@ -188,11 +188,17 @@ class Loop:
 
     def _handle(self, event: Event, at: float) -> None:
         if isinstance(event, ControlRequested):
-            self._control(event.command, event.arguments)
+            self._obey(event)
         elif isinstance(event, ExecutorFailed):
             raise HpdistError(f"the executor failed: {event.message}", cause=event.traceback)
         else:
             self._take(self.dispatch.handle(event, at))
+
+    def _obey(self, event: ControlRequested) -> None:
+        try:
+            self._control(event.command, event.arguments)
+        except ConfigurationError as error:  # an operator's slip must not end the search
+            logger.error("the command %r was refused: %s", event.command, error)
 
     def _control(self, command: str, arguments: dict[str, JsonValue]) -> None:
         reason = arguments.get("reason", "")
@@ -205,7 +211,7 @@ class Loop:
             worker_id = arguments.get("worker")
             self._take(self.dispatch.dismiss(drain=True, reason=reason, worker_id=worker_id))
         elif command == "cancel":
-            for job_id in arguments["jobs"]:
+            for job_id in sorted(self.dispatch.jobs.keys() & set(arguments["jobs"])):
                 self._take(self.dispatch.cancel(job_id, reason or "cancelled by command"))
         elif command == "retry":
             jobs = self.source.retryable(arguments.get("jobs"))
@@ -269,10 +275,11 @@ class Loop:
         self._orders += decision.orders
 
     def record(self, record: Record) -> None:
-        """Put a record in the journal and before the source; durable at the next commit."""
+        """Put a record before the source and in the journal; durable at the next commit."""
         at = self.inbox.wall()
-        self.journal.append(record, at)
+        # The source comes first: what it refuses would be refused at each resume as well.
         self.source.apply(record)
+        self.journal.append(record, at)
         self._fresh.append((at, record))
 
     def _flush(self, now: float) -> None:
@@ -285,12 +292,13 @@ class Loop:
             self._retry_at = now + FULL_DISK_RETRY_S
             return
         self._retry_at = -math.inf
-        orders, self._orders = self._orders, []
-        if orders:
-            self.executor.perform([self._complete(order) for order in orders])
         fresh, self._fresh = self._fresh, []
         if fresh:
             self._observe(fresh)
+        # Last, because a serial executor takes as long as the objective does.
+        orders, self._orders = self._orders, []
+        if orders:
+            self.executor.perform([self._complete(order) for order in orders])
 
     def _complete(self, order: Order) -> Order:
         if isinstance(order, Launch):

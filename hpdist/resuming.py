@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.dispatch_state import DispatchState
-from hpdist.errors import ConfigurationError, JournalMismatch
+from hpdist.errors import ConfigurationError, JournalMismatch, StateError
 from hpdist.events import Controlled, Record, RunCreated, RunEnded, RunResumed
 from hpdist.journal import Journal
 from hpdist.model import JobState, Limits, Retry, Timing
@@ -26,6 +26,9 @@ first configurations and warm start."""
 
 #: What makes two searches different, in the order in which differences are shown.
 IDENTITY = ("space", "direction", "seed", "iter_generator", "optimizer", "objective")
+
+#: What can never change, because it says what the recorded results mean.
+FIXED = frozenset(("space", "direction"))
 
 
 @dataclass
@@ -80,7 +83,7 @@ def open_run(
         Name and fingerprint of the objective; "" is not compared.
     on_change
         What to do when the journal holds another search: "error", or "continue" with the new
-        objective, optimizer or generator (another space is never accepted).
+        objective, optimizer or generator (another space or direction is never accepted).
     resume
         "auto" resumes if there is anything to resume; "never" refuses, "must" insists.
 
@@ -91,6 +94,8 @@ def open_run(
     JournalError
         If it is locked, damaged or unreadable.
     """
+    _one_of("resume", resume, ("auto", "never", "must"))
+    _one_of("on_change", on_change, ("error", "continue"))
     if resume == "must" and not path.exists():
         raise ConfigurationError(
             f"there is no run to resume: {path} does not exist", do="hpdist run SCRIPT"
@@ -133,7 +138,16 @@ def _open(
     run = OpenRun(
         journal, study, DispatchState(retry, timing), records, 1, dict.fromkeys(JobState, 0)
     )
-    replay(run, (record for _, record in records))
+    try:
+        replay(run, (record for _, record in records))
+    except StateError as error:
+        raise JournalMismatch(
+            f"{journal.path} holds what this search would not have done: {error}",
+            cause="the iteration generator is another one than the journal's"
+            if on_change == "continue"
+            else "another version of hpdist, or of the iteration generator, wrote it",
+            do="start another run with --new (in Python: another run=...)",
+        ) from error
     return run
 
 
@@ -177,16 +191,17 @@ def check_same_search(header: RunCreated, now: RunCreated, path: Path, on_change
         With the differences.
     """
     names = [name for name in IDENTITY if _differ(header, now, name)]
-    if not names or (on_change == "continue" and "space" not in names):
+    if not names or (on_change == "continue" and not FIXED.intersection(names)):
         return
     changes = "\n".join(
         line for name in names for line in _difference(name, vars(header)[name], vars(now)[name])
     )
+    do = "start another run with --new (in Python: another run=...)"
+    if not FIXED.intersection(names):
+        do += ", or go on with the new\none with --on-change continue (in Python: on_change=...)"
+    verb = "differs" if len(names) == 1 else "differ"
     raise JournalMismatch(
-        f"{path} holds another search: {', '.join(names)} differ",
-        cause=changes,
-        do="start another run with --new (in Python: another run=...), or go on with the new\n"
-        "objective, optimizer or generator with --on-change continue",
+        f"{path} holds another search: {', '.join(names)} {verb}", cause=changes, do=do
     )
 
 
@@ -201,6 +216,11 @@ def _difference(name: str, old: Any, new: Any) -> list[str]:
     )
     lines = difflib.unified_diff(before, after, f"{name} in the journal", f"{name} now", n=1)
     return [line.rstrip("\n") for line in lines if not line.startswith("@@")]
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def versions() -> dict[str, str]:

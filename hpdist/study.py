@@ -138,9 +138,9 @@ class Study:
 
     def _limit_reached(self) -> bool:
         limits, ledger = self.limits, self.ledger
-        if limits.n_evaluations is not None and len(ledger.jobs) >= limits.n_evaluations:
+        if len(ledger.jobs) >= _or_inf(limits.n_evaluations):
             return True
-        if limits.max_cost is not None and ledger.total_cost >= limits.max_cost:
+        if ledger.total_cost >= _or_inf(limits.max_cost):
             return True
         full = max(self.iter_generator.budgets)
         return limits.target_loss is not None and ledger.reached(limits.target_loss, full)
@@ -157,7 +157,7 @@ class Study:
             if not bracket.is_finished and (found := self._from(index, bracket)):
                 return found
         index = len(self.brackets)
-        if self.limits.n_iterations is not None and index >= self.limits.n_iterations:
+        if self._all_trials_made or index >= _or_inf(self.limits.n_iterations):
             return None
         if self._peeked is None:
             self._peeked = self._new_bracket(index)
@@ -171,9 +171,13 @@ class Study:
             return self._new_trial(index, proposal)
         return JobCreated(self._job(proposal.trial_id, index, proposal))
 
+    @property
+    def _all_trials_made(self) -> bool:
+        return len(self.ledger.trials) >= _or_inf(self.limits.n_trials)
+
     def _new_trial(self, index: int, proposal: NewTrial) -> JobCreated | None:
         trial_id = len(self.ledger.trials)
-        if self.limits.n_trials is not None and trial_id >= self.limits.n_trials:
+        if self._all_trials_made:
             return None
         running_index = self._sampled.get((index, proposal.rung), 0)
         config, info = self._suggest(trial_id, proposal.budget)
@@ -317,6 +321,10 @@ class Study:
         told = FAILED if failed else self.ledger.sign * float(loss)  # type: ignore[arg-type]
         config = self.space.check(observation["config"])
         return {"config": config, "budget": float(observation["budget"]), "loss": told}
+
+
+def _or_inf(limit: float | None) -> float:
+    return math.inf if limit is None else limit
 
 
 def check_seed(seed: object) -> int:

@@ -20,12 +20,12 @@ class RandomSearch:
     """
 
     def __init__(self, space: Space) -> None:
-        self._space = space
+        self.space = space
 
     def ask(
         self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
     ) -> list[Suggestion]:
-        return [Suggestion(self._space.sample(rng), {"origin": "random"}) for _ in range(n)]
+        return [Suggestion(self.space.sample(rng), {"origin": "random"}) for _ in range(n)]
 
     def tell(self, observation: Observation) -> None:
         """Do nothing: results have no influence."""

@@ -33,7 +33,7 @@ class Sobol:
     def __init__(self, space: Space, seed: int = 0) -> None:
         if not isinstance(seed, int) or seed < 0:
             raise ConfigurationError(f"seed must be a whole number >= 0, got {seed!r}")
-        self._space = space
+        self.space = space
         self._seed = seed
         self._last_trial = -1
         self._num_points = 64
@@ -68,7 +68,7 @@ class Sobol:
                 do="loosen them, express them by conditions, or use random search",
             )
         self._num_points *= 2
-        sequence = qmc.Sobol(len(self._space.names), scramble=True, seed=self._seed)
+        sequence = qmc.Sobol(len(self.space.names), scramble=True, seed=self._seed)
         points = sequence.random_base2(self._num_points.bit_length() - 1)
-        configs = enumerate(map(self._space.from_unit, points))
+        configs = enumerate(map(self.space.from_unit, points))
         self._allowed = [(index, config) for index, config in configs if config is not None]

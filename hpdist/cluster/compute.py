@@ -1,0 +1,70 @@
+"""How a worker's evaluations are called: its function, or its `compute` method."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpdist.context import Context, Payload
+from hpdist.objective import Call
+
+
+@dataclass(frozen=True)
+class ComputeObjective:
+    """A `Worker` subclass, made anew from its constructor's arguments where it is to compute.
+
+    So that data its constructor loads is loaded once in each child process.
+    """
+
+    kind: type
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    carry_over: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind.__qualname__}.compute"
+
+    def build(self) -> Call:
+        worker = self.kind(*self.arguments, **self.keywords)
+        return compute_call(worker.compute, self.carry_over)
+
+
+@dataclass(frozen=True)
+class BoundObjective:
+    """The `compute` method of a worker that is here, called in its own process."""
+
+    compute: Callable[..., object]
+    carry_over: bool = True
+
+    @property
+    def name(self) -> str:
+        return getattr(self.compute, "__qualname__", repr(self.compute))
+
+    def build(self) -> Call:
+        return compute_call(self.compute, self.carry_over)
+
+
+def compute_call(compute: Callable[..., object], carry_over: bool) -> Call:
+    """Adapt ``compute(config_id, config, config_info, budget, working_directory)``."""
+
+    def call(payload: Payload, context: Context) -> object:
+        if carry_over and context.previous_directory is not None:
+            copy_contents(context.previous_directory, context.directory)
+        return compute(
+            config_id=tuple(payload["config_id"]),
+            config=dict(payload["config"]),
+            config_info=dict(payload["config_info"]),
+            budget=payload["budget"],
+            working_directory=str(context.directory),
+        )
+
+    return call
+
+
+def copy_contents(source: Path, target: Path) -> None:
+    """Copy what the lower budget left, links as links; the source stays as it is."""
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)

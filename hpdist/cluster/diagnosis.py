@@ -1,0 +1,46 @@
+"""Why are there no workers? What can be seen from here, in words."""
+
+from __future__ import annotations
+
+from hpdist.cluster.address import is_loopback, join_address
+from hpdist.cluster.locate import Place
+from hpdist.cluster.names import Names, list_runs
+from hpdist.errors import NoWorkers, TransportError
+
+
+def why_no_workers(place: Place, found: int, wanted: int, waited_s: float) -> NoWorkers:
+    """Say how many of the workers are missing, what the nameserver knows, and what to do."""
+    command = "hpdist worker SCRIPT " + (
+        f"--run {place.directory}" if place.directory else f"--run-id {place.run_id}"
+    )
+    try:
+        host, port = place.nameserver()
+        cause = _seen(place, host, port)
+        if place.directory is None:
+            command += f" --nameserver {join_address(host, port)}"
+        if is_loopback(host):
+            cause += "\nit listens on loopback: workers on other machines cannot reach it"
+    except TransportError as error:
+        cause = f"{error.what}: nobody can find the run\n{error.cause}".strip()
+        command = error.do or command
+    return NoWorkers(
+        f"{found} of {wanted} workers joined run {place.run_id!r} within {waited_s:.0f} s",
+        cause=cause,
+        do=command,
+    )
+
+
+def _seen(place: Place, host: str, port: int) -> str:
+    with Names(host, port, place.key()) as names:
+        runs = list_runs(names)
+        entries = names.entries("hpdist.").values()
+    others = [
+        f"{entry.metadata['run']!r} (on {entry.metadata.get('host', '?')})"
+        for entry in entries
+        if entry.metadata.get("kind") == "worker" and entry.metadata.get("run") != place.run_id
+    ]
+    listed = "lists this run" if place.run_id in runs else "does not list this run yet"
+    elsewhere = (
+        f"workers are registered under {', '.join(others)}" if others else "no worker called"
+    )
+    return f"the nameserver at {join_address(host, port)} answers and {listed}; {elsewhere}"

@@ -1,0 +1,168 @@
+"""What a worker has in its hands, shared by the thread that works and the thread that beats."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import Any
+
+from hpdist.attempt import GRACE_S, StopSwitch
+from hpdist.events import AttemptResult, Held, outcome_to_json
+
+Payload = dict[str, Any]
+
+#: How long an objective may take to end when its worker has to leave at once.
+LEAVING_GRACE_S = 2.0
+
+#: Reports kept for the next heartbeat; more would only be thrown away by the reader.
+MAX_REPORTS = 500
+
+
+class Hands:
+    """Attempts that wait, run, or ended without being acknowledged.
+
+    One small lock guards it all; nothing foreign is ever called under it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[Held, Payload] = {}
+        self._running: tuple[Held, StopSwitch] | None = None
+        self._finished: dict[Held, AttemptResult] = {}
+        self._released: dict[Held, str] = {}
+        self._reports: list[tuple[int, int, int, float]] = []
+        self._seen: set[Held] = set()
+        self._numbers = {"step": itertools.count(), "beat": itertools.count()}
+        self.leaving: str | None = None  #: why no more work is wanted
+        self.abandoned = False  #: leave at once, handing everything back
+
+    # ------------------------------------------------------------------ what there is
+
+    @property
+    def busy(self) -> bool:
+        """Whether an attempt runs."""
+        return self._running is not None
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self._waiting)
+
+    @property
+    def owes(self) -> bool:
+        """Whether something has to be told at the next opportunity."""
+        return bool(self._finished or self._released)
+
+    def holds(self) -> list[Held]:
+        """All that has not been acknowledged or handed back."""
+        with self._lock:
+            running = [] if self._running is None else [self._running[0]]
+            return [*running, *self._waiting, *self._finished]
+
+    def number(self, channel: str) -> int:
+        """Return the next request number of a channel."""
+        with self._lock:
+            return next(self._numbers[channel])
+
+    # ------------------------------------------------------------------ work
+
+    def accept(self, work: list[dict[str, Any]]) -> None:
+        """Put work in line; what was here before is not begun again."""
+        with self._lock:
+            for item in work:
+                held = (item["job"], item["attempt"])
+                if held in self._seen:
+                    continue
+                self._seen.add(held)
+                if self.abandoned:
+                    self._released[held] = "the worker is leaving"
+                else:
+                    self._waiting[held] = item["payload"]
+
+    def begin(self) -> tuple[Held, Payload, StopSwitch] | None:
+        """Take the next attempt in hand; None when nothing waits."""
+        with self._lock:
+            if not self._waiting or self.abandoned:
+                return None
+            held = next(iter(self._waiting))
+            payload, switch = self._waiting.pop(held), StopSwitch()
+            self._running = (held, switch)
+            return held, payload, switch
+
+    def finish(self, held: Held, result: AttemptResult | None) -> None:
+        """Note what an attempt came to; None if it was cancelled and is handed back."""
+        with self._lock:
+            self._running = None
+            if result is None:
+                self._released.setdefault(held, "cancelled")
+            elif held not in self._released:
+                self._finished[held] = result
+
+    def report(self, held: Held, step: int, loss: float) -> None:
+        """Keep an intermediate loss for the next heartbeat."""
+        with self._lock:
+            self._reports.append((*held, step, loss))
+            del self._reports[:-MAX_REPORTS]
+
+    # ------------------------------------------------------------------ what is told
+
+    def to_tell(self) -> dict[str, Any]:
+        """Results and returns that have not been acknowledged."""
+        with self._lock:
+            done = [
+                {**vars(r), "outcome": outcome_to_json(r.outcome)} for r in self._finished.values()
+            ]
+            return {
+                "done": done,
+                "released": [[*held, why] for held, why in self._released.items()],
+            }
+
+    def reports(self) -> list[list[float]]:
+        """Intermediate losses that have not been told yet."""
+        with self._lock:
+            return [list(report) for report in self._reports]
+
+    def told(self, message: dict[str, Any], reply: dict[str, Any]) -> None:
+        """Forget what ``reply`` confirms of ``message``."""
+        with self._lock:
+            del self._reports[: len(message.get("reports", ()))]
+            for job_id, attempt in reply.get("acks", ()):
+                self._finished.pop((job_id, attempt), None)
+            if reply["kind"] == "ok":
+                for job_id, attempt, _ in message.get("released", ()):
+                    self._released.pop((job_id, attempt), None)
+
+    # ------------------------------------------------------------------ commands
+
+    def obey(self, reply: dict[str, Any]) -> None:
+        """Carry out the commands in a reply."""
+        for job_id, attempt in reply.get("cancel", ()):
+            self.give_back((job_id, attempt), "cancelled", hard=True)
+        for job_id, attempt in reply.get("recall", ()):
+            self.give_back((job_id, attempt), "recalled", hard=False)
+        dismissed = reply.get("dismiss")
+        if dismissed:
+            self.leave(dismissed.get("reason", ""), at_once=not dismissed["drain"])
+
+    def give_back(self, held: Held, why: str, *, hard: bool, grace_s: float = GRACE_S) -> None:
+        """Hand an attempt back: a running one only if ``hard``; unknown ones are ignored."""
+        with self._lock:
+            running = self._running
+            if held in self._waiting:
+                del self._waiting[held]
+                self._released[held] = why
+        if hard and running is not None and running[0] == held:
+            running[1].cancel(grace_s)
+
+    def leave(self, why: str, *, at_once: bool) -> None:
+        """Want no more work: after the attempt in hand, or at once, handing everything back."""
+        with self._lock:
+            self.leaving = self.leaving or why or "told to leave"
+            self.abandoned = self.abandoned or at_once
+            waiting = list(self._waiting)
+            running = self._running
+            if at_once and running is not None:
+                self._released[running[0]] = self.leaving
+        for held in waiting:
+            self.give_back(held, self.leaving, hard=False)
+        if at_once and running is not None:
+            running[1].cancel(LEAVING_GRACE_S)

@@ -1,0 +1,96 @@
+"""A worker's or operator's line to the dispatcher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hpdist.cluster.address import split_address
+from hpdist.cluster.pyro import OBJECT_ID
+from hpdist.cluster.pyro_client import Connection
+from hpdist.cluster.wire import decode, encode
+from hpdist.errors import ProtocolMismatch
+from hpdist.executors.messages import PROTOCOL
+
+
+class Link:
+    """Calls the dispatcher; to be used by one thread.
+
+    It connects when it is needed and again after an error. Nothing is sent twice by itself: a
+    caller that gets an error repeats the message, which is safe because of its request number.
+
+    Parameters
+    ----------
+    address
+        Of the dispatcher, in any form that `split_address` reads, or a function that finds it
+        out, called before each connection.
+    timeout_s
+        For connecting, and for an answer beyond the time that a message allows for waiting.
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        address: str | Callable[[], str],
+        run_id: str,
+        timeout_s: float = 10.0,
+    ) -> None:
+        self._key, self._address, self._run_id = key, address, run_id
+        self._timeout_s = timeout_s
+        self._connection: Connection | None = None
+
+    def call(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a worker's message and return the reply.
+
+        Raises
+        ------
+        TransportError
+            If no answer came; the message may have arrived nevertheless.
+        AuthenticationError
+            If the dispatcher has another key.
+        ProtocolMismatch
+            If it refused the message: another run, another version, a field it cannot accept.
+        """
+        return self._call("exchange", message)
+
+    def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a command and return the reply; raises as `call` does."""
+        return self._call("control", command)
+
+    def close(self) -> None:
+        """Hang up, from any thread; a call that waits fails at once, a later one dials anew."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _call(self, method: str, message: Mapping[str, Any]) -> dict[str, Any]:
+        text = encode({"v": PROTOCOL, "run": self._run_id, **message})
+        connection = self._connect()
+        try:
+            timeout_s = self._timeout_s + float(message.get("wait", 0.0))
+            reply = decode(connection.invoke(method, (text,), timeout_s))
+        except BaseException:
+            self.close()
+            raise
+        return _checked(reply)
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            address = self._address if isinstance(self._address, str) else self._address()
+            host, port = split_address(address)
+            self._connection = Connection(
+                "the dispatcher", OBJECT_ID, host, port, self._key, self._timeout_s
+            )
+        return self._connection
+
+    def __repr__(self) -> str:
+        where = self._address if isinstance(self._address, str) else "an address to be found"
+        return f"<Link to run {self._run_id!r} at {where}>"
+
+
+def _checked(reply: dict[str, Any]) -> dict[str, Any]:
+    if reply.get("v") != PROTOCOL or not isinstance(reply.get("kind"), str):
+        raise ProtocolMismatch(f"the dispatcher's reply is not one of protocol {PROTOCOL}")
+    if reply["kind"] == "refused":
+        raise ProtocolMismatch(f"the dispatcher refused: {reply.get('message')}")
+    return reply

@@ -1,0 +1,391 @@
+"""The master: drives an optimizer and an iteration generator with whatever workers there are."""
+
+from __future__ import annotations
+
+import logging
+import math
+import queue
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from hpdist.cluster.diagnosis import why_no_workers
+from hpdist.cluster.dispatcher import Dispatcher, Work
+from hpdist.cluster.job_stream import JobStream
+from hpdist.cluster.submissions import FinishedJob
+from hpdist.errors import ConfigurationError, NoWorkers, StateError
+from hpdist.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
+from hpdist.model import Limits, Trial
+from hpdist.multi_fidelity import Bracket, IterGenerator
+from hpdist.optimizers import Optimizer
+from hpdist.queue_sizes import QueueSizes
+from hpdist.results import Results, warm_start_observations
+from hpdist.resuming import header_arguments, open_run
+from hpdist.run_directory import RunDirectory, check_run_id
+from hpdist.study import Study
+
+#: Seconds between two diagnoses while workers are waited for.
+DIAGNOSIS_EVERY_S = 30.0
+
+
+class Master:
+    """Decides what to run next, and keeps the books.
+
+    All that happens is in the journal ``<working_directory>/<run_id>/journal`` before it has an
+    effect, so the journal is the checkpoint: a master that is made again with the same arguments
+    goes on where the former one was killed, and evaluations that still run on workers are handed
+    in to it.
+
+    Parameters
+    ----------
+    run_id
+        Name of the run.
+    optimizer
+        Chooses configurations; built with its space, such as ``RandomSearch(space)``.
+    iter_generator
+        Chooses budgets.
+    progress_callback
+        Called with (evaluations done, evaluations planned), it returns a context manager whose
+        value has ``update(n)``.
+    checkpoint_file
+        Where to keep the journal instead.
+    checkpoint_freq
+        Make results durable every so many; with n > 1, up to n can be lost if the machine (not
+        just the process) dies.
+    working_directory
+        Where ``<run_id>/`` is.
+    ping_interval
+        Seconds between two reviews of the nameserver's entries.
+    time_left_for_this_task
+        Seconds from the start of `run`; then nothing new starts.
+    nameserver, nameserver_port, host
+        As for `Dispatcher`.
+    shutdown_workers
+        Whether workers are sent home at `shutdown`.
+    job_queue_sizes, dynamic_queue_size
+        When to choose further configurations; see `QueueSizes`.
+    result_logger
+        Called with each `FinishedJob`; its ``new_config(config_id, config, config_info)`` with each
+        new configuration.
+    previous_result
+        Earlier runs to learn from: a path, `Results` or DataFrame, or a list of these.
+    incumbents, incumbent_performances
+        Best configuration and its loss by budget, to begin with; kept up to date.
+    space
+        Only needed if the optimizer has no attribute ``space``.
+    seed, direction, initial_configs
+        As for `Study`.
+    worker_timeout
+        Seconds to wait for workers before `NoWorkers` is raised; default: for ever, with a
+        diagnosis every half minute.
+    grace
+        Seconds for what runs when the time is up.
+
+    Raises
+    ------
+    JournalMismatch
+        If the journal holds another search.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        optimizer: Optimizer,
+        iter_generator: IterGenerator,
+        progress_callback: Any = None,
+        checkpoint_file: str | Path | None = None,
+        checkpoint_freq: int = 1,
+        working_directory: str | Path = ".",
+        ping_interval: float = 60,
+        time_left_for_this_task: float = math.inf,
+        nameserver: str | None = "127.0.0.1",
+        nameserver_port: int | None = None,
+        host: str | None = None,
+        shutdown_workers: bool = True,
+        job_queue_sizes: tuple[int, int] = (-1, 0),
+        dynamic_queue_size: bool = True,
+        result_logger: Any = None,
+        previous_result: Any = None,
+        incumbents: dict[float, dict[str, Any]] | None = None,
+        incumbent_performances: dict[float, float] | None = None,
+        *,
+        space: Any = None,
+        seed: int = 0,
+        direction: str = "minimize",
+        initial_configs: Sequence[Mapping[str, Any]] = (),
+        worker_timeout: float = math.inf,
+        grace: float = 10.0,
+        logger: logging.Logger | None = None,
+        objective: str = "",
+        on_change: str = "error",
+        observers: Sequence[Any] = (),
+        **dispatcher_options: Any,
+    ) -> None:
+        self.run_id = check_run_id(str(run_id))
+        self.optimizer, self.iter_generator = optimizer, iter_generator
+        self.incumbents = dict(incumbents or {})
+        self.incumbent_performances = dict(incumbent_performances or {})
+        self.result_logger, self.progress_callback = result_logger, progress_callback
+        self.shutdown_workers, self.worker_timeout = shutdown_workers, worker_timeout
+        self.time_left_for_this_task = time_left_for_this_task
+        self.queue_sizes = QueueSizes(*job_queue_sizes, dynamic=dynamic_queue_size)
+        self.logger = logger or logging.getLogger(__name__)
+        self.directory = RunDirectory(Path(working_directory) / self.run_id)
+        self._space = space if space is not None else getattr(optimizer, "space", None)
+        if self._space is None:
+            raise ConfigurationError("the optimizer has no attribute space", do="give space=...")
+        self._previous = previous_result
+        self._study_options = {
+            "seed": seed,
+            "direction": direction,
+            "initial_configs": initial_configs,
+        }
+        self._iteration_kwargs: dict[str, Any] = {}
+        self._ends: queue.SimpleQueue[RunEnded | BaseException] = queue.SimpleQueue()
+        self._changed = threading.Event()
+        self._progress: Any = None
+        self._stream = JobStream(self._log_new_config, self.job_callback)
+        self.directory.create()
+        self._run = open_run(
+            Path(checkpoint_file) if checkpoint_file else self.directory.journal,
+            self._make_study,
+            run_id=self.run_id,
+            at=time.time(),
+            objective=objective,
+            on_change=on_change,
+            sync_every=checkpoint_freq,
+            timing=dispatcher_options.get("timing"),
+            retry=dispatcher_options.pop("retry", None),
+        )
+        self._iterations_before = finished_iterations(self._run.records)
+        self._stream.observe(self._run.records, quietly=True)
+        self.dispatcher = Dispatcher(
+            lambda job: None,
+            self.run_id,
+            ping_interval,
+            nameserver,
+            nameserver_port,
+            host,
+            self._workers_changed,
+            working_directory=working_directory,
+            work=self._work(observers),
+            waiting=True,
+            queue_sizes=self.queue_sizes,
+            grace_s=grace,
+            **dispatcher_options,
+        )
+        self._thread = threading.Thread(target=self._serve, name="hpdist-dispatcher", daemon=True)
+
+    @property
+    def study(self) -> Study:
+        """The search; to be read only, while it runs."""
+        return self._run.study
+
+    # ------------------------------------------------------------------ running
+
+    def run(
+        self,
+        n_iterations: int = 1,
+        min_n_workers: int = 1,
+        iteration_kwargs: dict[str, Any] | None = None,
+    ) -> Results:
+        """Run ``n_iterations`` iterations and return all results.
+
+        After a resume, those that the journal holds of an interrupted call count; each further
+        call adds its own.
+
+        Raises
+        ------
+        NoWorkers
+            If fewer than ``min_n_workers`` came within ``worker_timeout`` seconds.
+        HpdistError
+            If the dispatcher failed.
+        """
+        self._iteration_kwargs = dict(iteration_kwargs or {})
+        self.wait_for_workers(min_n_workers)
+        target = self._iterations_before + n_iterations
+        if math.isfinite(self.time_left_for_this_task):
+            seconds = self.time_left_for_this_task
+            self.dispatcher.post(ControlRequested("time_limit", {"seconds": seconds}))
+        planned = self.iter_generator.num_all_configs(target)
+        with self._shown_progress(len(self._run.study.ledger.jobs), planned):
+            self.dispatcher.post(ControlRequested("extend", {"n_iterations": target}))
+            ended = self._ends.get()
+        if isinstance(ended, BaseException):
+            raise ended
+        self._iterations_before = target
+        return self.results()
+
+    def results(self) -> Results:
+        """All that is known by now."""
+        return Results.read(self._run.journal.path)
+
+    def wait_for_workers(self, min_n_workers: int = 1) -> None:
+        """Wait until so many workers are there, saying every half minute what is missing.
+
+        Raises
+        ------
+        NoWorkers
+            After ``worker_timeout`` seconds, with a diagnosis.
+        """
+        self._start()
+        began = time.monotonic()
+        told = began
+        while self.dispatcher.number_of_workers() < min_n_workers:
+            self._changed.wait(1.0)
+            self._changed.clear()
+            self._check_alive()
+            now = time.monotonic()
+            if now - began > self.worker_timeout:
+                raise self._no_workers(min_n_workers, now - began)
+            if now - told > DIAGNOSIS_EVERY_S:
+                told = now
+                self.logger.warning("%s", self._no_workers(min_n_workers, now - began))
+
+    def active_iterations(self) -> list[Bracket]:
+        """The brackets that are open."""
+        return [bracket for bracket in list(self.study.brackets) if not bracket.is_finished]
+
+    def adjust_queue_size(self, number_of_workers: int | None = None) -> tuple[int, int]:
+        """Return (refill when at most so many, refill up to so many) for a number of workers."""
+        count = self.dispatcher.number_of_workers()
+        return self.queue_sizes.bounds(count if number_of_workers is None else number_of_workers)
+
+    def get_next_iteration(self, iteration: int, iteration_kwargs: dict[str, Any]) -> Bracket:
+        """Make the bracket of iteration ``iteration``; may be overridden.
+
+        It is called again when a run is resumed, and has to give the same again.
+        """
+        return self.iter_generator.get_next_iteration(iteration, **iteration_kwargs)
+
+    def job_callback(self, job: FinishedJob) -> None:
+        """Take notice of a finished job, in the dispatcher's thread; may be extended."""
+        if job.result is not None:
+            self._note_incumbent(job.kwargs, job.result["loss"])
+        if self.result_logger is not None:
+            self.result_logger(job)
+        if self._progress is not None:
+            self._progress.update(1)
+
+    def shutdown(self, shutdown_workers: bool = False) -> None:
+        """End the run and give the journal back; workers leave too if either flag says so."""
+        if self._thread.is_alive():
+            self.dispatcher.shutdown(shutdown_workers or self.shutdown_workers)
+            self._thread.join()
+        self._run.journal.close()
+
+    def __enter__(self) -> Master:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+
+    # ------------------------------------------------------------------ within
+
+    def _make_study(self, header: RunCreated | None) -> Study:
+        found = (
+            {
+                "limits": Limits(n_iterations=0),
+                "warm_start": [
+                    known
+                    for source in as_list(self._previous)
+                    for known in warm_start_observations(source)
+                ],
+            }
+            if header is None
+            else header_arguments(header)
+        )
+        return Study(
+            self._space,
+            self.iter_generator,
+            self.optimizer,
+            next_iteration=lambda i: self.get_next_iteration(i, self._iteration_kwargs),
+            **{**self._study_options, **found},
+        )
+
+    def _work(self, observers: Sequence[Any]) -> Work:
+        run = self._run
+        former_port = int(run.former_address.rpartition(":")[2] or 0)
+        return Work(
+            run.study,
+            run.dispatch,
+            run.journal,
+            run.epoch,
+            former_port,
+            lambda address: run.announce(time.time(), address),
+            [self._observe, *observers],
+        )
+
+    def _start(self) -> None:
+        if self._thread.ident is None:
+            self._thread.start()
+            self.dispatcher.wait_until_ready()
+        self._check_alive()
+
+    def _serve(self) -> None:
+        try:
+            self.dispatcher.run()
+        except BaseException as error:  # the top of a thread: `run` raises it to the caller
+            self._ends.put(error)
+        else:
+            self._ends.put(RunEnded("stopped"))
+
+    def _no_workers(self, wanted: int, waited_s: float) -> NoWorkers:
+        found = self.dispatcher.number_of_workers()
+        return why_no_workers(self.dispatcher.place, found, wanted, waited_s)
+
+    def _check_alive(self) -> None:
+        if self.dispatcher.error is not None:
+            raise self.dispatcher.error
+        if not self._thread.is_alive():
+            raise StateError("this master has ended; make another to go on with the run")
+
+    def _observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        self._stream.observe(fresh)
+        for _, record in fresh:
+            if isinstance(record, RunEnded):
+                self._ends.put(record)
+
+    def _workers_changed(self, number_of_workers: int) -> None:
+        self._changed.set()
+
+    def _log_new_config(self, trial: Trial) -> None:
+        if hasattr(self.result_logger, "new_config"):
+            self.result_logger.new_config(trial.config_id, trial.config, trial.config_info)
+
+    def _note_incumbent(self, arguments: dict[str, Any], loss: float) -> None:
+        budget, sign = arguments["budget"], 1.0 if self.study.direction == "minimize" else -1.0
+        best = self.incumbent_performances.get(budget)
+        if best is None or sign * loss < sign * best:
+            self.incumbent_performances[budget] = loss
+            self.incumbents[budget] = arguments["config"]
+
+    @contextmanager
+    def _shown_progress(self, done: int, planned: int) -> Iterator[None]:
+        callback = self.progress_callback
+        with nullcontext() if callback is None else callback(done, planned) as self._progress:
+            try:
+                yield
+            finally:
+                self._progress = None
+
+
+def finished_iterations(records: Sequence[tuple[float, Record]]) -> int:
+    """How many iterations were asked for by the calls of `Master.run` that came to their end."""
+    asked = finished = 0
+    for _, record in records:
+        if isinstance(record, Controlled) and record.command == "extend":
+            asked = record.arguments.get("n_iterations", asked) or 0
+        elif isinstance(record, RunEnded) and record.reason == "finished":
+            finished = asked
+    return finished
+
+
+def as_list(sources: Any) -> list[Any]:
+    """Several earlier runs, or one, or none."""
+    if sources is None:
+        return []
+    return list(sources) if isinstance(sources, list | tuple) else [sources]

@@ -1,0 +1,204 @@
+"""The entries of a nameserver: who is there, and where the dispatcher of a run is.
+
+Everything points at dispatchers. Workers are entered too, so that people and tools can list them,
+but under the address of their dispatcher: nobody dials a worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from Pyro4 import constants
+
+from hpdist.cluster.address import join_address
+from hpdist.cluster.pyro_client import Connection
+from hpdist.errors import (
+    AuthenticationError,
+    MasterNotFound,
+    NameServerNotFound,
+    ProtocolMismatch,
+    TransportError,
+)
+from hpdist.model import WorkerInfo
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One name: the URI that it stands for, and what was noted with it."""
+
+    uri: str
+    metadata: Mapping[str, str]
+
+
+class Names:
+    """A client of a nameserver, for one thread and a few calls; to be used in a ``with`` block.
+
+    Parameters
+    ----------
+    timeout_s
+        For each call: one to a nameserver that hangs fails after so many seconds.
+
+    Raises
+    ------
+    NameServerNotFound
+        By all methods, if none answers.
+    AuthenticationError
+        By all methods, if it has another key.
+    """
+
+    def __init__(self, host: str, port: int, key: bytes, timeout_s: float = 5.0) -> None:
+        self.address = join_address(host, port)
+        self._host, self._port, self._key, self._timeout_s = host, port, key, timeout_s
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Names:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up, from any thread; a later call dials anew."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def entries(self, prefix: str) -> dict[str, Entry]:
+        """Return all entries whose name begins with ``prefix``."""
+        found = self._call("list", prefix, None, None, None, True)
+        return {name: Entry(uri, _read(metadata)) for name, (uri, metadata) in found.items()}
+
+    def register(self, name: str, uri: str, metadata: Mapping[str, object]) -> None:
+        """Enter a name, in place of what it stood for before."""
+        self._call("register", name, uri, False, [f"{k}={v}" for k, v in metadata.items()])
+
+    def remove(self, name: str) -> None:
+        """Strike a name out; one that is not there is ignored."""
+        self._call("remove", name)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        try:
+            if self._connection is None:
+                self._connection = Connection(
+                    "the nameserver",
+                    constants.NAMESERVER_NAME,
+                    self._host,
+                    self._port,
+                    self._key,
+                    self._timeout_s,
+                )
+            return self._connection.invoke(method, arguments, self._timeout_s)
+        except (AuthenticationError, ProtocolMismatch):
+            self.close()
+            raise
+        except TransportError as error:
+            self.close()
+            raise NameServerNotFound(
+                error.what,
+                cause=error.cause,
+                tried=f"once, with a limit of {self._timeout_s:g} s",
+                do="start one with: hpdist nameserver\n"
+                "or give the address of the one that runs: --nameserver HOST --port PORT",
+            ) from None
+
+
+def find_dispatcher(host: str, port: int, run_id: str, key: bytes, timeout_s: float = 5.0) -> str:
+    """Ask the nameserver for the URI of the dispatcher of a run.
+
+    Raises
+    ------
+    NameServerNotFound
+        If no nameserver answers.
+    MasterNotFound
+        If it knows no dispatcher of this run; the message names the runs that it knows.
+    AuthenticationError
+        If it has another key.
+    """
+    with Names(host, port, key, timeout_s) as names:
+        entry = names.entries(_dispatcher(run_id)).get(_dispatcher(run_id))
+        if entry is not None:
+            return entry.uri
+        runs = list_runs(names)
+    raise MasterNotFound(
+        f"the nameserver at {join_address(host, port)} knows no dispatcher of run {run_id!r}",
+        cause="it serves " + (f"runs {', '.join(runs)}" if runs else "no run yet"),
+        do="start the master of this run, or name another run",
+    )
+
+
+def register_dispatcher(
+    names: Names, run_id: str, uri: str, metadata: Mapping[str, object] | None = None
+) -> None:
+    """Enter the dispatcher of a run; ``metadata`` may say host, pid, epoch and so on."""
+    notes = {"kind": "dispatcher", "run": run_id, **(metadata or {})}
+    names.register(_dispatcher(run_id), uri, notes)
+
+
+def register_worker(
+    names: Names, run_id: str, info: WorkerInfo, uri: str, state: str = "idle"
+) -> None:
+    """Enter a worker under the URI of its dispatcher, for people to see."""
+    notes = {
+        "kind": "worker",
+        "run": run_id,
+        "host": info.host,
+        "pid": info.pid,
+        "state": state,
+        "slots": info.slots,
+        "device": info.device,
+    }
+    names.register(_worker(run_id, info.worker_id), uri, notes)
+
+
+def list_workers(names: Names, run_id: str) -> dict[str, Entry]:
+    """Return the entries of the workers of a run, by worker id."""
+    prefix = _worker(run_id, "")
+    return {
+        name[len(prefix) :]: entry
+        for name, entry in names.entries(prefix).items()
+        if entry.metadata.get("kind") == "worker" and entry.metadata.get("run") == run_id
+    }
+
+
+def list_runs(names: Names) -> list[str]:
+    """Return the runs whose dispatcher is entered."""
+    return sorted(
+        entry.metadata["run"]
+        for entry in names.entries("hpdist.").values()
+        if entry.metadata.get("kind") == "dispatcher" and "run" in entry.metadata
+    )
+
+
+def remove_worker(names: Names, run_id: str, worker_id: str) -> None:
+    """Strike out a worker that left."""
+    names.remove(_worker(run_id, worker_id))
+
+
+def remove_run(names: Names, run_id: str, uri: str) -> None:
+    """Strike out a dispatcher and its workers, but not those of a successor at another URI."""
+    for worker_id, entry in list_workers(names, run_id).items():
+        if entry.uri == uri:
+            remove_worker(names, run_id, worker_id)
+    dispatcher = names.entries(_dispatcher(run_id)).get(_dispatcher(run_id))
+    if dispatcher is not None and dispatcher.uri == uri:
+        names.remove(_dispatcher(run_id))
+
+
+def _dispatcher(run_id: str) -> str:
+    return f"hpdist.{run_id}.dispatcher"
+
+
+def _worker(run_id: str, worker_id: str) -> str:
+    return f"hpdist.{run_id}.worker.{worker_id}"
+
+
+def _read(metadata: list[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (note.partition("=") for note in metadata)}

@@ -1,0 +1,199 @@
+"""The nameserver: where workers learn which dispatcher serves a run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from Pyro4 import constants, core, errors, message, naming
+
+from hpdist.cluster.address import bind_host, is_loopback, join_address, split_address
+from hpdist.cluster.names import Names
+from hpdist.cluster.pyro_server import GuardedDaemon
+from hpdist.errors import ConfigurationError, TransportError
+from hpdist.run_directory import (
+    CONNECTION_FORMAT,
+    RunDirectory,
+    check_run_id,
+    find_key,
+    read_connection,
+    remove_connection,
+    write_connection,
+)
+
+_MAX_CONNECTIONS = 1024
+_KEY_BYTES_BEYOND_LOOPBACK = 32
+
+
+class NameServer:
+    """A nameserver in a thread of this process, for whoever has the key of the run.
+
+    A client of Pyro4 (``Pyro4.locateNS(host, port, broadcast=False, hmac_key=key)``) can read it.
+
+    Parameters
+    ----------
+    run_id
+        The run whose key it uses.
+    working_directory
+        If given, ``<working_directory>/<run_id>/connection.json`` says where it is, as long as
+        it is there.
+    host, nic_name
+        Where to listen: an address of this machine, or a network interface. Default: loopback,
+        which no other machine can reach.
+    port
+        0 takes any free one; the former one, if this run had a nameserver that was killed.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        working_directory: str | Path | None = None,
+        host: str | None = None,
+        port: int = 0,
+        nic_name: str | None = None,
+    ) -> None:
+        self.run_id = check_run_id(run_id)
+        self._run = (
+            None if working_directory is None else RunDirectory(Path(working_directory) / run_id)
+        )
+        self._host, self._port, self._nic_name = host, port, nic_name
+        self._daemon: GuardedDaemon | None = None
+
+    def start(self) -> tuple[str, int]:
+        """Serve from now on; returns host and port.
+
+        Raises
+        ------
+        TransportError
+            If the port is taken or the address is not one of this machine.
+        ConfigurationError
+            If the run has a nameserver already, or the key is too short for the network.
+        """
+        if self._daemon is not None:
+            return self._daemon.address
+        host = bind_host(self._host, self._nic_name)
+        if self._run is not None:
+            self._run.create()
+        key = find_key(self.run_id, None if self._run is None else self._run.path)
+        if len(key) < _KEY_BYTES_BEYOND_LOOPBACK and not is_loopback(host):
+            raise ConfigurationError(
+                f"the key of run {self.run_id!r} has {len(key)} bytes, too few for the network",
+                do='make one of 32: python -c "import secrets; print(secrets.token_hex(32))"',
+            )
+        self._daemon = self._listen(host, key)
+        self._daemon.serve("hpdist-nameserver")
+        self._announce(self._daemon.address)
+        return self._daemon.address
+
+    def shutdown(self) -> None:
+        """Stop serving, and remove the note of where it was; may be called again."""
+        daemon, self._daemon = self._daemon, None
+        if daemon is None:
+            return
+        daemon.stop()
+        if self._run is not None:
+            remove_connection(self._run.connection, os.getpid())
+
+    def __enter__(self) -> NameServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.shutdown()
+
+    def _listen(self, host: str, key: bytes) -> GuardedDaemon:
+        former = self._former_port(key)
+        if self._port or not former:
+            return _make_daemon(host, self._port, key)
+        try:
+            return _make_daemon(host, former, key)
+        except TransportError:
+            return _make_daemon(host, 0, key)  # somebody else has the former port by now
+
+    def _former_port(self, key: bytes) -> int:
+        """Return the port of the nameserver that this run had before, 0 if it had none."""
+        note = read_connection(self._run.connection) if self._run is not None else None
+        if note is None or note["run_id"] != self.run_id:
+            return 0
+        host, port = split_address(note["address"])
+        try:
+            with Names(host, port, key, timeout_s=1.0) as names:
+                names.entries("hpdist.")
+        except TransportError:
+            return port
+        raise ConfigurationError(
+            f"run {self.run_id!r} has a nameserver at {note['address']} already",
+            cause=f"process {note['pid']} on {note['host']} serves it",
+            do="use that one, or stop it first",
+        )
+
+    def _announce(self, address: tuple[str, int]) -> None:
+        if self._run is None:
+            return
+        note = {
+            "format": CONNECTION_FORMAT,
+            "address": join_address(*address),
+            "run_id": self.run_id,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "started": time.time(),
+            "versions": {
+                "hpdist": importlib.metadata.version("hpdist"),
+                "Pyro4": constants.VERSION,
+                "python": platform.python_version(),
+            },
+        }
+        write_connection(self._run.connection, note)
+
+
+class Register(naming.NameServer):  # type: ignore[misc]
+    """Pyro4's nameserver without regular expressions, which can be made to run for ever."""
+
+    def list(
+        self,
+        prefix: str | None = None,
+        regex: str | None = None,
+        metadata_all: Any = None,
+        metadata_any: Any = None,
+        return_metadata: bool = False,
+    ) -> Any:
+        _refuse(regex)
+        return super().list(prefix, None, metadata_all, metadata_any, return_metadata)
+
+    def remove(
+        self, name: str | None = None, prefix: str | None = None, regex: str | None = None
+    ) -> Any:
+        _refuse(regex)
+        return super().remove(name, prefix)
+
+
+core.expose(Register)
+
+
+def _refuse(regex: str | None) -> None:
+    if regex is not None:
+        raise errors.NamingError("regular expressions are not allowed here: use a prefix")
+
+
+def _make_daemon(host: str, port: int, key: bytes) -> GuardedDaemon:
+    daemon = GuardedDaemon(
+        host,
+        port,
+        key,
+        _MAX_CONNECTIONS,
+        serializers=("serpent",),
+        flags=message.FLAGS_META_ON_CONNECT,
+    )
+    daemon.register(Register(), constants.NAMESERVER_NAME)
+    return daemon

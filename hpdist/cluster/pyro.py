@@ -1,0 +1,179 @@
+"""What both ends of a Pyro4 connection share: serializer, limits, and reading with care.
+
+Pyro4 reads whatever length a peer announces, for as long as it likes, and heeds flags that make
+it decompress, call without reply, or unmarshal. `Reader` stands between its parser and the
+socket and refuses all this before any of it is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import struct
+import time
+from typing import Any
+
+from Pyro4 import config, errors, util
+
+from hpdist.cluster.wire import MAX_TEXT
+from hpdist.errors import ConfigurationError
+
+SERIALIZER = "msgpack"
+"""Carries the one string of a call. The fastest of the safe ones: see benchmarks/serializers.py."""
+
+OBJECT_ID = "hpdist"
+"""The name of the dispatcher's object within its daemon."""
+
+SESSION = "HPDS"
+"""The annotation of a call that ties it to its connection: nonce and running number."""
+
+NONCE_BYTES = 16
+HANDSHAKE_S = 2.0
+MESSAGE_S = 20.0
+MAX_BYTES = MAX_TEXT + 65_536
+
+_CHUNK = 16_384
+_HEADER = struct.Struct("!4sHHHHiHHHH")
+_UNSAFE_SERIALIZERS = (3, 4, 5, 7)  # marshal, pickle, dill, cloudpickle
+_MUST_BE = {
+    "COMPRESSION": False,
+    "DETAILED_TRACEBACK": False,
+    "LOGWIRE": False,
+    "NS_AUTOCLEAN": 0.0,
+    "REQUIRE_EXPOSE": True,
+    "SERVERTYPE": "thread",
+    "SSL": False,
+}
+
+
+class Reader:
+    """Reads one connection for Pyro's `Message.recv`.
+
+    Parameters
+    ----------
+    flags
+        The message flags that are allowed; any other one ends the connection.
+    """
+
+    def __init__(self, sock: socket.socket, flags: int = 0) -> None:
+        self._sock, self._flags = sock, flags
+        self._arrived = bytearray()
+        self._deadline: float | None = None
+        self._header_is_next = True
+
+    def expect(self, within_s: float | None = None) -> None:
+        """Get ready for a message: to be complete in ``within_s`` seconds.
+
+        With None it may begin whenever it likes and has `MESSAGE_S` seconds from then on.
+        """
+        self._deadline = None if within_s is None else time.monotonic() + within_s
+        self._header_is_next = True
+
+    def recv(self, size: int) -> bytes:
+        """Read ``size`` bytes; raises an error of Pyro4 if they are not to be had."""
+        if not 0 <= size <= MAX_BYTES:
+            raise errors.ProtocolError(f"a message of {size} bytes was announced")
+        data = self._read(size)
+        if self._header_is_next:
+            self._header_is_next = False
+            flags = _HEADER.unpack(data)[3]
+            if flags & ~self._flags:
+                raise errors.ProtocolError(f"message flags {flags:#x} are not allowed")
+        return data
+
+    def close(self) -> None:
+        """Close the connection; both directions end at once, also for another thread."""
+        cut(self._sock)
+        self._sock.close()
+
+    def _read(self, size: int) -> bytes:
+        """Take ``size`` bytes, reading whatever has arrived at once: each read costs a switch."""
+        try:
+            while len(self._arrived) < size:
+                self._sock.settimeout(self._left())
+                chunk = self._sock.recv(max(_CHUNK, size - len(self._arrived)))
+                if not chunk:
+                    raise errors.ConnectionClosedError("the connection was closed")
+                if self._deadline is None:
+                    self._deadline = time.monotonic() + MESSAGE_S
+                self._arrived += chunk
+        except TimeoutError:
+            raise errors.TimeoutError("no complete message in time") from None
+        except OSError as error:
+            raise errors.ConnectionClosedError(f"the connection was lost: {error}") from None
+        data = bytes(self._arrived[:size])
+        del self._arrived[:size]
+        return data
+
+    def _left(self) -> float | None:
+        if self._deadline is None:
+            return None
+        return max(self._deadline - time.monotonic(), 0.001)
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Send at once, and notice within ten seconds that the other machine is gone."""
+    options = {
+        "TCP_NODELAY": 1,
+        "TCP_KEEPIDLE": 3,
+        "TCP_KEEPINTVL": 2,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 10_000,
+    }
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in options.items():
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def cut(sock: socket.socket, how: int = socket.SHUT_RDWR) -> None:
+    """End a connection, waking whoever reads from it."""
+    try:
+        sock.shutdown(how)
+    except OSError:
+        return  # it was closed already
+
+
+def serializer() -> Any:
+    """Return the one serializer that is used."""
+    return util.get_serializer(SERIALIZER)
+
+
+def make_nonce() -> bytes:
+    """Return what no earlier connection can have used."""
+    return secrets.token_bytes(NONCE_BYTES)
+
+
+def session_mark(nonce: bytes, count: int) -> bytes:
+    """Return the value of the annotation `SESSION` of call number ``count``."""
+    return nonce + count.to_bytes(8, "big")
+
+
+def check_environment() -> None:
+    """Refuse to run where Pyro4 is configured so that it would leak or accept too much.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the setting.
+    """
+    for name, value in _MUST_BE.items():
+        found = getattr(config, name)
+        if found != value:
+            raise ConfigurationError(
+                f"Pyro4 is configured with {name}={found!r}, which is not safe here",
+                cause=f"PYRO_{name} is set" if f"PYRO_{name}" in os.environ else "",
+                do=f"unset PYRO_{name}",
+            )
+
+
+def harden_process() -> None:
+    """Make this process unable to unpickle for Pyro4, whoever asks.
+
+    Called by programs of hpdist at their start, never by library code: it is for the process.
+    """
+    check_environment()
+    for number in _UNSAFE_SERIALIZERS:
+        util._serializers_by_id.pop(number, None)
+    config.MAX_MESSAGE_SIZE = MAX_BYTES

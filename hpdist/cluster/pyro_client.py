@@ -1,0 +1,169 @@
+"""The client's end of a Pyro4 connection: one socket, one call at a time, nothing by itself.
+
+Pyro4's own proxy deserializes what a server sends with the serializer that the *server* names,
+has no time limit by default, retries, and raises the exceptions that it is sent. This one speaks
+the same protocol: the key is checked first, one serializer is accepted, every call has a time
+limit, and an exception of the other side is told, never raised.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+from Pyro4 import errors, message
+
+from hpdist.cluster.address import join_address
+from hpdist.cluster.pyro import (
+    NONCE_BYTES,
+    SESSION,
+    Reader,
+    keep_alive,
+    serializer,
+    session_mark,
+)
+from hpdist.errors import AuthenticationError, ProtocolMismatch, TransportError
+
+
+class Connection:
+    """A connection to one object of a daemon that has the same key.
+
+    Parameters
+    ----------
+    who
+        What is at the other end, for messages: "the dispatcher", "the nameserver".
+    timeout_s
+        For everything until the connection stands.
+
+    Raises
+    ------
+    AuthenticationError
+        If the other side has another key, or none.
+    ProtocolMismatch
+        If something else than a daemon of hpdist answers.
+    TransportError
+        If nothing answers: refused, in time or not, and unknown hosts each in its own words.
+    """
+
+    def __init__(
+        self, who: str, object_id: str, host: str, port: int, key: bytes, timeout_s: float
+    ) -> None:
+        self._who, self._object_id, self._key = who, object_id, key
+        self._address = join_address(host, port)
+        self._calls = 0
+        try:
+            self._sock = socket.create_connection((host, port), timeout_s)
+        except (OSError, UnicodeError) as error:
+            raise self._unreachable(error, timeout_s) from None
+        self._reader = Reader(self._sock, message.FLAGS_EXCEPTION)
+        try:
+            keep_alive(self._sock)
+            self._nonce = self._shake_hands(timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def invoke(self, method: str, arguments: tuple[Any, ...], timeout_s: float) -> Any:
+        """Call ``method``; the connection is closed when anything at all goes wrong.
+
+        Raises
+        ------
+        TransportError
+            Or one of its kinds, as when connecting.
+        """
+        self._calls += 1
+        data = serializer().dumpsCall(self._object_id, method, arguments, {})
+        mark = {SESSION: session_mark(self._nonce, self._calls)}
+        seq = self._calls & 0xFFFF
+        try:
+            reply = self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s)
+            return self._content(reply, seq)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection, from any thread; a call that waits fails at once."""
+        self._reader.close()
+
+    def _shake_hands(self, timeout_s: float) -> bytes:
+        data = serializer().dumps({"handshake": "hpdist", "object": self._object_id})
+        reply = self._ask(message.MSG_CONNECT, data, {}, 0, timeout_s)
+        content = self._content(reply, 0)
+        if reply.type == message.MSG_CONNECTFAIL:
+            raise TransportError(
+                f"{self._who} at {self._address} turned this process away", cause=str(content)
+            )
+        try:
+            nonce = bytes.fromhex(content)
+        except (TypeError, ValueError):
+            nonce = b""
+        if len(nonce) != NONCE_BYTES:
+            raise self._foreign("it does not answer as hpdist does")
+        return nonce
+
+    def _ask(
+        self, kind: int, data: bytes, annotations: dict[str, bytes], seq: int, timeout_s: float
+    ) -> Any:
+        """Send a message and return the reply, whose sender has the key."""
+        expected = (
+            [message.MSG_RESULT]
+            if kind == message.MSG_INVOKE
+            else [message.MSG_CONNECTOK, message.MSG_CONNECTFAIL]
+        )
+        number = serializer().serializer_id
+        request = message.Message(kind, data, number, 0, seq, annotations, self._key)
+        try:
+            self._sock.settimeout(timeout_s)
+            self._sock.sendall(request.to_bytes())
+            self._reader.expect(timeout_s)
+            return message.Message.recv(self._reader, expected, hmac_key=self._key)
+        except (TimeoutError, errors.TimeoutError):
+            raise TransportError(
+                f"no answer from {self._who} at {self._address} within {timeout_s:g} s",
+                cause="it hangs, was stopped, or the network is cut",
+            ) from None
+        except (errors.ConnectionClosedError, OSError) as error:
+            raise TransportError(
+                f"{self._who} at {self._address} closed the connection", cause=str(error)
+            ) from None
+        except errors.SecurityError:
+            raise AuthenticationError(
+                f"{self._who} at {self._address} has another key than this process",
+                cause="it belongs to another run, or the key was made anew",
+                do="use the key file of the run: HPDIST_KEY_FILE=<run directory>/key",
+            ) from None
+        except (errors.ProtocolError, struct.error, UnicodeDecodeError) as error:
+            raise self._foreign(str(error)) from None
+
+    def _content(self, reply: Any, seq: int) -> Any:
+        spoken = serializer()
+        if reply.serializer_id != spoken.serializer_id or reply.seq != seq:
+            raise self._foreign("a reply of another kind, or to another call")
+        try:
+            content = spoken.loads(reply.data)
+        except (ValueError, TypeError, errors.PyroError) as error:
+            raise self._foreign(str(error)) from None
+        if reply.flags & message.FLAGS_EXCEPTION:
+            raise TransportError(
+                f"{self._who} at {self._address} could not do it",
+                cause=f"{type(content).__name__}: {content}",
+            )
+        return content
+
+    def _foreign(self, cause: str) -> ProtocolMismatch:
+        return ProtocolMismatch(
+            f"what answers at {self._address} is not {self._who} of this version of hpdist",
+            cause=cause,
+        )
+
+    def _unreachable(self, error: Exception, timeout_s: float) -> TransportError:
+        cause = str(error)
+        if isinstance(error, ConnectionRefusedError):
+            cause = "connection refused: the host answers, nothing listens on that port"
+        elif isinstance(error, TimeoutError):
+            cause = f"timed out after {timeout_s:g} s: a firewall, a wrong interface or a dead host"
+        elif isinstance(error, socket.gaierror | UnicodeError):
+            cause = "unknown host: no address is found for that name"
+        return TransportError(f"cannot reach {self._who} at {self._address}", cause=cause)

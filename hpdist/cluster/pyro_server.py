@@ -1,0 +1,245 @@
+"""A Pyro4 daemon that strangers cannot stop, fill or fool.
+
+A connection has a thread of its own. Until its handshake proves that the peer has the key it is
+a stranger: it has two seconds, there may be only so many of them, and the thread that accepts
+connections never reads from one.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from Pyro4 import core, errors, message, util
+from Pyro4.socketserver.threadpool import NoFreeWorkersError, PoolError
+
+from hpdist.cluster.address import join_address
+from hpdist.cluster.pyro import (
+    HANDSHAKE_S,
+    Reader,
+    check_environment,
+    cut,
+    keep_alive,
+    make_nonce,
+    serializer,
+)
+from hpdist.errors import ConfigurationError, TransportError
+
+logger = logging.getLogger(__name__)
+
+MAX_STRANGERS = 128
+"""Connections at a time whose peer has not proved yet that it has the key."""
+
+
+class GuardedDaemon(core.Daemon):  # type: ignore[misc]
+    """A Pyro4 daemon for peers with the key, one thread a connection.
+
+    Parameters
+    ----------
+    host, port
+        Where to listen; port 0 takes any that is free.
+    key
+        Required of every peer.
+    max_peers
+        How many connections with the key are served at a time.
+    serializers
+        Accepted besides the one that hpdist uses.
+    flags
+        Message flags that are accepted.
+
+    Raises
+    ------
+    TransportError
+        If nothing can listen there, for example because the port is taken.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        key: bytes,
+        max_peers: int,
+        *,
+        serializers: Sequence[str] = (),
+        flags: int = 0,
+    ) -> None:
+        check_environment()
+        if not key:
+            raise ConfigurationError("a server needs a key")
+        try:
+            _probe(host, port)
+            super().__init__(host, port)
+        except OSError as error:
+            raise TransportError(
+                f"cannot listen at {join_address(host, port)}", cause=_bind_cause(error, port)
+            ) from None
+        self._pyroHmacKey = key
+        self._max_peers, self._flags = max_peers, flags
+        self._accepted = {util.get_serializer(name).serializer_id for name in serializers}
+        self._accepted.add(serializer().serializer_id)
+        self._Daemon__serializer_ids = self._accepted
+        self._peers: set[Any] = set()
+        self._peers_lock = threading.Lock()
+        self._closing = False
+        self._accepting: threading.Thread | None = None
+        self._listener = self.transportServer.sock
+        keep_alive(self._listener)  # inherited by the connections that it accepts
+        self._threads = _replace_pool(self.transportServer, self._room_for_strangers)
+        self.address: tuple[str, int] = self._listener.getsockname()[:2]
+
+    def serve(self, name: str) -> None:
+        """Accept connections from now on, in a thread called ``name``."""
+        server = self.transportServer
+        self._accepting = threading.Thread(
+            target=lambda: server.loop(lambda: not self._closing), name=name, daemon=True
+        )
+        self._accepting.start()
+
+    def stop(self, grace_s: float = 1.0) -> None:
+        """Close everything; calls that are being answered get ``grace_s`` seconds to finish."""
+        if self._closing:
+            return
+        self._closing = True
+        cut(self._listener)
+        if self._accepting is not None:
+            self._accepting.join()
+        # Reading ends at once, so idle connections go; an answer can still be sent.
+        self._threads.cut(socket.SHUT_RD, grace_s)
+        self._threads.cut(socket.SHUT_RDWR, 1.0)
+        self.close()
+
+    def _room_for_strangers(self, connections: int) -> bool:
+        return connections - len(self._peers) < MAX_STRANGERS
+
+    # ------------------------------------------------------- called by Pyro4, in threads
+
+    def _handshake(self, conn: Any, denied_reason: str | None = None) -> bool:
+        if denied_reason or self._closing:
+            return False  # in the accepting thread, which must not read
+        conn.reader = Reader(conn.sock, self._flags)
+        conn.recv = conn.reader.recv
+        conn.reader.expect(HANDSHAKE_S)
+        try:
+            request = message.Message.recv(conn, [message.MSG_CONNECT], hmac_key=self._pyroHmacKey)
+            answer = self._admit(conn, request)
+        except errors.ConnectionClosedError:
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever a stranger sends ends only himself
+            logger.debug("a connection was refused: %r", error)
+            self._send(conn, message.MSG_CONNECTFAIL, serializer(), str(error))
+            return False
+        flags = request.flags & message.FLAGS_META_ON_CONNECT
+        spoken = util.get_serializer_by_id(request.serializer_id)
+        self._send(conn, message.MSG_CONNECTOK, spoken, answer, flags, request.seq)
+        return True
+
+    def _admit(self, conn: Any, request: Any) -> Any:
+        """Return the answer to a peer's introduction, or raise why he is not let in."""
+        if request.serializer_id not in self._accepted:
+            raise errors.SerializeError(f"serializer {request.serializer_id} is not accepted")
+        data = util.get_serializer_by_id(request.serializer_id).deserializeData(request.data)
+        with self._peers_lock:
+            if len(self._peers) >= self._max_peers:
+                raise errors.ProtocolError(f"all {self._max_peers} connections are in use")
+            self._peers.add(conn)
+        conn.nonce, conn.calls, conn.peer = make_nonce(), 0, None
+        if not request.flags & message.FLAGS_META_ON_CONNECT:
+            return conn.nonce.hex()
+        daemon = self.objectsById[core.constants.DAEMON_NAME]
+        meta = daemon.get_metadata(data["object"], as_lists=True)
+        return {"handshake": conn.nonce.hex(), "meta": meta}
+
+    def _send(
+        self, conn: Any, kind: int, spoken: Any, data: Any, flags: int = 0, seq: int = 0
+    ) -> None:
+        reply = message.Message(
+            kind, spoken.dumps(data), spoken.serializer_id, flags, seq, hmac_key=self._pyroHmacKey
+        )
+        conn.send(reply.to_bytes())
+
+    def handleRequest(self, conn: Any) -> None:
+        if self._closing:
+            raise errors.ConnectionClosedError("the server is closing")
+        conn.reader.expect()
+        super().handleRequest(conn)
+
+    def clientDisconnect(self, conn: Any) -> None:
+        with self._peers_lock:
+            self._peers.discard(conn)
+        self.disconnected(conn)
+
+    def disconnected(self, conn: Any) -> None:
+        """Take notice that the connection of a peer has ended; for subclasses."""
+
+
+class _Threads:
+    """One thread a connection, in place of Pyro4's pool, whose size is the process's."""
+
+    def __init__(self, has_room: Callable[[int], bool]) -> None:
+        self._has_room = has_room
+        self._lock = threading.Lock()
+        self._running: dict[threading.Thread, Any] = {}
+        self._closed = False
+
+    def process(self, job: Any) -> None:
+        thread = threading.Thread(target=self._run, args=(job,), name="hpdist-pyro-connection")
+        thread.daemon = True
+        with self._lock:
+            if self._closed:
+                raise PoolError("the server is closing")
+            if not self._has_room(len(self._running)):
+                raise NoFreeWorkersError("too many connections wait to prove their key")
+            self._running[thread] = job.csock
+        thread.start()
+
+    def cut(self, how: int, within_s: float) -> None:
+        """End all connections in this direction; give their threads time to notice."""
+        until = time.monotonic() + within_s
+        with self._lock:
+            running = dict(self._running)
+        for conn in running.values():
+            cut(conn.sock, how)
+        for thread in running:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+
+    def num_workers(self) -> int:
+        return len(self._running)
+
+    def _run(self, job: Any) -> None:
+        try:
+            job()
+        finally:
+            with self._lock:
+                del self._running[threading.current_thread()]
+
+
+def _replace_pool(server: Any, has_room: Callable[[int], bool]) -> _Threads:
+    for worker in list(server.pool.idle):
+        worker.process(None)
+        worker.join()
+    server.pool = _Threads(has_room)
+    pool: _Threads = server.pool
+    return pool
+
+
+def _probe(host: str, port: int) -> None:
+    """Fail as listening there would; Pyro4 leaves its socket open when that fails."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+
+
+def _bind_cause(error: OSError, port: int) -> str:
+    if port and error.errno == errno.EADDRINUSE:
+        return f"port {port} is taken by another program"
+    return error.strerror or str(error)

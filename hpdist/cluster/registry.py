@@ -1,0 +1,141 @@
+"""Keeps a dispatcher and its workers entered in the nameserver, come what may."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from hpdist.cluster.link import Link
+from hpdist.cluster.locate import Place
+from hpdist.cluster.names import (
+    Names,
+    list_workers,
+    register_dispatcher,
+    register_worker,
+    remove_run,
+    remove_worker,
+)
+from hpdist.errors import ConfigurationError, MasterNotFound, TransportError
+from hpdist.model import WorkerInfo
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two tries while the nameserver does not answer.
+RETRY_S = 2.0
+
+#: Entries are reviewed at least this often, so that a restarted nameserver soon knows the run.
+REVIEW_S = 10.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """What is entered: a dispatcher at ``uri``, and whoever works for it."""
+
+    place: Place
+    uri: str
+    epoch: int
+    workers: Callable[[], Mapping[str, WorkerInfo]]
+    is_busy: Callable[[str], bool]
+
+
+class Registry:
+    """A thread that reviews the entries, and does so at once when triggered.
+
+    The nameserver is needed by those who look for the run, not by those who have found it:
+    while it is gone, all goes on.
+    """
+
+    def __init__(self, served: Served, interval_s: float) -> None:
+        self.served = served
+        self._interval_s = min(interval_s, REVIEW_S)
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._missing = False
+        self._thread = threading.Thread(target=self._keep, name="hpdist-registry", daemon=True)
+
+    def start(self) -> None:
+        """Refuse to go on if another dispatcher serves this run; else begin.
+
+        Raises
+        ------
+        ConfigurationError
+            If another dispatcher of this run is alive.
+        """
+        self._check_alone()
+        self._thread.start()
+
+    def trigger(self) -> None:
+        """Review soon."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Strike out what was entered, if the nameserver still answers."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread.ident is None:
+            return
+        self._thread.join()
+        try:
+            with self._names() as names:
+                remove_run(names, self.served.place.run_id, self.served.uri)
+        except TransportError as error:
+            logger.debug("could not strike out the run: %s", error)
+
+    def review(self) -> None:
+        """Make the entries what they should be, now.
+
+        Raises
+        ------
+        TransportError
+            If no nameserver answers.
+        """
+        served, run_id = self.served, self.served.place.run_id
+        with self._names() as names:
+            notes = {"host": socket.gethostname(), "pid": os.getpid(), "epoch": served.epoch}
+            register_dispatcher(names, run_id, served.uri, notes)
+            workers = served.workers()
+            for worker_id, info in workers.items():
+                state = "busy" if served.is_busy(worker_id) else "idle"
+                register_worker(names, run_id, info, served.uri, state)
+            for worker_id in list_workers(names, run_id).keys() - workers.keys():
+                remove_worker(names, run_id, worker_id)
+
+    def _names(self) -> Names:
+        return Names(*self.served.place.nameserver(), self.served.place.key())
+
+    def _keep(self) -> None:
+        while not self._closing.is_set():
+            wait_s = self._interval_s
+            self._wake.clear()
+            try:
+                self.review()
+                self._missing = False
+            except TransportError as error:
+                if not self._missing:
+                    logger.warning("%s\n  workers that are here work on; trying again", error)
+                self._missing, wait_s = True, RETRY_S
+            self._wake.wait(wait_s)
+
+    def _check_alone(self) -> None:
+        try:
+            other = self.served.place.dispatcher()
+        except (MasterNotFound, TransportError):
+            return
+        if other == self.served.uri:
+            return
+        link = Link(self.served.place.key(), other, self.served.place.run_id, timeout_s=3.0)
+        try:
+            found = link.control({"command": "who"})
+        except TransportError:
+            return
+        finally:
+            link.close()
+        raise ConfigurationError(
+            f"run {self.served.place.run_id!r} has a master already",
+            cause=f"process {found.get('pid')} on {found.get('host')} serves it at {other}",
+            do="stop that one first, or choose another run id",
+        )

@@ -1,0 +1,275 @@
+"""A worker's conversation with its dispatcher, whatever carries it.
+
+Two threads, each with a channel of its own: the calling thread takes work, runs it and hands in
+what came of it, in one call a job; the other one beats, so that a long evaluation is not taken
+for a dead worker, and receives commands. A result is kept until it was acknowledged. When the
+dispatcher goes away both go on trying; one that does not know the worker is told again who it is
+and what it holds, so that a restarted master takes over what still runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from hpdist.attempt import Runner
+from hpdist.cluster.hands import Hands
+from hpdist.errors import AuthenticationError, ProtocolMismatch, TransportError
+from hpdist.model import Failure, Timing, WorkerInfo
+
+logger = logging.getLogger(__name__)
+
+
+class Channel(Protocol):
+    """One connection, used by one thread."""
+
+    def call(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send a message and return the reply, or raise TransportError."""
+        ...
+
+    def close(self) -> None:
+        """Break off, from any thread."""
+        ...
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds a worker waits: idle, for its dispatcher to come back, and between tries."""
+
+    idle_s: float = math.inf
+    reconnect_s: float = 900.0
+    first_pause_s: float = 0.1
+    longest_pause_s: float = 5.0
+
+
+class Session:
+    """One worker's life with the dispatchers of one run, from hello to bye.
+
+    Parameters
+    ----------
+    info, run_id
+        Who calls, and for which run.
+    open_channel
+        Makes a channel; called once in each of the two threads.
+    directory
+        Root of the attempts' directories; None for a temporary one.
+    """
+
+    def __init__(
+        self,
+        info: WorkerInfo,
+        run_id: str,
+        runner: Runner,
+        open_channel: Callable[[], Channel],
+        *,
+        directory: Path | None = None,
+        patience: Patience | None = None,
+        leave_on_failure: bool = False,
+    ) -> None:
+        self.info, self.run_id, self.runner = info, run_id, runner
+        self.directory, self.patience = directory, patience or Patience()
+        self.hands, self.leave_on_failure = Hands(), leave_on_failure
+        self.finished = 0  #: how many attempts were run to their end
+        self._open_channel = open_channel
+        self._stepping: Channel | None = None
+        self._beating: Channel | None = None
+        self._epoch = 0
+        self._terms = vars(Timing())
+        self._welcomed = False  #: until then it waits without limit
+        self._over = threading.Event()
+        self._last_contact = time.monotonic()
+        self._idle_since = math.inf
+
+    # ------------------------------------------------------------------ the thread that works
+
+    def run(self) -> str:
+        """Serve until dismissed, told to leave, idle too long or out of contact too long.
+
+        Returns
+        -------
+        reason
+            Why it ended.
+
+        Raises
+        ------
+        AuthenticationError, ProtocolMismatch
+            If the dispatcher refuses this worker.
+        TransportError
+            If no dispatcher was there for ``patience.reconnect_s`` seconds.
+        """
+        channel = self._stepping = self._open_channel()
+        beat = threading.Thread(target=self._beat, name=f"hpdist-beat-{self.info.worker_id}")
+        beat.daemon = True
+        try:
+            self._hello(channel)
+            self._idle_since = time.monotonic()
+            beat.start()
+            while not self._done():
+                self._step(channel)
+                self._work()
+            return self.hands.leaving or ""
+        finally:
+            self._over.set()
+            for open_one in (self._beating, channel):
+                if open_one is not None:
+                    open_one.close()
+            self.say_good_bye()
+
+    def _done(self) -> bool:
+        hands = self.hands
+        if time.monotonic() - self._idle_since > self.patience.idle_s and not hands.holds():
+            hands.leave(f"idle for {self.patience.idle_s:g} s", at_once=False)
+        return self._may_go()
+
+    def _may_go(self) -> bool:
+        hands = self.hands
+        return hands.abandoned or bool(hands.leaving and not hands.holds() and not hands.owes)
+
+    def _step(self, channel: Channel) -> None:
+        hands = self.hands
+        idle_left = self.patience.idle_s - (time.monotonic() - self._idle_since)
+        calm = not (hands.has_work or hands.leaving)
+        wait = min(self._terms["poll_s"], max(0.0, idle_left)) if calm else 0.0
+        message = self._message("step", wait=wait, **hands.to_tell())
+        reply = self._persist(channel, message)
+        if reply["kind"] == "unknown" and not hands.abandoned:
+            self._hello(channel)
+
+    def _work(self) -> None:
+        """Run what is in hand; with more in line, hand in each result before the next begins."""
+        taken = self.hands.begin()
+        if taken is None:
+            return
+        held, payload, switch = taken
+        result = None
+        try:
+            result = self.runner.run(
+                payload,
+                held,
+                directory_root=self.directory,
+                on_report=lambda step, loss: self.hands.report(held, step, loss),
+                switch=switch,
+            )
+        finally:
+            self.hands.finish(held, result)
+        self.finished += 1
+        self._idle_since = time.monotonic()
+        if self.leave_on_failure and result is not None and isinstance(result.outcome, Failure):
+            logger.error("%s\n%s", result.outcome.message, result.outcome.traceback)
+            self.hands.leave("an evaluation failed", at_once=False)
+
+    def _hello(self, channel: Channel) -> None:
+        info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}
+        reply = self._persist(channel, self._message("hello", info=info, holds=self.hands.holds()))
+        if "terms" in reply:
+            self._welcomed = True
+            self._terms = reply["terms"]
+            logger.info("worker %s joined run %s", self.info.worker_id, self.run_id)
+
+    def say_good_bye(self) -> None:
+        """Hand everything back, once and without insisting: a lease covers for it."""
+        message = self._message("bye", reason=self.hands.leaving or "")
+        message["released"] = self.hands.to_tell()["released"]
+        channel = self._open_channel()
+        try:
+            channel.call(message)
+        except TransportError:
+            logger.debug("worker %s left without saying so", self.info.worker_id)
+        finally:
+            channel.close()
+
+    # ------------------------------------------------------------------ the thread that beats
+
+    def _beat(self) -> None:
+        channel = self._beating = self._open_channel()
+        pause = self.patience.first_pause_s
+        while not self._over.is_set():
+            try:
+                self._beat_once(channel)
+                pause = self.patience.first_pause_s
+            except TransportError as error:
+                logger.debug("heartbeat: %s", error)
+                self._over.wait(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, self.patience.longest_pause_s)
+        channel.close()
+
+    def _beat_once(self, channel: Channel) -> None:
+        hands = self.hands
+        message = self._message(
+            "beat", holds=hands.holds(), reports=hands.reports(), wait=self._beat_s()
+        )
+        message["released"] = hands.to_tell()["released"]
+        began = time.monotonic()
+        reply = self._exchange(channel, message)
+        if reply["kind"] == "unknown":
+            # While an evaluation runs nobody else can say who this is.
+            if hands.busy:
+                self._hello_once(channel)
+            self._over.wait(min(1.0, self._beat_s()))
+        elif time.monotonic() - began < self._beat_s() / 10 and not hands.leaving:
+            self._over.wait(self._beat_s() / 10)
+
+    def _hello_once(self, channel: Channel) -> None:
+        info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}
+        self._exchange(channel, self._message("hello", info=info, holds=self.hands.holds()))
+
+    def _beat_s(self) -> float:
+        return float(self._terms["heartbeat_s"])
+
+    def leave(self, why: str, *, at_once: bool) -> None:
+        """Leave after the attempt in hand, or at once; from any thread."""
+        self.hands.leave(why, at_once=at_once)
+        if self._stepping is not None and not self.hands.busy:
+            self._stepping.close()  # it may be waiting for work that is not wanted any more
+
+    # ------------------------------------------------------------------ one call
+
+    def _message(self, kind: str, **fields: Any) -> dict[str, Any]:
+        return {
+            "epoch": self._epoch,
+            "worker": self.info.worker_id,
+            "incarnation": self.info.incarnation,
+            "request": self.hands.number("beat" if kind == "beat" else "step"),
+            "kind": kind,
+            **fields,
+        }
+
+    def _exchange(self, channel: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        reply = channel.call(message)
+        self._epoch = max(self._epoch, reply["epoch"])
+        self._last_contact = time.monotonic()
+        self.hands.told(message, reply)
+        self.hands.accept(reply.get("work", []))
+        self.hands.obey(reply)
+        return reply
+
+    def _persist(self, channel: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        """Exchange, repeating the same request until it is answered."""
+        pause, told = self.patience.first_pause_s, False
+        self._last_contact = time.monotonic()
+        while True:
+            try:
+                return self._exchange(channel, message)
+            except (AuthenticationError, ProtocolMismatch):
+                raise
+            except TransportError as error:
+                if self._may_go():
+                    return {"kind": "ok", "epoch": self._epoch}
+                silent_s = time.monotonic() - self._last_contact
+                if self._welcomed and silent_s > self.patience.reconnect_s:
+                    raise
+                if not told:
+                    told = True
+                    logger.warning("%s\n  trying again until it answers", error)
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, self.patience.longest_pause_s)
+
+
+_ADDRESS = ("worker_id", "incarnation")

@@ -1,0 +1,118 @@
+"""Jobs that a caller hands in one by one: a source without a study."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpdist.errors import ConfigurationError
+from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, Record
+from hpdist.model import Failure, Job, JsonValue, Success
+
+
+@dataclass
+class FinishedJob:
+    """A job and what came of it, as callbacks and result loggers get it.
+
+    ``result`` is a dict with ``loss`` and ``info``, or None; ``exception`` then says why, with the
+    traceback. ``timestamps`` has ``submitted``, ``started`` and ``finished``, in seconds since 1970
+    on the dispatcher's clock.
+    """
+
+    id: Any
+    kwargs: dict[str, Any]
+    result: dict[str, Any] | None = None
+    exception: str | None = None
+    timestamps: dict[str, float] = field(default_factory=dict)
+    worker_name: str | None = None
+
+
+def finish(job: FinishedJob, record: AttemptEnded, at: float) -> FinishedJob:
+    """Enter an outcome into ``job``."""
+    job.timestamps["finished"] = at
+    job.worker_name = record.worker_id
+    outcome = record.outcome
+    if isinstance(outcome, Success):
+        job.result = {"loss": outcome.loss, "info": outcome.info}
+        if outcome.cost is not None:
+            job.result["cost"] = outcome.cost
+    elif isinstance(outcome, Failure):
+        job.exception = "\n".join(
+            filter(None, [f"{outcome.kind.value}: {outcome.message}", outcome.traceback])
+        )
+    return job
+
+
+class Submissions:
+    """A source that proposes nothing itself. Ids are the caller's; inside, jobs are numbered.
+
+    Parameters
+    ----------
+    on_finished
+        Called in the loop's thread with each `FinishedJob`.
+    """
+
+    done = False
+
+    def __init__(self, on_finished: Callable[[FinishedJob], None]) -> None:
+        self._on_finished = on_finished
+        self._jobs: dict[int, FinishedJob] = {}
+        self._numbers = itertools.count()
+        self._open: dict[Any, int] = {}
+
+    def add(self, id: Any, arguments: dict[str, Any], at: float) -> Job | None:
+        """Take a job in; None if one of this id is open already.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no ``config``, or the budget is no number.
+        """
+        if not isinstance(arguments.get("config"), dict):
+            raise ConfigurationError(f"job {id!r} needs config=<dict>, got {arguments!r}")
+        if id in self._open:
+            return None
+        number = next(self._numbers)
+        job = Job(number, number, float(arguments.get("budget") or 1.0))
+        self._jobs[number] = FinishedJob(id, arguments, timestamps={"submitted": at})
+        self._open[id] = number
+        return job
+
+    def number_of(self, id: Any) -> int | None:
+        """The number of the open job that the caller calls ``id``."""
+        return self._open.get(id)
+
+    def propose(self) -> None:
+        return None
+
+    def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]:
+        return []
+
+    def payload(self, job_id: int) -> dict[str, JsonValue]:
+        job = self._jobs[job_id]
+        triple = isinstance(job.id, tuple | list) and all(type(part) is int for part in job.id)
+        return {
+            "trial_id": job_id,
+            "config_id": list(job.id) if triple else [0, 0, job_id],
+            "config": job.kwargs["config"],
+            "config_info": job.kwargs.get("config_info") or {},
+            "budget": float(job.kwargs.get("budget") or 1.0),
+            "seed": job_id,
+            "previous": None,
+        }
+
+    def apply(self, record: Record) -> None:
+        if isinstance(record, JobCreated):
+            assert record.job.job_id in self._jobs
+
+    def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        """Pass results on, once they are recorded."""
+        for at, record in fresh:
+            if isinstance(record, AttemptStarted):
+                self._jobs[record.job_id].timestamps["started"] = at
+            elif isinstance(record, AttemptEnded) and record.final:
+                job = self._jobs.pop(record.job_id)
+                self._open.pop(job.id, None)
+                self._on_finished(finish(job, record, at))

@@ -1,0 +1,349 @@
+"""The worker: evaluates configurations for a run, wherever it is started."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import multiprocessing
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from hpdist.attempt import Runner
+from hpdist.child_runner import ChildRunner
+from hpdist.cluster.compute import BoundObjective, ComputeObjective
+from hpdist.cluster.link import Link
+from hpdist.cluster.locate import Place
+from hpdist.cluster.session import Patience, Session
+from hpdist.errors import ConfigurationError
+from hpdist.inline_runner import InlineRunner
+from hpdist.model import WorkerInfo
+from hpdist.objective import Objective, objective_of
+from hpdist.run_directory import RunDirectory, check_run_id, read_connection
+
+_numbers = itertools.count()
+
+
+class Worker:
+    """Evaluates one configuration at a time for the run ``run_id``.
+
+    Either give it a function (`initialize`), or subclass it: load data in the constructor and
+    override `compute`. By default evaluations run in a child process in which the worker is made
+    anew from its constructor's arguments, so a crash or a hang costs one attempt and nothing else.
+
+    Parameters
+    ----------
+    run_id
+        The run to work for.
+    nameserver, nameserver_port
+        Where the nameserver is; `load_nameserver_credentials` finds out by itself.
+    host
+        What to call this machine; default its host name.
+    worker_id
+        Tells workers of one process apart; default a running number.
+    timeout
+        Seconds without a job after which the worker leaves, counted from its last job or, before
+        the first, from its connection to a dispatcher; None: never.
+    debug
+        Evaluate in this process, and leave after the first evaluation that fails.
+    isolation
+        "process", or "none" to evaluate in the calling thread.
+    job_timeout, memory_limit
+        Seconds and bytes an evaluation may take; only with a child process.
+    device
+        What this worker's evaluations use, such as "cuda:0".
+    prefetch
+        How many jobs to hold ahead.
+    directory
+        Where ``configs/`` with the attempts' directories is; default the run directory if that
+        is known, else a temporary one.
+    carry_over
+        Whether `compute` finds in its directory what the configuration's last lower budget left.
+    reconnect_timeout
+        Seconds to wait for a dispatcher that has gone away.
+
+    Raises
+    ------
+    ConfigurationError
+        If a value cannot work.
+    """
+
+    _made_from: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Worker:
+        worker = super().__new__(cls)
+        worker._made_from = (args, kwargs)
+        return worker
+
+    def __init__(
+        self,
+        run_id: str,
+        nameserver: str | None = None,
+        nameserver_port: int | None = None,
+        host: str | None = None,
+        worker_id: Any = None,
+        timeout: float | None = None,
+        debug: bool = False,
+        *,
+        logger: logging.Logger | None = None,
+        isolation: str = "process",
+        job_timeout: float | None = None,
+        memory_limit: int | None = None,
+        device: str = "",
+        prefetch: int = 0,
+        directory: str | Path | None = None,
+        carry_over: bool = True,
+        reconnect_timeout: float = 900.0,
+    ) -> None:
+        if isolation not in ("process", "none"):
+            raise ConfigurationError(f'isolation must be "process" or "none", got {isolation!r}')
+        self.run_id = check_run_id(str(run_id))
+        self.host = host or socket.gethostname()
+        self.debug, self.isolation = debug, "none" if debug else isolation
+        self.job_timeout, self.memory_limit, self.device = job_timeout, memory_limit, device
+        self.carry_over, self.prefetch = carry_over, prefetch
+        self.directory = None if directory is None else Path(directory)
+        self.patience = Patience(
+            idle_s=float("inf") if timeout is None else float(timeout),
+            reconnect_s=reconnect_timeout,
+        )
+        self.logger = logger or logging.getLogger(__name__)
+        name = next(_numbers) if worker_id is None else worker_id
+        self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{name}"
+        self.reason = ""  #: why the worker left
+        self._place = Place(self.run_id, nameserver, nameserver_port)
+        self._function: Objective | None = None
+        self._session: Session | None = None
+        self._thread: threading.Thread | multiprocessing.process.BaseProcess | None = None
+        self._left = threading.Event()
+
+    # ------------------------------------------------------------------ what to evaluate
+
+    def initialize(self, eval_func: Callable[..., object] | str) -> None:
+        """Evaluate ``f(config)``, ``f(config, budget)`` or ``f(config, budget, ctx)``.
+
+        Raises
+        ------
+        ConfigurationError
+            If its signature is none of these.
+        """
+        self._function = objective_of(eval_func)
+
+    def compute(
+        self,
+        config_id: tuple[int, int, int],
+        config: dict[str, Any],
+        config_info: dict[str, Any],
+        budget: float,
+        working_directory: str,
+    ) -> dict[str, Any]:
+        """Evaluate ``config`` at ``budget``; override this.
+
+        Parameters
+        ----------
+        config_id
+            (iteration, budget index at which it was sampled, running index).
+        config, config_info
+            Hyperparameters by name, and why they were chosen.
+        budget
+            In the user's unit.
+        working_directory
+            A directory of this attempt alone, with what the last lower budget left in it.
+
+        Returns
+        -------
+        result
+            With ``loss``, a finite number, and ``info``, anything that JSON can hold.
+        """
+        raise ConfigurationError(
+            f"{type(self).__name__} has nothing to evaluate",
+            do="override compute, or give a function: worker.initialize(train)",
+        )
+
+    # ------------------------------------------------------------------ where the run is
+
+    def load_nameserver_credentials(
+        self, working_directory: str | Path, num_tries: int = 60, interval: float = 1
+    ) -> None:
+        """Find nameserver and key in ``<working_directory>/<run_id>/``, waiting for them.
+
+        Parameters
+        ----------
+        num_tries, interval
+            How often to look, and how many seconds apart.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no connection file after all tries.
+        """
+        run = RunDirectory(Path(working_directory) / self.run_id)
+        for attempt in range(max(1, num_tries)):
+            if read_connection(run.connection) is not None:
+                break
+            if attempt == 0:
+                self.logger.info("waiting for %s", run.connection)
+            time.sleep(interval)
+        else:
+            raise ConfigurationError(
+                f"there is no connection file {run.connection}",
+                cause="no nameserver was started for this run in this directory",
+                tried=f"{num_tries} times, every {interval:g} s",
+                do=f"hpdist nameserver --run {run.path}",
+            )
+        self._place = Place(self.run_id, directory=run.path)
+        if self.directory is None:
+            self.directory = run.path
+
+    # ------------------------------------------------------------------ life
+
+    def run(self, background: bool = False, concurrent_type: str = "thread") -> None:
+        """Serve the run until dismissed; returns at once with ``background``.
+
+        Parameters
+        ----------
+        concurrent_type
+            "thread" or "process": what to start in the background.
+        """
+        if concurrent_type not in ("thread", "process"):
+            raise ConfigurationError(
+                f'concurrent_type must be "thread" or "process", got {concurrent_type!r}'
+            )
+        if not background:
+            self._serve()
+        elif concurrent_type == "thread":
+            self._thread = threading.Thread(
+                target=self._serve_in_background, name=f"hpdist-{self.worker_id}", daemon=True
+            )
+            self._thread.start()
+        else:
+            self._thread = self._start_process()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until a worker in the background has left; False if it has not in time."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+            return not self._thread.is_alive()
+        return True
+
+    def is_busy(self) -> bool:
+        """Whether an evaluation runs."""
+        return self._session is not None and self._session.hands.busy
+
+    def shutdown(self) -> None:
+        """Leave after the evaluation in hand; from any thread."""
+        self.leave("shut down", at_once=False)
+
+    def leave(self, why: str, *, at_once: bool) -> None:
+        """Leave after the evaluation in hand, or at once, handing it back; from any thread."""
+        self._left.set()
+        if self._session is not None:
+            self._session.leave(why, at_once=at_once)
+        elif isinstance(self._thread, multiprocessing.process.BaseProcess):
+            self._thread.terminate()
+
+    def start_computation(self, callback: Any, config_id: Any, *args: Any, **kwargs: Any) -> None:
+        """Run one computation here and now, and hand it to ``callback.register_result``."""
+        result: dict[str, Any] = {"result": None, "exception": None}
+        try:
+            result["result"] = self.compute(config_id, *args, **kwargs)
+        except Exception as error:  # the callback is told of whatever the user's code raised
+            result["exception"] = f"{type(error).__name__}: {error}"
+        callback.register_result(config_id, result)
+
+    def __enter__(self) -> Worker:
+        self.run(background=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.wait()
+
+    # ------------------------------------------------------------------ within
+
+    def _serve(self) -> None:
+        runner = self._make_runner()
+        session = Session(
+            WorkerInfo(
+                self.worker_id,
+                uuid.uuid4().hex,
+                host=self.host,
+                pid=os.getpid(),
+                prefetch=self.prefetch,
+                device=self.device,
+            ),
+            self.run_id,
+            runner,
+            lambda: Link(self._place.key(), self._place.dispatcher, self.run_id),
+            directory=self.directory,
+            patience=self.patience,
+            leave_on_failure=self.debug,
+        )
+        self._session = session
+        if self._left.is_set():
+            return
+        try:
+            runner.start()
+            self.reason = session.run()
+            self.logger.info("worker %s left: %s", self.worker_id, self.reason)
+        finally:
+            runner.close()
+            self._session = None
+
+    def _serve_in_background(self) -> None:
+        try:
+            self._serve()
+        except Exception:  # the top of a thread
+            self.logger.exception("worker %s ended", self.worker_id)
+
+    def _make_runner(self) -> Runner:
+        objective = self._function or self._own_compute()
+        if self.isolation == "none":
+            return InlineRunner(self._function or self._bound(), device=self.device)
+        try:
+            return ChildRunner(
+                objective,
+                job_timeout=self.job_timeout,
+                memory_limit=self.memory_limit,
+                device=self.device,
+            )
+        except ConfigurationError as error:
+            self.logger.warning(
+                "%s\n  evaluations run in the worker's own process: a crash ends the worker, and "
+                "job_timeout and memory_limit have no effect",
+                error,
+            )
+            return InlineRunner(self._function or self._bound(), device=self.device)
+
+    def _own_compute(self) -> ComputeObjective:
+        args, kwargs = self._made_from
+        if type(self).compute is Worker.compute:
+            Worker.compute(self, (0, 0, 0), {}, {}, 0.0, "")  # raises, with the remedy
+        return ComputeObjective(type(self), args, kwargs, self.carry_over)
+
+    def _bound(self) -> BoundObjective:
+        return BoundObjective(self.compute, self.carry_over)
+
+    def _start_process(self) -> multiprocessing.process.BaseProcess:
+        args, kwargs = self._made_from
+        data = cloudpickle.dumps((type(self), args, kwargs, self._place, self._function))
+        process = multiprocessing.get_context("spawn").Process(
+            target=_serve_elsewhere, args=(data,), name=f"hpdist-{self.worker_id}"
+        )
+        process.start()
+        return process
+
+
+def _serve_elsewhere(data: bytes) -> None:
+    """Run a worker in a process that its own parent started; ``data`` came from it alone."""
+    kind, args, kwargs, place, function = cloudpickle.loads(data)
+    worker = kind(*args, **kwargs)
+    worker._place, worker._function = place, function
+    worker.run()

@@ -1,0 +1,95 @@
+"""Which executor runs the attempts of a search on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hpdist.errors import ConfigurationError
+from hpdist.executors.base import Executor
+from hpdist.executors.local import LocalExecutor
+from hpdist.executors.serial import SerialExecutor
+from hpdist.objective import Objective
+
+NAMES = ("process", "thread", "serial")
+"""Those that can be chosen by name."""
+
+
+def make_executor(
+    executor: str | Executor,
+    objective: Objective,
+    root: Path,
+    *,
+    workers: int | None = None,
+    isolation: str = "process",
+    job_timeout: float | None = None,
+    memory_limit: int | None = None,
+    prefetch: int = 0,
+) -> Executor:
+    """Return the executor called ``executor``; one that is made already is returned as it is.
+
+    Parameters
+    ----------
+    executor
+        "process": each worker has a child process (or, with ``isolation="none"``, a thread);
+        "thread": each worker is a thread; "serial": one after another in the caller's thread.
+    root
+        The run's directory.
+    workers
+        None for the number of CPUs that this process may use, or 1 with "serial".
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no such executor, or it cannot do what is asked.
+    """
+    _check_workers(workers)
+    options = {"job_timeout": job_timeout, "memory_limit": memory_limit, "prefetch": prefetch}
+    if not isinstance(executor, str):
+        _refuse("an executor that is made already", {"workers": workers, **options})
+        return executor
+    if executor == "serial":
+        _refuse('executor="serial"', {"workers": None if workers == 1 else workers, **options})
+        return SerialExecutor(objective, root)
+    if executor == "cluster":
+        raise ConfigurationError(
+            'executor="cluster" needs processes that wait for workers',
+            do="use hpdist.Master, or: hpdist run SCRIPT",
+        )
+    if executor not in NAMES:
+        raise ConfigurationError(
+            f"{executor!r} is no executor", do=f"choose one of {', '.join(NAMES)}"
+        )
+    return LocalExecutor(
+        objective,
+        available_cpus() if workers is None else workers,
+        root=root,
+        isolation="none" if executor == "thread" else isolation,
+        job_timeout=job_timeout,
+        memory_limit=memory_limit,
+        prefetch=prefetch,
+    )
+
+
+def available_cpus() -> int:
+    """How many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_workers(workers: object) -> None:
+    whole = isinstance(workers, int) and not isinstance(workers, bool)
+    if workers is not None and not (whole and workers >= 1):  # type: ignore[operator]
+        raise ConfigurationError(f"workers must be a whole number >= 1 or None, got {workers!r}")
+
+
+def _refuse(who: str, options: dict[str, Any]) -> None:
+    """Refuse options that would be ignored."""
+    given = [f"{name}={value!r}" for name, value in options.items() if value]
+    if given:
+        raise ConfigurationError(
+            f"{who} cannot take {', '.join(given)}",
+            do='leave them out, or use executor="process"',
+        )

@@ -1,0 +1,74 @@
+"""Runs attempts one after another in the loop's own thread: for debugging and quick objectives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from hpdist.events import (
+    AttemptFinished,
+    Dismiss,
+    Launch,
+    Order,
+    ProgressReported,
+    WorkerJoined,
+    WorkerLeft,
+)
+from hpdist.executors.base import Post
+from hpdist.inline_runner import InlineRunner
+from hpdist.model import WorkerInfo
+from hpdist.objective import Objective
+
+
+class SerialExecutor:
+    """One worker with one slot, which runs an attempt while its order is carried out.
+
+    An attempt is over before anything else can be ordered, so there is nothing to cancel.
+
+    Parameters
+    ----------
+    root
+        The run's directory; None for a temporary one.
+    """
+
+    keeps_running = False
+
+    def __init__(self, objective: Objective, root: Path | None = None) -> None:
+        self._runner = InlineRunner(objective)
+        self._root = root
+        self._worker = WorkerInfo("serial", uuid.uuid4().hex, socket.gethostname(), os.getpid())
+        self._post: Post | None = None
+
+    def start(self, post: Post) -> None:
+        self._runner.start()
+        self._post = post
+        post([WorkerJoined(self._worker)])
+
+    def perform(self, orders: Sequence[Order]) -> None:
+        """Carry out ``orders``; unlike with other executors this takes as long as they do."""
+        for order in orders:
+            if self._post is None:
+                return
+            if isinstance(order, Launch):
+                self._run(order, self._post)
+            elif isinstance(order, Dismiss):
+                name = (order.worker_id, order.incarnation)
+                self._post([WorkerLeft(*name, order.reason or "dismissed")])
+
+    def close(self, grace_s: float) -> None:
+        self._post = None
+        self._runner.close()
+
+    def _run(self, order: Launch, post: Post) -> None:
+        assert order.payload is not None, "the loop fills the payload"
+        held, name = (order.job_id, order.attempt), (order.worker_id, order.incarnation)
+
+        def report(step: int, loss: float) -> None:
+            post([ProgressReported(*name, *held, step, loss)])
+
+        result = self._runner.run(order.payload, held, directory_root=self._root, on_report=report)
+        assert result is not None, "nobody could cancel it"
+        post([AttemptFinished(*name, result)])

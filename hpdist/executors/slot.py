@@ -1,0 +1,128 @@
+"""A worker inside this process: a thread with a runner, doing its launches in turn."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import traceback
+from pathlib import Path
+
+from hpdist.attempt import Runner, StopSwitch
+from hpdist.errors import HpdistError
+from hpdist.events import (
+    AttemptFinished,
+    AttemptReleased,
+    Cancel,
+    Dismiss,
+    ExecutorFailed,
+    Held,
+    Launch,
+    Order,
+    ProgressReported,
+    Recall,
+    WorkerJoined,
+    WorkerLeft,
+)
+from hpdist.executors.base import Post
+from hpdist.model import WorkerInfo
+
+
+class Slot:
+    """One worker with one slot.
+
+    ``order`` may be called from any thread; everything else happens in the slot's own thread,
+    to which also its runner's child process is bound.
+    """
+
+    def __init__(self, worker: WorkerInfo, runner: Runner, post: Post, root: Path) -> None:
+        self.worker = worker
+        self._runner = runner
+        self._post = post
+        self._root = root
+        self._launches: queue.SimpleQueue[Launch | None] = queue.SimpleQueue()
+        self._switches: dict[Held, StopSwitch] = {}
+        self._begun: Held | None = None
+        self._starting = StopSwitch()
+        self._leaving = ""
+        number = worker.worker_id.rpartition("-")[2]
+        # a thread that hangs in the user's code must not keep the program from ending
+        self._thread = threading.Thread(
+            target=self._serve, name=f"hpdist-slot-{number}", daemon=True
+        )
+        self._thread.start()
+
+    def order(self, order: Order) -> None:
+        """Carry out an order, or see that it is; returns at once."""
+        if isinstance(order, Launch):
+            self._switches[order.job_id, order.attempt] = StopSwitch()
+            self._launches.put(order)
+        elif isinstance(order, Cancel | Recall):
+            held = (order.job_id, order.attempt)
+            switch = self._switches.get(held)
+            # a recall that comes while the attempt begins hands it back all the same
+            if switch is not None and (isinstance(order, Cancel) or held != self._begun):
+                switch.cancel()
+        elif isinstance(order, Dismiss):
+            self._leaving = order.reason or "dismissed"
+            if not order.drain:
+                self._cancel_all()
+            self._launches.put(None)
+
+    def end(self, grace_s: float) -> None:
+        """Hand back everything, by force after ``grace_s`` seconds, and let the thread end."""
+        self._starting.cancel(grace_s)
+        self._cancel_all(grace_s)
+        self._launches.put(None)
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the thread's end; whether it came."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _cancel_all(self, *grace_s: float) -> None:
+        for switch in list(self._switches.values()):
+            switch.cancel(*grace_s)
+
+    def _serve(self) -> None:
+        try:
+            try:
+                self._runner.start(self._starting)
+                if not self._starting.cancelled:
+                    self._post([WorkerJoined(self.worker)])
+                while (launch := self._launches.get()) is not None:
+                    self._run(launch)
+            finally:
+                self._runner.close()
+            if self._leaving:
+                self._post([WorkerLeft(*self._name, self._leaving)])
+        except HpdistError as error:
+            self._post([ExecutorFailed(str(error))])
+        except BaseException as error:  # noqa: BLE001 - the top of a thread
+            self._post([ExecutorFailed(repr(error), traceback.format_exc())])
+
+    @property
+    def _name(self) -> tuple[str, str]:
+        return self.worker.worker_id, self.worker.incarnation
+
+    def _run(self, launch: Launch) -> None:
+        assert launch.payload is not None, "the loop fills the payload"
+        held = (launch.job_id, launch.attempt)
+        switch = self._switches[held]
+        result = None
+        self._begun = held
+        if not switch.cancelled:
+            result = self._runner.run(
+                launch.payload,
+                held,
+                directory_root=self._root,
+                on_report=lambda step, loss: self._post(
+                    [ProgressReported(*self._name, *held, step, loss)]
+                ),
+                switch=switch,
+            )
+        self._begun = None
+        del self._switches[held]
+        if result is None:
+            self._post([AttemptReleased(*self._name, *held, "cancelled")])
+        else:
+            self._post([AttemptFinished(*self._name, result)])

@@ -1,0 +1,187 @@
+"""One process that holds a run: opens its journal, evaluates on this machine, and shows it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from hpdist.evaluations import EvaluationResult, EvaluationTable
+from hpdist.events import AttemptEnded, Controlled, Record, RunCreated, RunEnded
+from hpdist.executors.base import Executor
+from hpdist.inbox import QueueInbox
+from hpdist.interrupts import interruptible
+from hpdist.loop import Loop, Observer
+from hpdist.progress import Progress
+from hpdist.progress_text import found
+from hpdist.results import Results
+from hpdist.resuming import OpenRun, change_limits, open_run
+from hpdist.run_directory import RunDirectory
+from hpdist.run_names import safe_run_id
+from hpdist.search_spec import Search
+
+logger = logging.getLogger(__name__)
+
+Callback = Callable[[EvaluationResult], object]
+"""Called with each evaluation that is settled."""
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A search in its directory, and who evaluates it.
+
+    Attributes
+    ----------
+    keep_limits
+        Leave a resumed run's limits as they were.
+    resume, on_change
+        As for `hpdist.resuming.open_run`.
+    time_limit_s
+        Seconds from now until nothing new starts.
+    """
+
+    search: Search
+    directory: RunDirectory
+    executor: Executor
+    progress: Progress
+    callbacks: Sequence[Callback] = ()
+    keep_limits: bool = False
+    resume: str = "auto"
+    on_change: str = "error"
+    time_limit_s: float = math.inf
+
+    def run(self) -> Results:
+        """Go on to the end, and return what came of it.
+
+        Raises
+        ------
+        HpdistError
+            If the journal cannot be used, or is another search's; if evaluating is impossible.
+        KeyboardInterrupt
+            At the second Ctrl-C.
+        """
+        run = self._open()
+        try:
+            notes = self._notes(run)
+            has_work = self._prepare(run)
+            self.progress.begin(run.records, notes)
+            try:
+                if has_work:
+                    self._drive(run)
+            finally:
+                self.progress.end()
+        finally:
+            run.journal.close()
+        return Results.read(self.directory.path)
+
+    def _open(self) -> OpenRun:
+        if self.resume != "must":
+            self.directory.create()
+        return open_run(
+            self.directory.journal,
+            self.search.make_study,
+            run_id=safe_run_id(self.directory.path.resolve().name),
+            at=time.time(),
+            objective=self.search.fingerprint,
+            on_change=self.on_change,
+            resume=self.resume,
+        )
+
+    def _notes(self, run: OpenRun) -> list[str]:
+        """Say what was found of an earlier session."""
+        header = run.records[0][1]
+        if not run.resumed or not isinstance(header, RunCreated):
+            return []
+        notes = [found(run.found)]
+        if run.journal.cut_bytes:
+            notes.append(f"a torn record of {run.journal.cut_bytes} bytes was cut off")
+        if kept := self.search.kept_from(header):
+            notes.append(f"{' and '.join(kept)} stay as the run began with")
+        return notes
+
+    def _prepare(self, run: OpenRun) -> bool:
+        """Record what has changed since the last session; return whether anything is to be done."""
+        at = time.time()
+        if run.resumed and not self.keep_limits:
+            change_limits(run, self.search.limits, at)
+        if run.dispatch.paused:
+            _record(run, Controlled("resume"), at)
+        has_work = not run.study.done
+        if has_work:
+            run.announce(at)
+        elif not _finished(run):
+            _record(run, RunEnded("finished"), at)
+        run.journal.commit()
+        return has_work
+
+    def _drive(self, run: OpenRun) -> None:
+        inbox = QueueInbox()
+        observers: list[Observer] = [self.progress, Settled(self.callbacks, run.records)]
+        loop = Loop(
+            run.study,
+            run.dispatch,
+            run.journal,
+            self.executor,
+            inbox,
+            observers=observers,
+            time_limit_s=self.time_limit_s,
+        )
+        with interruptible(inbox, self._interrupted):
+            loop.run()
+
+    def _interrupted(self) -> None:
+        self.progress.notice(
+            "waiting for the evaluations that run; Ctrl-C again stops them now. To go on later: "
+            f"the same command again, or: hpdist resume {self.directory.path}"
+        )
+
+
+class Settled:
+    """An observer of the loop that calls callbacks with each evaluation that is settled.
+
+    Parameters
+    ----------
+    records
+        Those of before, of which nobody is told.
+    """
+
+    def __init__(
+        self, callbacks: Sequence[Callback], records: Iterable[tuple[float, Record]]
+    ) -> None:
+        self._callbacks = tuple(callbacks)
+        self._table = EvaluationTable()
+        self._begin: float | None = None
+        for at, record in records:
+            self._apply(at, record)
+
+    def __call__(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        for at, record in fresh:
+            self._apply(at, record)
+            if isinstance(record, AttemptEnded) and record.final:
+                self._tell(self._table.rows[record.job_id])
+
+    def _apply(self, at: float, record: Record) -> None:
+        self._begin = at if self._begin is None else self._begin
+        self._table.apply(at - self._begin, record)
+
+    def _tell(self, result: EvaluationResult) -> None:
+        for callback in self._callbacks:
+            try:
+                callback(result)
+            except Exception:  # a caller's function must end neither his search nor the next one
+                logger.exception("the callback %r failed; the search goes on", callback)
+
+
+def _finished(run: OpenRun) -> bool:
+    """Whether the last that is recorded is that the run has finished."""
+    last = run.records[-1][1]
+    return isinstance(last, RunEnded) and last.reason == "finished"
+
+
+def _record(run: OpenRun, record: Record, at: float) -> None:
+    run.study.apply(record)
+    run.dispatch.apply(record)
+    run.journal.append(record, at)
+    run.records.append((at, record))

@@ -1,0 +1,208 @@
+"""The front door: `minimize` and `maximize` put the parts together, and do nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec
+
+from hpdist.errors import ConfigurationError
+from hpdist.executors.base import Executor
+from hpdist.executors.choice import make_executor
+from hpdist.forecast import Forecast
+from hpdist.local_run import Callback, LocalRun
+from hpdist.model import Configuration, Limits
+from hpdist.multi_fidelity import IterGenerator
+from hpdist.objective import Objective, objective_of
+from hpdist.optimizers import Optimizer
+from hpdist.progress import make_progress
+from hpdist.results import Results
+from hpdist.run_directory import RunDirectory
+from hpdist.run_names import default_directory
+from hpdist.search_spec import Search, choose_generator, choose_limits, gather_warm_start
+from hpdist.space import Space
+
+P = ParamSpec("P")
+
+
+def _optimize(
+    direction: str,
+    objective: Callable[..., object] | Objective | str,
+    space: Any,
+    *,
+    min_budget: float | None = None,
+    max_budget: float | None = None,
+    eta: float = 3,
+    iter_generator: IterGenerator | None = None,
+    optimizer: Optimizer | str = "auto",
+    n_iterations: int | None = None,
+    n_trials: int | None = None,
+    n_evaluations: int | None = None,
+    max_cost: float | None = None,
+    time_limit: float | None = None,
+    target_loss: float | None = None,
+    workers: int | None = None,
+    executor: str | Executor = "process",
+    run: str | Path | None = None,
+    resume: str = "auto",
+    seed: int = 0,
+    job_timeout: float | None = None,
+    memory_limit: int | None = None,
+    isolation: str = "process",
+    initial_configs: Sequence[Configuration] = (),
+    warm_start: Any = (),
+    prefetch: int = 0,
+    callbacks: Sequence[Callback] = (),
+    progress: str = "auto",
+    on_change: str = "error",
+) -> Results:
+    called = objective_of(objective)
+    generator = choose_generator(iter_generator, min_budget, max_budget, eta)
+    limits = Limits(n_iterations, n_trials, n_evaluations, max_cost, target_loss)
+    search = Search(
+        Space.of(space),
+        generator,
+        optimizer,
+        called,
+        choose_limits(generator, limits, time_limit),
+        direction,
+        seed,
+        _listed("initial_configs", initial_configs),
+        gather_warm_start(warm_start),
+    )
+    directory = RunDirectory(default_directory(called) if run is None else run)
+    time_limit_s = math.inf if time_limit is None else time_limit
+    return LocalRun(
+        search,
+        directory,
+        make_executor(
+            executor,
+            called,
+            directory.path,
+            workers=workers,
+            isolation=isolation,
+            job_timeout=job_timeout,
+            memory_limit=memory_limit,
+            prefetch=prefetch,
+        ),
+        make_progress(progress, directory.path, Forecast(generator, time_limit_s)),
+        callbacks=_callables(callbacks),
+        keep_limits=limits == Limits() and time_limit is None,
+        resume=resume,
+        on_change=on_change,
+        time_limit_s=time_limit_s,
+    ).run()
+
+
+def _directed(
+    body: Callable[Concatenate[str, P], Results],
+) -> Callable[[Callable[..., Results]], Callable[P, Results]]:
+    """Give a function the arguments of ``body`` but for the direction."""
+    signature = inspect.signature(body)
+    _, *arguments = signature.parameters.values()
+
+    def decorate(function: Callable[..., Results]) -> Callable[P, Results]:
+        vars(function)["__signature__"] = signature.replace(parameters=arguments)
+        return function
+
+    return decorate
+
+
+@_directed(_optimize)
+def minimize(*arguments: Any, **options: Any) -> Results:
+    """Search for the configuration with the smallest loss, on this machine.
+
+    Everything that happens is in the run's journal before it has an effect. The same call again
+    goes on where the last one ended, however it ended; once the search has finished, it returns
+    the results at once, unless its limits are larger than before.
+
+    Parameters
+    ----------
+    objective
+        ``f(config)``, ``f(config, budget)`` or ``f(config, budget, ctx)``, which returns the loss,
+        or a dict with ``loss`` and, if wanted, ``cost`` and ``info``; or the name of such a
+        function: "module:function" or "path/to/file.py:function".
+    space
+        What `hpdist.space.Space.of` takes, for instance
+        ``{"lr": Float(1e-5, 0.1, log=True), "opt": ["sgd", "adam"]}``.
+    min_budget, max_budget, eta
+        With both budgets the iteration generator is ``Hyperband(min_budget, max_budget, eta)``.
+    iter_generator
+        Chooses budgets. Without it, and without budgets, each configuration is evaluated once.
+    optimizer
+        Chooses configurations: a name, or an object that was built with the space.
+    n_iterations, n_trials, n_evaluations, max_cost, target_loss
+        Limits, see `hpdist.model.Limits`. Without any, and without ``time_limit``, the iteration
+        generator's own number of iterations; a run that is resumed keeps those it has.
+    time_limit
+        Seconds after which nothing new is started; each call has its own.
+    workers
+        How many evaluations run at once; default: one on each CPU.
+    executor
+        "process", "thread", "serial" or an executor, see `hpdist.executors.choice`.
+    run
+        The run's directory; default: ``hpdist-runs/`` and the name of the script, or of the
+        function where there is no script.
+    resume
+        "auto" goes on with a run that is there; "never" refuses to; "must" insists on it.
+    seed
+        Decides all random choices.
+    job_timeout, memory_limit
+        Seconds and bytes that an evaluation may take (``executor="process"`` only).
+    isolation
+        "process" evaluates in child processes, "none" in threads.
+    initial_configs
+        Configurations to evaluate first.
+    warm_start
+        Earlier runs to learn from: a path, `Results` or DataFrame, or a list of these.
+    prefetch
+        How many evaluations each worker is given ahead.
+    callbacks
+        Called with each settled evaluation, a `hpdist.evaluations.EvaluationResult`, in the
+        calling thread; what they raise is logged.
+    progress
+        "bar" (a live display), "log" (a line every 30 s), "none", or "auto": "bar" on a terminal.
+    on_change
+        When the run's journal has another optimizer, iteration generator, seed or objective:
+        "error", or "continue" with the new one.
+
+    Returns
+    -------
+    results
+        What came of the run, from its beginning; read ``results.reason`` for how it ended.
+
+    Raises
+    ------
+    ConfigurationError
+        If something cannot work; nothing was started then.
+    JournalError
+        If the run's journal is in use, damaged, or another search's.
+    KeyboardInterrupt
+        At the second Ctrl-C. The first one waits for what runs, and returns the results.
+    """
+    return _optimize("minimize", *arguments, **options)
+
+
+@_directed(_optimize)
+def maximize(*arguments: Any, **options: Any) -> Results:
+    """Search for the configuration with the largest value of the objective.
+
+    As `minimize`, but for the sign: what is called loss there and in the results is the value
+    that the objective returned, and ``target_loss`` is reached from below.
+    """
+    return _optimize("maximize", *arguments, **options)
+
+
+def _listed(name: str, values: Sequence[Any]) -> Sequence[Any]:
+    if isinstance(values, Mapping | str):
+        raise ConfigurationError(f"{name} must be a list, got {values!r}", do=f"{name}=[...]")
+    return list(values)
+
+
+def _callables(callbacks: Sequence[Callback]) -> Sequence[Callback]:
+    for callback in _listed("callbacks", callbacks):
+        if not callable(callback):
+            raise ConfigurationError(f"{callback!r} is no callback: it cannot be called")
+    return callbacks

@@ -1,0 +1,194 @@
+"""What a search is, apart from who evaluates it: one value that `Study`s are made from."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hpdist.errors import ConfigurationError
+from hpdist.events import RunCreated
+from hpdist.model import Configuration, Limits
+from hpdist.multi_fidelity import Hyperband, IterGenerator, SingleFidelity
+from hpdist.objective import FunctionObjective, Objective, function_name
+from hpdist.optimizers import Optimizer, make_optimizer
+from hpdist.results import warm_start_observations
+from hpdist.resuming import header_arguments
+from hpdist.space import Space
+from hpdist.study import Study
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, checked when it is made; see `Study` for what is not explained here.
+
+    Attributes
+    ----------
+    objective
+        What is evaluated; None when whoever evaluates knows.
+    optimizer
+        Each study gets a copy, so that what one is told is not known to the next.
+    warm_start
+        Observations, as `hpdist.results.warm_start_observations` gives them.
+    """
+
+    space: Space
+    iter_generator: IterGenerator
+    optimizer: Optimizer | str = "auto"
+    objective: Objective | None = None
+    limits: Limits = field(default_factory=Limits)
+    direction: str = "minimize"
+    seed: int = 0
+    initial_configs: Sequence[Configuration] = ()
+    warm_start: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        make_optimizer(self.optimizer, self.space)
+        # As the journal will hold them, so that they can be compared with it.
+        checked = self._study("random", self.limits, self.initial_configs, self.warm_start)
+        described = checked.describe("")
+        object.__setattr__(self, "initial_configs", described.initial_configs)
+        object.__setattr__(self, "warm_start", described.warm_start)
+
+    def make_study(self, header: RunCreated | None = None) -> Study:
+        """Return a new study; given a journal's first record, with what that says of its start."""
+        optimizer = copy.deepcopy(self.optimizer)
+        # With another space the journal is refused, which this leaves to who compares them.
+        if header is not None and header.space == self.space.to_json():
+            return self._study(optimizer, **header_arguments(header))
+        return self._study(optimizer, self.limits, self.initial_configs, self.warm_start)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of the objective and a hash of its source; "" if it is not known here."""
+        return fingerprint(self.objective) if self.objective is not None else ""
+
+    def kept_from(self, header: RunCreated) -> list[str]:
+        """Name the arguments that a resumed run does not take over, since it has begun."""
+        return [
+            name
+            for name in ("initial_configs", "warm_start")
+            if getattr(self, name) != getattr(header, name)
+        ]
+
+    def _study(
+        self,
+        optimizer: Optimizer | str,
+        limits: Limits,
+        initial_configs: Sequence[Configuration],
+        warm_start: Sequence[Mapping[str, Any]],
+    ) -> Study:
+        return Study(
+            self.space,
+            self.iter_generator,
+            optimizer,
+            limits=limits,
+            direction=self.direction,
+            seed=self.seed,
+            initial_configs=initial_configs,
+            warm_start=warm_start,
+        )
+
+
+def choose_generator(
+    iter_generator: IterGenerator | None = None,
+    min_budget: float | None = None,
+    max_budget: float | None = None,
+    eta: float = 3,
+) -> IterGenerator:
+    """Return the given generator, Hyperband between two budgets, or a single budget of 1.
+
+    Raises
+    ------
+    ConfigurationError
+        If only one budget is given, or budgets beside a generator.
+    """
+    budgets = {"min_budget": min_budget, "max_budget": max_budget}
+    given = [f"{name}={value!r}" for name, value in budgets.items() if value is not None]
+    if iter_generator is not None:
+        if isinstance(iter_generator, type) or not isinstance(iter_generator, IterGenerator):
+            raise ConfigurationError(
+                f"{iter_generator!r} is no iteration generator",
+                do="give an object such as hpdist.multi_fidelity.Hyperband(1, 81)",
+            )
+        if given:
+            raise ConfigurationError(
+                f"{', '.join(given)} and iter_generator={iter_generator!r} were both given",
+                do="leave the budgets out: the generator knows its own",
+            )
+        return iter_generator
+    if min_budget is None and max_budget is None:
+        return SingleFidelity()
+    if min_budget is None or max_budget is None:
+        raise ConfigurationError(
+            f"{given[0]} was given alone", do="give both min_budget and max_budget, or neither"
+        )
+    return Hyperband(min_budget, max_budget, eta)
+
+
+def choose_limits(
+    iter_generator: IterGenerator, limits: Limits, time_limit: float | None = None
+) -> Limits:
+    """Return ``limits``, with the generator's own number of iterations if nothing else bounds it.
+
+    A ``target_loss`` is no bound, since it may never be reached.
+
+    Raises
+    ------
+    ConfigurationError
+        If the search could never end, or ``time_limit`` is no number of seconds > 0.
+    """
+    check_time_limit(time_limit)
+    bounds = {name: value for name, value in asdict(limits).items() if name != "target_loss"}
+    if time_limit is not None or any(value is not None for value in bounds.values()):
+        return limits
+    if iter_generator.default_iterations is None:
+        raise ConfigurationError(
+            f"{iter_generator!r} never ends by itself, and nothing limits this search",
+            do="give one of n_trials, n_evaluations, max_cost or time_limit",
+        )
+    bounds["n_iterations"] = iter_generator.default_iterations
+    return Limits(**bounds, target_loss=limits.target_loss)
+
+
+def check_time_limit(time_limit: float | None) -> None:
+    """Refuse what is no number of seconds."""
+    number = isinstance(time_limit, int | float) and not isinstance(time_limit, bool)
+    if time_limit is not None and not (number and time_limit > 0):
+        raise ConfigurationError(f"time_limit must be > 0 seconds or None, got {time_limit!r}")
+
+
+def gather_warm_start(sources: Any) -> list[dict[str, Any]]:
+    """Return the observations of one source or a sequence of them, in their order.
+
+    Raises
+    ------
+    ConfigurationError, JournalError
+        If a source cannot be read.
+    """
+    several = sources if isinstance(sources, list | tuple) else [sources]
+    return [known for source in several for known in warm_start_observations(source)]
+
+
+def fingerprint(objective: Objective) -> str:
+    """Return ``name#hash``: the hash is that of its source, and left out where there is none.
+
+    An objective that is given by name is imported only where it is called, so it has "".
+    """
+    if not isinstance(objective, FunctionObjective):
+        return ""
+    function = objective.function
+    source = inspect.unwrap(getattr(function, "func", function))
+    try:
+        text = textwrap.dedent(inspect.getsource(_with_source(source))).strip()
+    except (OSError, TypeError):
+        return f"{function_name(function)}#"
+    return f"{function_name(function)}#{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _with_source(function: Any) -> Any:
+    return function if inspect.isroutine(function) else type(function)
