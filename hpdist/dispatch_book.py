@@ -174,8 +174,9 @@ class DispatchBook:
         worker_id = record.worker.worker_id
         if record.state == "joined":
             self.workers[worker_id] = WorkerEntry(record.worker)
-            return
-        if record.state == "quarantined":
+        elif record.state == "returned":
+            self.workers[worker_id].info = record.worker
+        elif record.state == "quarantined":
             self.workers[worker_id].leaving = True
             for job_id in record.forgiven:
                 self.jobs[job_id].failed[FailureKind.CRASH] -= 1

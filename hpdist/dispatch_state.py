@@ -94,10 +94,11 @@ class DispatchState(DispatchBook):
         if known and known.info.incarnation != info.incarnation:
             self._lose(known, "another process joined under its name", now)
             known = None
-        if known is None:
-            self._record(WorkerChanged("joined", info))
-            known = self.workers[info.worker_id]
-        fresh = not known.connected
+        fresh = known is None or not known.connected
+        if fresh:
+            # A worker of before a restart keeps its place in the book, and what it holds.
+            self._record(WorkerChanged("returned" if known else "joined", info))
+        known = self.workers[info.worker_id]
         known.connected = True
         known.deadline = now + self.timing.lease_s
         self._order(Welcome(info.worker_id, info.incarnation))

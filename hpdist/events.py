@@ -300,7 +300,7 @@ class AttemptEnded:
 
 @dataclass(frozen=True)
 class WorkerChanged:
-    """A worker joined, left, was lost or was put into quarantine.
+    """A worker joined, returned after a restart of the master, left, was lost or quarantined.
 
     ``forgiven`` lists the jobs whose crash on this worker no longer counts.
     """

@@ -87,6 +87,8 @@ class Loop:
         Start nothing until a command extends the search.
     dismiss
         Whether workers are sent home at the end.
+    on_start
+        Called when the executor has begun.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Loop:
         stay: bool = False,
         waiting: bool = False,
         dismiss: bool = True,
+        on_start: Callable[[], None] = lambda: None,
     ) -> None:
         self.source, self.dispatch, self.journal = source, dispatch, journal
         self.executor, self.inbox = executor, inbox
@@ -111,7 +114,7 @@ class Loop:
         self.queue_sizes = queue_sizes or QueueSizes()
         self.grace_s, self.stay, self.dismiss = grace_s, stay, dismiss
         self.ended: RunEnded | None = RunEnded("waiting") if waiting else None
-        self._time_limit_s = time_limit_s
+        self._time_limit_s, self._on_start = time_limit_s, on_start
         self._closing: RunEnded | None = None  #: why nothing new starts any more
         self._close_by = math.inf  #: when what still runs is cancelled
         self._orders: list[Order] = []
@@ -132,8 +135,9 @@ class Loop:
             consistent, and the run can be resumed.
         """
         self._deadline = self.inbox.now() + self._time_limit_s
-        self.executor.start(self.inbox.post)
         try:
+            self.executor.start(self.inbox.post)
+            self._on_start()
             orphans = self.dispatch.adopt_orphans(
                 self.inbox.now(), may_return=self.executor.keeps_running
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -18,6 +19,8 @@ from hpdist.run_view import RunView
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+logger = logging.getLogger(__name__)
 
 MODES = ("auto", "bar", "log", "none")
 
@@ -77,6 +80,9 @@ class Progress:
         except RuntimeError:
             # A signal interrupted a write to this very stream, which cannot be entered twice.
             os.write(2, told.encode(errors="backslashreplace"))
+        except OSError as error:
+            # Nobody reads any more, as after "| head": no reason to end a search.
+            logger.debug("progress cannot be shown: %s", error)
 
 
 class LogProgress(Progress):
@@ -117,7 +123,8 @@ class LiveProgress(Progress):
             # What a program prints belongs above the display, unless it is meant for a file.
             redirect_stdout=sys.stdout.isatty(),
         )
-        self._live.start()
+        if not self.view.summary.ended:
+            self._live.start()
 
     def __call__(self, fresh: Sequence[Entry]) -> None:
         with self._lock:

@@ -268,8 +268,9 @@ class Summary:
     def _worker_changed(self, record: WorkerChanged) -> None:
         worker_id = record.worker.worker_id
         known = self.workers.setdefault(worker_id, WorkerView(record.worker, record.state))
-        known.info, known.state = record.worker, record.state
-        if record.state != "quarantined":
+        returned = record.state == "returned"  # after a restart, with what it holds
+        known.info, known.state = record.worker, "joined" if returned else record.state
+        if record.state not in ("quarantined", "returned"):
             known.holds.clear()
 
     def _controlled(self, record: Controlled) -> None:

@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpdist.cluster.address import bind_host, join_address
-from hpdist.cluster.commands import COMMANDS, check_arguments
 from hpdist.cluster.locate import Place
-from hpdist.cluster.registry import Registry, Served
-from hpdist.cluster.server import Server
+from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.submissions import FinishedJob, Submissions
 from hpdist.dispatch_state import DispatchState
-from hpdist.errors import ConfigurationError, HpdistError, TransportError
-from hpdist.events import (
-    AttemptEnded,
-    AttemptFinished,
-    AttemptResult,
-    AttemptStarted,
-    ControlRequested,
-    Event,
-    JobSubmitted,
-    Record,
-    WorkerChanged,
-)
-from hpdist.executors.messages import PROTOCOL
-from hpdist.executors.remote import RemoteExecutor
+from hpdist.events import AttemptFinished, AttemptResult, ControlRequested, Event, JobSubmitted
 from hpdist.inbox import QueueInbox
 from hpdist.journal import MemoryJournal
 from hpdist.loop import Log, Loop, Observer, Source
@@ -54,11 +36,11 @@ class Worker:
 
     def is_alive(self) -> bool:
         """Whether its lease is valid."""
-        return self.dispatcher is not None and self.name in self.dispatcher.view
+        return self.dispatcher is not None and self.name in self.dispatcher.service.workers
 
     def is_busy(self) -> bool:
         """Whether it holds an attempt."""
-        return self.dispatcher is not None and self.dispatcher.is_busy(self.name)
+        return self.dispatcher is not None and self.dispatcher.service.is_busy(self.name)
 
     def shutdown(self) -> None:
         """Ask it to leave after the evaluation in hand."""
@@ -75,7 +57,7 @@ class Work:
     journal: Log
     epoch: int = 1
     former_port: int = 0
-    announce: Callable[[str], None] = lambda address: None
+    announce: Callable[[str], None] | None = None
     observers: Sequence[Observer] = ()
 
 
@@ -128,40 +110,35 @@ class Dispatcher:
         **loop_options: Any,
     ) -> None:
         self.run_id = check_run_id(str(run_id))
-        self.timing = timing or Timing()
+        timing = timing or Timing()
         directory = None if working_directory is None else Path(working_directory) / self.run_id
+        self._submissions = source = Submissions(new_result_callback)
+        work = work or Work(
+            source, DispatchState(retry, timing), MemoryJournal(), observers=[source.observe]
+        )
         self.place = Place(self.run_id, nameserver, nameserver_port, directory)
-        self.view: dict[str, WorkerInfo] = {}  #: the workers that are here
-        self._running: dict[int, tuple[str, int]] = {}  #: by job, what runs of it
-        self.error: BaseException | None = None
-        self._submissions = Submissions(new_result_callback)
-        self._queue_callback = queue_callback
-        work = work or self._own_work(retry)
-        self._work, self._dispatch = work, work.dispatch
+        self.service = Service(
+            self.place,
+            Listening(host, nic_name, port, work.former_port),
+            epoch=work.epoch,
+            timing=timing,
+            ping_interval=ping_interval,
+            announce=work.announce,
+            on_workers=queue_callback,
+        )
+        self.error: BaseException | None = None  #: what `run` failed with
         self._inbox = QueueInbox()
-        self._executor = RemoteExecutor(self.timing, work.epoch, self.run_id)
-        observers = [*work.observers, self._look]
-        options = {"stay": True, **loop_options}
         self._loop = Loop(
             work.source,
             work.dispatch,
             work.journal,
-            self._executor,
+            self.service,
             self._inbox,
-            observers=observers,
-            **options,
+            observers=[*work.observers, self.service.observe],
+            **{"stay": True, "on_start": self._started, **loop_options},
         )
-        self._listen = (host, nic_name, port)
-        self._ping_interval = ping_interval
-        self._registry: Registry | None = None
         self._ready = threading.Event()
         self._over = threading.Event()
-
-    def _own_work(self, retry: Retry | None) -> Work:
-        source = self._submissions
-        return Work(
-            source, DispatchState(retry, self.timing), MemoryJournal(), observers=[source.observe]
-        )
 
     # ------------------------------------------------------------------ life
 
@@ -173,56 +150,21 @@ class Dispatcher:
         HpdistError
             If it cannot listen, or another dispatcher serves this run, or the journal fails.
         """
-        server = None
         try:
-            server = self._serve()
-            served = Served(
-                self.place, server.uri, self._work.epoch, lambda: self.view, self.is_busy
-            )
-            self._registry = Registry(served, self._ping_interval)
-            self._registry.start()
-            self._ready.set()
             self.job_runner()
         except BaseException as error:
             self.error = error
             raise
         finally:
-            if self._registry is not None:
-                self._registry.close()
-            if server is not None:
-                server.close()
             self._over.set()
             self._ready.set()
-
-    def _serve(self) -> Server:
-        host, nic_name, port = self._listen
-        former = self._work.former_port
-        address = bind_host(host, nic_name, self.place.nameserver_host())
-        server = self._server_at(address, port or former)
-        try:
-            server.start()
-        except TransportError:
-            if port or not former:
-                raise
-            server = self._server_at(address, 0)  # the former port is taken: any other will do
-            server.start()
-        self._work.announce(join_address(*server.address))
-        logger.info("the dispatcher of run %s listens on %s", self.run_id, server.uri)
-        return server
-
-    def _server_at(self, host: str, port: int) -> Server:
-        return Server(
-            self._executor.exchange,
-            self._control,
-            key=self.place.key(),
-            host=host,
-            port=port,
-            on_disconnect=self._executor.connection_closed,
-        )
 
     def job_runner(self) -> None:
         """Run the loop in the calling thread, to its end."""
         self._loop.run()
+
+    def _started(self) -> None:
+        self._ready.set()
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Wait until workers can call; raises what `run` failed with."""
@@ -235,7 +177,7 @@ class Dispatcher:
         """Stop serving. What runs is left to the workers; with ``shutdown_workers`` they leave."""
         self.post(ControlRequested("stop", {"dismiss": shutdown_workers, "reason": "shut down"}))
         if self._ready.is_set():
-            self._over.wait(self.timing.lease_s)
+            self._over.wait(self.service.timing.lease_s)
 
     def __enter__(self) -> Dispatcher:
         threading.Thread(target=self._run_quietly, name="hpdist-dispatcher", daemon=True).start()
@@ -283,8 +225,8 @@ class Dispatcher:
             False if no such job runs: it is settled, or was never handed out.
         """
         number = self._submissions.number_of(id)
-        worker_id, attempt = self._running.get(-1 if number is None else number, ("", 0))
-        info = self.view.get(worker_id)
+        worker_id, attempt = self.service.running.get(-1 if number is None else number, ("", 0))
+        info = self.service.workers.get(worker_id)
         if number is None or info is None:
             return False
         told = AttemptResult(number, attempt, _outcome(id, result))
@@ -295,23 +237,19 @@ class Dispatcher:
 
     def number_of_workers(self) -> int:
         """How many workers are here."""
-        return len(self.view)
+        return len(self.service.workers)
 
     def discover_workers(self) -> list[Worker]:
         """Review the nameserver's entries now, and return the workers."""
-        if self._registry is not None:
-            self._registry.review()
-        uri = "" if self._registry is None else self._registry.served.uri
-        return [Worker(name, uri, info, self) for name, info in self.view.items()]
-
-    def is_busy(self, worker_id: str) -> bool:
-        """Whether a worker holds an attempt."""
-        return worker_id in [holder for holder, _ in list(self._running.values())]
+        if self.service.registry is not None:
+            self.service.registry.review()
+        uri, workers = self.service.uri, self.service.workers
+        return [Worker(name, uri, info, self) for name, info in workers.items()]
 
     def trigger_discover_worker(self) -> None:
         """Have the entries reviewed soon."""
-        if self._registry is not None:
-            self._registry.trigger()
+        if self.service.registry is not None:
+            self.service.registry.trigger()
 
     def shutdown_all_workers(self, rediscover: bool = False) -> None:
         """Ask all workers to leave after the evaluation in hand."""
@@ -326,42 +264,8 @@ class Dispatcher:
         self._inbox.post([event])
 
     def control(self, command: str, **arguments: Any) -> None:
-        """Do what an operator asks: stop, drain, pause, resume, retry, extend, cancel.
-
-        Raises
-        ------
-        ConfigurationError
-            If there is no such command.
-        """
-        if command not in COMMANDS:
-            raise ConfigurationError(f"there is no command {command!r}", do=", ".join(COMMANDS))
-        self.post(ControlRequested(command, check_arguments(command, arguments)))
-
-    def _control(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer a command from outside; the caller has shown the key."""
-        mine = {"epoch": self._work.epoch, "pid": os.getpid(), "host": socket.gethostname()}
-        try:
-            if message.get("command") != "who":
-                self.control(str(message.get("command")), **dict(message.get("arguments") or {}))
-        except (HpdistError, TypeError, ValueError) as error:
-            return {"v": PROTOCOL, "kind": "refused", "message": str(error), **mine}
-        return {"v": PROTOCOL, "kind": "ok", "run": self.run_id, **mine}
-
-    def _look(self, fresh: Sequence[tuple[float, Record]]) -> None:
-        """Renew what other threads may know of the book; called in the loop's thread."""
-        changed = False
-        for _, record in fresh:
-            if isinstance(record, AttemptStarted):
-                self._running[record.job_id] = (record.worker_id, record.attempt)
-            elif isinstance(record, AttemptEnded):
-                self._running.pop(record.job_id, None)
-            changed = changed or isinstance(record, WorkerChanged)
-        if changed:
-            workers = self._dispatch.workers.items()
-            self.view = {name: worker.info for name, worker in workers if worker.connected}
-            self.trigger_discover_worker()
-            if self._queue_callback is not None:
-                self._queue_callback(len(self.view))
+        """Do what an operator asks; see `Service.control`."""
+        self.service.control(command, **arguments)
 
 
 def _outcome(id: Any, result: Any) -> Outcome:

@@ -328,7 +328,7 @@ class Master:
     def _serve(self) -> None:
         try:
             self.dispatcher.run()
-        except BaseException as error:  # the top of a thread: `run` raises it to the caller
+        except BaseException as error:  # noqa: BLE001  (top of a thread; `run` raises it)
             self._ends.put(error)
         else:
             self._ends.put(RunEnded("stopped"))

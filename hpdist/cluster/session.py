@@ -190,7 +190,7 @@ class Session:
     def _beat(self) -> None:
         channel = self._beating = self._open_channel()
         pause = self.patience.first_pause_s
-        while not self._over.is_set():
+        while not (self._over.is_set() or self.hands.abandoned):
             try:
                 self._beat_once(channel)
                 pause = self.patience.first_pause_s
@@ -210,7 +210,7 @@ class Session:
         reply = self._exchange(channel, message)
         if reply["kind"] == "unknown":
             # While an evaluation runs nobody else can say who this is.
-            if hands.busy:
+            if hands.busy and not hands.abandoned:
                 self._hello_once(channel)
             self._over.wait(min(1.0, self._beat_s()))
         elif time.monotonic() - began < self._beat_s() / 10 and not hands.leaving:

@@ -254,7 +254,7 @@ class Worker:
         result: dict[str, Any] = {"result": None, "exception": None}
         try:
             result["result"] = self.compute(config_id, *args, **kwargs)
-        except Exception as error:  # the callback is told of whatever the user's code raised
+        except Exception as error:  # noqa: BLE001  (the callback is told of it)
             result["exception"] = f"{type(error).__name__}: {error}"
         callback.register_result(config_id, result)
 

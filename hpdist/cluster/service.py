@@ -1,0 +1,205 @@
+"""The executor of a cluster: a server that workers dial, and its entries in the nameserver."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpdist.cluster.address import bind_host, is_loopback, join_address
+from hpdist.cluster.commands import COMMANDS, check_arguments
+from hpdist.cluster.locate import Place
+from hpdist.cluster.registry import Registry, Served
+from hpdist.cluster.server import Server
+from hpdist.errors import ConfigurationError, HpdistError, TransportError
+from hpdist.events import (
+    AttemptEnded,
+    AttemptStarted,
+    ControlRequested,
+    Order,
+    Record,
+    WorkerChanged,
+)
+from hpdist.executors.base import Post
+from hpdist.executors.messages import PROTOCOL
+from hpdist.executors.remote import RemoteExecutor
+from hpdist.model import Timing, WorkerInfo
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where to listen: an address or an interface, by default the one towards the nameserver.
+
+    ``former_port`` is tried first when no port is asked for, so that a restarted dispatcher is
+    found where it was.
+    """
+
+    host: str | None = None
+    nic_name: str | None = None
+    port: int = 0
+    former_port: int = 0
+
+
+class Service:
+    """Runs attempts on workers that dial in; also an observer, so as to know who is there.
+
+    Parameters
+    ----------
+    epoch
+        Rises with each dispatcher of a run; workers refuse an older one than they have met.
+    announce
+        Called in the loop's thread with the address, before any worker can call.
+    on_workers
+        Called in the loop's thread with the number of workers whenever that changes.
+    """
+
+    keeps_running = True
+
+    def __init__(
+        self,
+        place: Place,
+        listening: Listening | None = None,
+        *,
+        epoch: int = 1,
+        timing: Timing | None = None,
+        ping_interval: float = 10.0,
+        announce: Callable[[str], None] | None = None,
+        on_workers: Callable[[int], None] | None = None,
+    ) -> None:
+        self.place, self.listening, self.epoch = place, listening or Listening(), epoch
+        self.timing = timing or Timing()
+        self.workers: dict[str, WorkerInfo] = {}  #: those that are here; replaced, never changed
+        self.running: dict[int, tuple[str, int]] = {}  #: (worker id, attempt) by job
+        self.registry: Registry | None = None
+        self.uri = ""
+        self._ping_interval = ping_interval
+        self._announce, self._on_workers = announce, on_workers
+        self._remote = RemoteExecutor(self.timing, epoch, place.run_id)
+        self._server: Server | None = None
+        self._post: Post | None = None
+
+    # ------------------------------------------------------------------ the executor
+
+    def start(self, post: Post) -> None:
+        """Listen, and be found.
+
+        Raises
+        ------
+        TransportError
+            If it cannot listen there.
+        ConfigurationError
+            If another dispatcher serves this run.
+        """
+        self._post = post
+        self._remote.start(post)
+        self._server = self._listen()
+        self.uri = self._server.uri
+        if self._announce is not None:
+            self._announce(join_address(*self._server.address))
+        served = Served(self.place, self.uri, self.epoch, lambda: self.workers, self.is_busy)
+        registry = Registry(served, self._ping_interval)
+        registry.start()
+        self.registry = registry
+        logger.info("the dispatcher of run %s listens on %s", self.place.run_id, self.uri)
+
+    def perform(self, orders: Sequence[Order]) -> None:
+        self._remote.perform(orders)
+
+    def close(self, grace_s: float) -> None:
+        if self.registry is not None:
+            self.registry.close()
+        self._remote.close(grace_s)
+        if self._server is not None:
+            self._server.close()
+
+    def _listen(self) -> Server:
+        where = self.listening
+        nameserver = self.place.nameserver_host()
+        host = bind_host(where.host, where.nic_name, nameserver)
+        if is_loopback(host) and nameserver is not None and not is_loopback(nameserver):
+            logger.warning(
+                "the dispatcher listens on loopback (%s), but the nameserver is at %s\n"
+                "  cause: workers on other machines will find the run and not reach it\n"
+                "  do:    give an address they can reach: --host ADDRESS or --nic NAME",
+                host,
+                nameserver,
+            )
+        server = self._server_at(host, where.port or where.former_port)
+        try:
+            server.start()
+        except TransportError:
+            if where.port or not where.former_port:
+                raise
+            server = self._server_at(host, 0)  # the former port is taken: any other will do
+            server.start()
+        return server
+
+    def _server_at(self, host: str, port: int) -> Server:
+        return Server(
+            self._remote.exchange,
+            self._control,
+            key=self.place.key(),
+            host=host,
+            port=port,
+            on_disconnect=self._remote.connection_closed,
+        )
+
+    # ------------------------------------------------------------------ who is there
+
+    def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        """Renew what other threads may know; called in the loop's thread."""
+        before = self.workers
+        for _, record in fresh:
+            if isinstance(record, AttemptStarted):
+                self.running[record.job_id] = (record.worker_id, record.attempt)
+            elif isinstance(record, AttemptEnded):
+                self.running.pop(record.job_id, None)
+            elif isinstance(record, WorkerChanged):
+                self._note(record)
+        if self.workers is not before:
+            if self.registry is not None:
+                self.registry.trigger()
+            if self._on_workers is not None:
+                self._on_workers(len(self.workers))
+
+    def _note(self, record: WorkerChanged) -> None:
+        worker_id = record.worker.worker_id
+        others = {name: info for name, info in self.workers.items() if name != worker_id}
+        here = record.state in ("joined", "returned")
+        self.workers = others | {worker_id: record.worker} if here else others
+
+    def is_busy(self, worker_id: str) -> bool:
+        """Whether a worker holds an attempt."""
+        return worker_id in [holder for holder, _ in list(self.running.values())]
+
+    # ------------------------------------------------------------------ commands
+
+    def control(self, command: str, **arguments: Any) -> None:
+        """Do what an operator asks: stop, drain, pause, resume, retry, extend, cancel.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such command, or it does not take these arguments.
+        """
+        if command not in COMMANDS:
+            raise ConfigurationError(f"there is no command {command!r}", do=", ".join(COMMANDS))
+        request = ControlRequested(command, check_arguments(command, arguments))
+        if self._post is not None:
+            self._post([request])
+
+    def _control(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer a command from outside, whose sender has shown the key."""
+        mine = {"epoch": self.epoch, "pid": os.getpid(), "host": socket.gethostname()}
+        reply = {"v": PROTOCOL, "kind": "ok", "run": self.place.run_id, **mine}
+        try:
+            if message.get("command") != "who":
+                self.control(str(message.get("command")), **dict(message.get("arguments") or {}))
+        except (HpdistError, TypeError, ValueError) as error:
+            return {**reply, "kind": "refused", "message": str(error)}
+        return reply
