@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from hpdist.errors import StateError
 from hpdist.events import AttemptEnded, JobCreated
@@ -112,8 +111,8 @@ class Ledger:
 
     def trial_seed(self, trial_id: int) -> int:
         """The objective's seed: one a trial, the same at each budget and in each attempt."""
-        sequence = np.random.SeedSequence(self.seed, spawn_key=(trial_id, 1))
-        return int(sequence.generate_state(1)[0])
+        digest = hashlib.blake2b(f"{self.seed}/{trial_id}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "big")
 
     def retryable(self, job_ids: Sequence[int] | None, waiting: Sequence[int]) -> list[int]:
         """Which of these jobs (None: all) failed, and neither were retried nor wait for it."""

@@ -68,9 +68,10 @@ class Success:
     info: JsonValue = None
 
     def __post_init__(self) -> None:
-        for name, value in (("loss", self.loss), ("cost", self.cost)):
-            if value is not None and not _finite(value):
-                raise ConfigurationError(f"{name} must be a finite number, got {value!r}")
+        if not _finite(self.loss):
+            raise ConfigurationError(f"loss must be a finite number, got {self.loss!r}")
+        if self.cost is not None and not _finite(self.cost):
+            raise ConfigurationError(f"cost must be a finite number or None, got {self.cost!r}")
 
 
 @dataclass(frozen=True)

@@ -96,9 +96,10 @@ def open_run(
     """
     _one_of("resume", resume, ("auto", "never", "must"))
     _one_of("on_change", on_change, ("error", "continue"))
-    if resume == "must" and not path.exists():
+    if resume == "must" and not (path.exists() and path.stat().st_size):
         raise ConfigurationError(
-            f"there is no run to resume: {path} does not exist", do="hpdist run SCRIPT"
+            f"there is no run to resume: {path} does not exist or is empty",
+            do="leave resume='must' out, or: hpdist run SCRIPT",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal.open(path, sync_every=sync_every)
@@ -127,7 +128,8 @@ def _open(
             do="choose another run directory, or leave resume='never' out to go on with this one",
         )
     header = records[0][1] if records else None
-    assert header is None or isinstance(header, RunCreated)
+    if header is not None and not isinstance(header, RunCreated):
+        raise JournalMismatch(f"{journal.path} does not begin with the header of a run")
     study = make_study(header)
     now = study.describe(run_id, objective=objective, versions=versions())
     if header is None:

@@ -21,7 +21,7 @@ from hpdist.errors import ConfigurationError
 CONNECTION_FORMAT = 1
 """The format of ``connection.json``."""
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _ADDRESS = re.compile(r"[^\s:].*:[0-9]{1,5}")
 _KEY_BYTES = 32
 _SHORTEST_KEY_BYTES = 16
@@ -45,15 +45,15 @@ def check_run_id(run_id: str) -> str:
     Raises
     ------
     ConfigurationError
-        If it is not 1 to 64 letters, digits, ``_``, ``-`` and single ``.``, the first of which
-        is a letter or digit.
+        If it is not 1 to 64 letters, digits, ``_`` and ``-``, the first of which is a letter or
+        digit.
     """
-    if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) and ".." not in run_id:
+    if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
         return run_id
     raise ConfigurationError(
         f"{run_id!r} cannot name a run",
         cause="it names a directory and an entry of the nameserver as well",
-        do="use 1 to 64 letters, digits, '_', '-' and '.', beginning with a letter or digit",
+        do="use 1 to 64 letters, digits, '_' and '-', beginning with a letter or digit",
     )
 
 

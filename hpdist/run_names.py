@@ -23,5 +23,4 @@ def default_directory(objective: Objective) -> Path:
 
 def safe_run_id(name: str) -> str:
     """Return the run id closest to ``name``; see `hpdist.run_directory.check_run_id`."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", name)
-    return re.sub(r"\.\.+", ".", plain).lstrip("-_.")[:64].rstrip("-.") or "run"
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).lstrip("-_")[:64].rstrip("-") or "run"

@@ -14,6 +14,7 @@ from hpdist.cluster.locate import Place
 from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.submissions import FinishedJob, Submissions
 from hpdist.dispatch_state import DispatchState
+from hpdist.errors import TransportError
 from hpdist.events import AttemptFinished, AttemptResult, ControlRequested, Event, JobSubmitted
 from hpdist.inbox import QueueInbox
 from hpdist.journal import MemoryJournal
@@ -139,6 +140,7 @@ class Dispatcher:
         )
         self._ready = threading.Event()
         self._over = threading.Event()
+        self._thread: int | None = None  #: the one that serves
 
     # ------------------------------------------------------------------ life
 
@@ -161,6 +163,7 @@ class Dispatcher:
 
     def job_runner(self) -> None:
         """Run the loop in the calling thread, to its end."""
+        self._thread = threading.get_ident()
         self._loop.run()
 
     def _started(self) -> None:
@@ -174,9 +177,12 @@ class Dispatcher:
         return ready
 
     def shutdown(self, shutdown_workers: bool = False) -> None:
-        """Stop serving. What runs is left to the workers; with ``shutdown_workers`` they leave."""
+        """Stop serving. What runs is left to the workers; with ``shutdown_workers`` they leave.
+
+        Waits for the end, unless a callback calls it.
+        """
         self.post(ControlRequested("stop", {"dismiss": shutdown_workers, "reason": "shut down"}))
-        if self._ready.is_set():
+        if self._ready.is_set() and self._thread != threading.get_ident():
             self._over.wait(self.service.timing.lease_s)
 
     def __enter__(self) -> Dispatcher:
@@ -240,9 +246,12 @@ class Dispatcher:
         return len(self.service.workers)
 
     def discover_workers(self) -> list[Worker]:
-        """Review the nameserver's entries now, and return the workers."""
-        if self.service.registry is not None:
-            self.service.registry.review()
+        """Review the nameserver's entries now, if it answers, and return the workers."""
+        try:
+            if self.service.registry is not None:
+                self.service.registry.review()
+        except TransportError as error:
+            logger.warning("%s", error)
         uri, workers = self.service.uri, self.service.workers
         return [Worker(name, uri, info, self) for name, info in workers.items()]
 

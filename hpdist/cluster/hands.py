@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 from typing import Any
 
@@ -13,6 +14,9 @@ Payload = dict[str, Any]
 
 #: How long an objective may take to end when its worker has to leave at once.
 LEAVING_GRACE_S = 2.0
+
+#: JSON text of results in one message, beyond the first.
+MAX_TOLD_BYTES = 500_000
 
 #: Reports kept for the next heartbeat; more would only be thrown away by the reader.
 MAX_REPORTS = 500
@@ -26,12 +30,14 @@ class Hands:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._waiting: dict[Held, Payload] = {}
         self._running: tuple[Held, StopSwitch] | None = None
         self._finished: dict[Held, AttemptResult] = {}
         self._released: dict[Held, str] = {}
         self._reports: list[tuple[int, int, int, float]] = []
         self._seen: set[Held] = set()
+        self._unwanted: set[Held] = set()  #: taken back before they arrived
         self._numbers = {"step": itertools.count(), "beat": itertools.count()}
         self.leaving: str | None = None  #: why no more work is wanted
         self.abandoned = False  #: leave at once, handing everything back
@@ -73,10 +79,11 @@ class Hands:
                 if held in self._seen:
                     continue
                 self._seen.add(held)
-                if self.abandoned:
-                    self._released[held] = "the worker is leaving"
+                if self.abandoned or held in self._unwanted:
+                    self._released[held] = "not wanted any more"
                 else:
                     self._waiting[held] = item["payload"]
+            self._changed.notify_all()
 
     def begin(self) -> tuple[Held, Payload, StopSwitch] | None:
         """Take the next attempt in hand; None when nothing waits."""
@@ -96,6 +103,7 @@ class Hands:
                 self._released.setdefault(held, "cancelled")
             elif held not in self._released:
                 self._finished[held] = result
+            self._changed.notify_all()
 
     def report(self, held: Held, step: int, loss: float) -> None:
         """Keep an intermediate loss for the next heartbeat."""
@@ -103,14 +111,39 @@ class Hands:
             self._reports.append((*held, step, loss))
             del self._reports[:-MAX_REPORTS]
 
+    # ------------------------------------------------------------------ two threads
+
+    def wait_to_talk(self) -> None:
+        """Wait until there is something to tell, or nothing to do but to ask for work."""
+        with self._lock:
+            self._changed.wait_for(
+                lambda: self.owes or self.leaving or not (self._running or self._waiting)
+            )
+
+    def wait_for_work(self) -> None:
+        """Wait until something waits to be begun, or until `wake`."""
+        with self._lock:
+            if not self._waiting:
+                self._changed.wait(1.0)
+
+    def wake(self) -> None:
+        """End the waiting of others."""
+        with self._lock:
+            self._changed.notify_all()
+
     # ------------------------------------------------------------------ what is told
 
     def to_tell(self) -> dict[str, Any]:
-        """Results and returns that have not been acknowledged."""
+        """Results and returns that have not been acknowledged, as many as a message may hold."""
         with self._lock:
-            done = [
-                {**vars(r), "outcome": outcome_to_json(r.outcome)} for r in self._finished.values()
-            ]
+            done: list[dict[str, Any]] = []
+            size = 0
+            for result in self._finished.values():
+                told = {**vars(result), "outcome": outcome_to_json(result.outcome)}
+                size += len(self._finished) > 1 and len(json.dumps(told))
+                if done and size > MAX_TOLD_BYTES:
+                    break
+                done.append(told)
             return {
                 "done": done,
                 "released": [[*held, why] for held, why in self._released.items()],
@@ -144,9 +177,11 @@ class Hands:
             self.leave(dismissed.get("reason", ""), at_once=not dismissed["drain"])
 
     def give_back(self, held: Held, why: str, *, hard: bool, grace_s: float = GRACE_S) -> None:
-        """Hand an attempt back: a running one only if ``hard``; unknown ones are ignored."""
+        """Hand an attempt back: a running one only if ``hard``, one not here yet when it comes."""
         with self._lock:
             running = self._running
+            if held not in self._seen:
+                self._unwanted.add(held)
             if held in self._waiting:
                 del self._waiting[held]
                 self._released[held] = why
@@ -162,6 +197,7 @@ class Hands:
             running = self._running
             if at_once and running is not None:
                 self._released[running[0]] = self.leaving
+            self._changed.notify_all()
         for held in waiting:
             self.give_back(held, self.leaving, hard=False)
         if at_once and running is not None:

@@ -105,15 +105,14 @@ class Session:
             If no dispatcher was there for ``patience.reconnect_s`` seconds.
         """
         channel = self._stepping = self._open_channel()
-        beat = threading.Thread(target=self._beat, name=f"hpdist-beat-{self.info.worker_id}")
-        beat.daemon = True
         try:
             self._hello(channel)
             self._idle_since = time.monotonic()
-            beat.start()
-            while not self._done():
-                self._step(channel)
-                self._work()
+            self._thread("beat", self._beat)
+            if self.info.prefetch:
+                self._work_ahead(channel)
+            else:
+                self._work_in_turn(channel)
             return self.hands.leaving or ""
         finally:
             self._over.set()
@@ -121,6 +120,38 @@ class Session:
                 if open_one is not None:
                     open_one.close()
             self.say_good_bye()
+
+    def _thread(self, name: str, target: Callable[[], None]) -> None:
+        worker_id = self.info.worker_id
+        threading.Thread(target=target, name=f"hpdist-{name}-{worker_id}", daemon=True).start()
+
+    def _work_in_turn(self, channel: Channel) -> None:
+        """Hand in a result and get the next job in one call."""
+        while not self._done():
+            self._step(channel)
+            self._work()
+
+    def _work_ahead(self, channel: Channel) -> None:
+        """Begin the next job at once, while a thread hands in results and fetches more jobs."""
+        failed: list[BaseException] = []
+
+        def carry() -> None:
+            try:
+                while not self._done():
+                    self._step(channel)
+                    self.hands.wait_to_talk()
+            except BaseException as error:  # noqa: BLE001  (the thread that works raises it)
+                failed.append(error)
+            finally:
+                self._over.set()
+                self.hands.wake()
+
+        self._thread("link", carry)
+        while not self._over.is_set():
+            if not self._work():
+                self.hands.wait_for_work()
+        if failed:
+            raise failed[0]
 
     def _done(self) -> bool:
         hands = self.hands
@@ -135,18 +166,18 @@ class Session:
     def _step(self, channel: Channel) -> None:
         hands = self.hands
         idle_left = self.patience.idle_s - (time.monotonic() - self._idle_since)
-        calm = not (hands.has_work or hands.leaving)
+        calm = not (hands.has_work or hands.busy or hands.leaving)
         wait = min(self._terms["poll_s"], max(0.0, idle_left)) if calm else 0.0
         message = self._message("step", wait=wait, **hands.to_tell())
         reply = self._persist(channel, message)
         if reply["kind"] == "unknown" and not hands.abandoned:
             self._hello(channel)
 
-    def _work(self) -> None:
-        """Run what is in hand; with more in line, hand in each result before the next begins."""
+    def _work(self) -> bool:
+        """Run the next attempt in hand; False if there is none."""
         taken = self.hands.begin()
         if taken is None:
-            return
+            return False
         held, payload, switch = taken
         result = None
         try:
@@ -164,6 +195,7 @@ class Session:
         if self.leave_on_failure and result is not None and isinstance(result.outcome, Failure):
             logger.error("%s\n%s", result.outcome.message, result.outcome.traceback)
             self.hands.leave("an evaluation failed", at_once=False)
+        return True
 
     def _hello(self, channel: Channel) -> None:
         info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}

@@ -38,6 +38,9 @@ from hpdist.model import Failure, FailureKind, JsonValue, Outcome, Success, Work
 #: After how long a message that was lost is sent again, as a link does on a time-out.
 RESEND_S = 12.0
 
+#: How often one may look for events at the same moment and find none.
+MOST_LOOKS_IN_VAIN = 1000
+
 Evaluate = Callable[[dict[str, JsonValue], np.random.Generator], tuple[Outcome, float]]
 """Maps a payload to (outcome, seconds it takes)."""
 
@@ -50,6 +53,7 @@ class SimulatedInbox:
         self._order = itertools.count()
         self._now = 0.0
         self._waiting: list[Stamped] = []
+        self._in_vain = 0
 
     def post(self, events: Sequence[Event]) -> None:
         self._waiting += [(self._now, event) for event in events]
@@ -64,12 +68,18 @@ class SimulatedInbox:
                 raise StateError("nothing will ever happen again: the run is stuck")
             if not self._heap or (until is not None and self._heap[0][0] > until):
                 assert until is not None
-                self._now = max(self._now, until)
+                self._wait(until)
                 break
             self._now, _, action = heapq.heappop(self._heap)
             action()
         taken, self._waiting = self._waiting, []
         return taken
+
+    def _wait(self, until: float) -> None:
+        self._in_vain = self._in_vain + 1 if until <= self._now else 0
+        if self._in_vain > MOST_LOOKS_IN_VAIN:
+            raise StateError("time stands still: the loop spins")
+        self._now = max(self._now, until)
 
     def now(self) -> float:
         return self._now

@@ -6,7 +6,13 @@ from collections import Counter
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from hpdist.dispatch_state import Decision, DispatchState
 from hpdist.events import (
@@ -18,6 +24,7 @@ from hpdist.events import (
     AttemptStarted,
     Cancel,
     ConnectionLost,
+    Held,
     Introduce,
     JobSubmitted,
     Launch,
@@ -43,7 +50,7 @@ def durable(state: DispatchState) -> object:
     """What a replay must give back: all but leases, connections and back-off."""
     return (
         {
-            job_id: (entry.state, entry.attempt, entry.worker_id, +entry.failed)
+            job_id: (entry.state, entry.attempt, entry.answered, entry.worker_id, +entry.failed)
             for job_id, entry in state.jobs.items()
         },
         list(state.queue),
@@ -61,10 +68,12 @@ class Cluster(RuleBasedStateMachine):
         self.now = 0.0
         self.records: list[object] = []
         self.lives = dict.fromkeys(NAMES, 0)
-        self.held: dict[str, set[tuple[int, int]]] = {name: set() for name in NAMES}
+        self.held: dict[str, set[Held]] = {name: set() for name in NAMES}
         self.results: list[AttemptFinished] = []
         self.settled: Counter[int] = Counter()
         self.attempts: dict[int, int] = {}
+        self.launched: set[Held] = set()
+        self.answered: set[Held] = set()
         self.introduce: set[str] = set()
         self.jobs = 0
 
@@ -76,15 +85,18 @@ class Cluster(RuleBasedStateMachine):
             if isinstance(record, AttemptEnded) and record.final:
                 self.settled[record.job_id] += 1
             if isinstance(record, AttemptStarted):
-                assert record.attempt >= self.attempts.get(record.job_id, 0)
+                latest = self.attempts.get(record.job_id, 0)
+                assert record.attempt >= latest, "an attempt number fell"
                 self.attempts[record.job_id] = record.attempt
         for order in decision.orders:
             if order.incarnation != self.incarnation(order.worker_id):
                 continue
             held = self.held[order.worker_id]
             if isinstance(order, Launch):
-                assert (order.job_id, order.attempt) not in held
-                held.add((order.job_id, order.attempt))
+                pair = order.job_id, order.attempt
+                assert pair not in self.launched, "an attempt number was used twice"
+                self.launched.add(pair)
+                held.add(pair)
             elif isinstance(order, Acknowledge):
                 held.discard((order.job_id, order.attempt))
             elif isinstance(order, Introduce):
@@ -105,10 +117,17 @@ class Cluster(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------- what may happen
 
-    @rule(pinned=st.sampled_from([None, None, None, *NAMES]))
-    def submit(self, pinned: str | None) -> None:
+    @initialize()
+    def begin(self) -> None:
+        for name in NAMES[:2]:
+            self.join(name, 0)
+
+    @rule(pinned=st.sampled_from([None, None, None, *NAMES]), at_once=st.booleans())
+    def submit(self, pinned: str | None, at_once: bool) -> None:
         self.tell(JobSubmitted(Job(self.jobs, self.jobs, 1.0, worker=pinned)))
         self.jobs += 1
+        if at_once:
+            self.assign()
 
     @rule(name=st.sampled_from(NAMES), prefetch=st.integers(0, 2))
     def join(self, name: str, prefetch: int) -> None:
@@ -126,6 +145,11 @@ class Cluster(RuleBasedStateMachine):
     @rule()
     def assign(self) -> None:
         self.take(self.state.assign(self.now))
+        free = {worker_id for worker_id, worker in self.state.workers.items() if worker.room > 0}
+        for job_id in self.state.queue:
+            pinned = self.state.jobs[job_id].job.worker
+            ready = self.state.delayed.get(job_id, 0.0) <= self.now
+            assert not (ready and free & {pinned or name for name in free}), "idle beside work"
 
     @rule()
     def recall(self) -> None:
@@ -138,16 +162,27 @@ class Cluster(RuleBasedStateMachine):
         name, held = data.draw(st.sampled_from(pairs))
         event = AttemptFinished(name, self.incarnation(name), AttemptResult(*held, outcome))
         self.results.append(event)
+        self.hand_in(event)
+
+    def hand_in(self, event: AttemptFinished) -> None:
+        """A result counts if it is the first of its job's latest attempt, and the job is open."""
+        held = event.result.job_id, event.result.attempt
+        news = (
+            not self.settled[held[0]]
+            and self.attempts[held[0]] == held[1]
+            and held not in self.answered
+        )
+        before = len(self.records)
         self.tell(event)
+        counted = [r for r in self.records[before:] if isinstance(r, AttemptEnded)]
+        assert len(counted) <= news, "a stale or repeated result was counted"
+        assert len(counted) >= news, "a result was dropped"
+        self.answered.add(held)
 
     @precondition(lambda self: self.results)
     @rule(data=st.data())
     def repeat_a_result(self, data: st.DataObject) -> None:
-        before = Counter(self.settled)
-        event = data.draw(st.sampled_from(self.results))
-        open_before = not self.state.jobs[event.result.job_id].state.settled
-        self.tell(event)
-        assert open_before or self.settled == before, "late result of a settled job counted"
+        self.hand_in(data.draw(st.sampled_from(self.results)))
 
     @rule(name=st.sampled_from(NAMES))
     def leave(self, name: str) -> None:
@@ -165,6 +200,17 @@ class Cluster(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.take(self.state.tick(self.now))
+        assert self.state.next_deadline() > self.now, "the loop would spin"
+
+    @rule(name=st.sampled_from(NAMES))
+    def stall(self, name: str) -> None:
+        """One worker is silent for longer than its lease and keeps all it has; others go on."""
+        self.now += 40.0
+        for other in NAMES:
+            if other != name:
+                self.beat(other)
+        self.take(self.state.tick(self.now))
+        self.assign()
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -207,7 +253,7 @@ class Cluster(RuleBasedStateMachine):
     @invariant()
     def limits_are_kept_by_kind(self) -> None:
         for entry in self.state.jobs.values():
-            assert entry.failed[FailureKind.CRASH] <= RETRY.max_crashes
+            assert 0 <= entry.failed[FailureKind.CRASH] <= RETRY.max_crashes
             assert entry.failed[FailureKind.LOST] <= RETRY.max_losses
             lost = entry.failed[FailureKind.LOST]
             if entry.state is JobState.FAILED and not entry.failed[FailureKind.EXCEPTION]:

@@ -56,7 +56,7 @@ def mode(path):
 # ------------------------------------------------------------------------- names and places
 
 
-@pytest.mark.parametrize("run_id", ["a", "cifar-3", "0.1_x", "x" * 64])
+@pytest.mark.parametrize("run_id", ["a", "cifar-3", "0-1_x", "x" * 64])
 def test_plain_names_are_run_ids(run_id):
     assert check_run_id(run_id) == run_id
 

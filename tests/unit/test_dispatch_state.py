@@ -1,0 +1,663 @@
+"""Given a book and an event: these records and these orders, row by row of the tables."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpdist.dispatch_state import Decision, DispatchState
+from hpdist.errors import StateError
+from hpdist.events import (
+    Acknowledge,
+    AttemptEnded,
+    AttemptFinished,
+    AttemptReleased,
+    AttemptResult,
+    AttemptStarted,
+    Cancel,
+    ConnectionLost,
+    Controlled,
+    Dismiss,
+    Introduce,
+    JobCreated,
+    JobSubmitted,
+    Launch,
+    ProgressReported,
+    Recall,
+    Record,
+    ReportReceived,
+    Welcome,
+    WorkerChanged,
+    WorkerDied,
+    WorkerJoined,
+    WorkerLeft,
+    WorkerSeen,
+)
+from hpdist.model import (
+    Failure,
+    FailureKind,
+    Job,
+    JobState,
+    Outcome,
+    Retry,
+    Success,
+    Timing,
+    WorkerInfo,
+)
+from hpdist.retrying import backoff
+
+GOOD = Success(0.5)
+CRASH = Failure(FailureKind.CRASH, "killed by SIGSEGV")
+RAISED = Failure(FailureKind.EXCEPTION, "ValueError: no")
+
+
+class Book:
+    """A state with the records that made it, and short words for what happens to it."""
+
+    def __init__(self, retry: Retry | None = None) -> None:
+        self.state = DispatchState(retry, Timing(lease_s=30.0, closed_s=10.0))
+        self.now = 0.0
+        self.records: list[Record] = []
+
+    def _noted(self, decision: Decision) -> Decision:
+        self.records += decision.records
+        return decision
+
+    def tell(self, event: object) -> Decision:
+        return self._noted(self.state.handle(event, self.now))
+
+    def join(self, name: str = "a", life: int = 1, **more: object) -> Decision:
+        holds = more.pop("holds", ())
+        return self.tell(WorkerJoined(WorkerInfo(name, f"{name}.{life}", **more), holds))
+
+    def submit(self, *job_ids: int, worker: str | None = None) -> None:
+        for job_id in job_ids:
+            self.tell(JobSubmitted(Job(job_id, job_id, 1.0, worker=worker)))
+
+    def assign(self) -> Decision:
+        return self._noted(self.state.assign(self.now))
+
+    def finish(
+        self, name: str, job_id: int, attempt: int, outcome: Outcome = GOOD, life: int = 1
+    ) -> Decision:
+        result = AttemptResult(job_id, attempt, outcome, 2.0, 5.0, "out")
+        return self.tell(AttemptFinished(name, f"{name}.{life}", result))
+
+    def seen(self, name: str, life: int = 1, holds: object = None) -> Decision:
+        return self.tell(WorkerSeen(name, f"{name}.{life}", holds))
+
+    def tick(self, now: float) -> Decision:
+        self.now = now
+        return self._noted(self.state.tick(now))
+
+    def replayed(self) -> DispatchState:
+        state = DispatchState(self.state.retry, self.state.timing)
+        for record in self.records:
+            state.apply(record)
+        return state
+
+    def job(self, job_id: int = 0) -> JobState:
+        return self.state.jobs[job_id].state
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+def busy(book: Book) -> Book:
+    """Worker a runs job 0 in its first attempt."""
+    book.join("a")
+    book.submit(0)
+    book.assign()
+    return book
+
+
+def ended(job_id: int, attempt: int, outcome: Outcome | None, final: bool) -> AttemptEnded:
+    return AttemptEnded(job_id, attempt, "a", outcome, final)
+
+
+def told(job_id: int, attempt: int, outcome: Outcome, final: bool = True) -> AttemptEnded:
+    return AttemptEnded(job_id, attempt, "a", outcome, final, 2.0, 5.0, "out")
+
+
+def lost(reason: str) -> Failure:
+    return Failure(FailureKind.LOST, f"worker a: {reason}")
+
+
+# --------------------------------------------------------------------- hand-out
+
+
+def test_a_job_is_created_once_however_often_it_is_handed_in(book: Book) -> None:
+    job = Job(0, 0, 1.0)
+    assert book.tell(JobSubmitted(job)) == Decision([JobCreated(job)], [])
+    assert book.tell(JobSubmitted(job)) == Decision()
+
+
+def test_a_queued_job_and_a_free_slot_make_a_start_and_a_launch(book: Book) -> None:
+    assert book.join("a") == Decision(
+        [WorkerChanged("joined", WorkerInfo("a", "a.1"))], [Welcome("a", "a.1")]
+    )
+    book.submit(0, 1)
+    assert book.assign() == Decision([AttemptStarted(0, 1, "a")], [Launch("a", "a.1", 0, 1)])
+    assert book.assign() == Decision()
+    assert (book.job(0), book.job(1)) == (JobState.RUNNING, JobState.QUEUED)
+
+
+def test_free_slots_are_filled_before_places_behind_others(book: Book) -> None:
+    book.join("a", prefetch=1)
+    book.join("b")
+    book.submit(0, 1, 2, 3)
+    orders = book.assign().orders
+    assert [(order.worker_id, order.job_id) for order in orders] == [("a", 0), ("b", 1), ("a", 2)]
+
+
+def test_a_pinned_job_waits_for_its_worker_and_holds_up_nobody(book: Book) -> None:
+    book.join("a")
+    book.submit(0, 1, worker="b")
+    book.submit(2)
+    assert book.assign().orders == [Launch("a", "a.1", 2, 1)]
+    book.join("b")
+    book.submit(3)
+    book.join("c")
+    orders = book.assign().orders
+    assert {(order.worker_id, order.job_id) for order in orders} == {("b", 0), ("c", 3)}
+
+
+def test_many_jobs_pinned_to_one_worker_do_not_hide_work_for_others(book: Book) -> None:
+    book.join("a")
+    book.join("b")
+    book.submit(0, 1, 2, worker="a")
+    book.submit(3)
+    orders = book.assign().orders
+    assert [(o.worker_id, o.job_id) for o in orders] == [("a", 0), ("b", 3)], "idle beside work"
+
+
+def test_nothing_is_handed_out_while_paused_and_a_replay_stays_paused(book: Book) -> None:
+    book.join("a")
+    book.submit(0)
+    for command, expected in (("pause", []), ("resume", [Launch("a", "a.1", 0, 1)])):
+        record = Controlled(command)
+        book.state.apply(record)
+        book.records.append(record)
+        assert book.replayed().paused == (command == "pause")
+        assert book.assign().orders == expected
+
+
+# --------------------------------------------------------------------- results
+
+
+@pytest.mark.parametrize("kind", ["exception", "invalid", "timeout", "memory", "cancelled"])
+def test_a_failure_that_is_not_retried_settles_the_job(busy: Book, kind: str) -> None:
+    failure = Failure(FailureKind(kind), "no")
+    decision = busy.finish("a", 0, 1, failure)
+    assert decision == Decision([told(0, 1, failure)], [Acknowledge("a", "a.1", 0, 1)])
+    cancelled = kind == "cancelled"
+    assert busy.job() is (JobState.CANCELLED if cancelled else JobState.FAILED)
+
+
+def test_a_success_settles_the_job_and_is_acknowledged(busy: Book) -> None:
+    decision = busy.finish("a", 0, 1)
+    assert decision == Decision([told(0, 1, GOOD)], [Acknowledge("a", "a.1", 0, 1)])
+    assert busy.job() is JobState.COMPLETED
+    assert busy.state.running == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [("exception", "exceptions"), ("invalid", "invalid"), ("timeout", "timeouts"),
+     ("memory", "memory")],
+)  # fmt: skip
+def test_each_kind_of_failure_has_its_own_number_of_extra_attempts(kind: str, field: str) -> None:
+    book = Book(Retry(**{field: 1}))
+    book.join("a")
+    book.submit(0)
+    book.assign()
+    failure = Failure(FailureKind(kind), "no")
+    assert book.finish("a", 0, 1, failure).records == [told(0, 1, failure, final=False)]
+    book.assign()
+    (record,) = book.finish("a", 0, 2, failure).records
+    assert record.final
+    assert record.outcome.message == "no (given up after 2 such attempts)"
+
+
+def test_a_crash_is_tried_again_first_in_line_and_fails_at_the_third(busy: Book) -> None:
+    busy.submit(1)
+    for attempt in (1, 2):
+        assert busy.finish("a", 0, attempt, CRASH).records == [told(0, attempt, CRASH, False)]
+        assert list(busy.state.queue) == [0, 1]
+        assert busy.assign().orders == [Launch("a", "a.1", 0, attempt + 1)]
+    (record,) = busy.finish("a", 0, 3, CRASH).records
+    assert (record.final, record.outcome.kind) == (True, FailureKind.CRASH)
+    assert busy.job() is JobState.FAILED
+
+
+def test_crashes_and_losses_are_counted_apart() -> None:
+    book = Book(Retry(max_crashes=2, max_losses=2))
+    book.join("a")
+    book.submit(0)
+    book.assign()
+    book.finish("a", 0, 1, CRASH)
+    book.assign()
+    (end, gone) = book.tick(100.0).records
+    assert not end.final, "a loss counted as a crash"
+    assert gone.state == "lost"
+    book.join("a", life=2)
+    book.assign()
+    (end, *_) = book.finish("a", 0, 3, CRASH, life=2).records
+    assert (end.final, end.outcome.kind) == (True, FailureKind.CRASH)
+
+
+@pytest.mark.parametrize("outcome", [GOOD, RAISED, CRASH])
+def test_a_repeated_result_counts_once_and_is_acknowledged_again(
+    busy: Book, outcome: Outcome
+) -> None:
+    busy.finish("a", 0, 1, outcome)
+    again = Decision([], [Acknowledge("a", "a.1", 0, 1)])
+    assert busy.finish("a", 0, 1, outcome) == again, "one attempt counted twice"
+    assert busy.replayed().jobs == busy.state.jobs
+
+
+def test_a_crash_that_was_recorded_before_a_restart_is_not_counted_again(busy: Book) -> None:
+    busy.finish("a", 0, 1, CRASH)
+    busy.state = busy.replayed()
+    busy.state.adopt_orphans(0.0, may_return=True)
+    decision = busy.join("a", holds=((0, 1),))
+    assert decision == Decision([], [Welcome("a", "a.1"), Cancel("a", "a.1", 0, 1)])
+    assert busy.finish("a", 0, 1, CRASH).records == [], "one attempt counted twice"
+    assert busy.assign().orders == [Launch("a", "a.1", 0, 2)]
+
+
+def test_a_result_of_an_attempt_thought_lost_counts_while_nobody_has_begun_anew(
+    busy: Book,
+) -> None:
+    busy.tick(31.0)
+    assert busy.job() is JobState.QUEUED
+    decision = busy.finish("a", 0, 1)
+    assert decision == Decision([told(0, 1, GOOD)], [Acknowledge("a", "a.1", 0, 1)])
+    assert list(busy.state.queue) == []
+
+
+def test_a_result_of_an_earlier_attempt_is_acknowledged_and_not_counted(busy: Book) -> None:
+    busy.tick(31.0)
+    busy.join("b")
+    assert busy.assign().orders == [Launch("b", "b.1", 0, 2)]
+    stale = busy.finish("a", 0, 1)
+    assert stale == Decision([], [Acknowledge("a", "a.1", 0, 1)]), "stale result counted"
+    assert (busy.job(), busy.state.workers["b"].holds) == (JobState.RUNNING, {0: 2})
+
+
+@pytest.mark.parametrize(("job_id", "attempt"), [(0, 2), (7, 1), (1, 0)])
+def test_a_result_nobody_asked_for_changes_nothing(busy: Book, job_id: int, attempt: int) -> None:
+    busy.submit(1)
+    decision = busy.finish("a", job_id, attempt)
+    assert decision == Decision([], [Acknowledge("a", "a.1", job_id, attempt)])
+
+
+def test_reports_count_for_the_attempt_that_runs_only(busy: Book) -> None:
+    report = ProgressReported("a", "a.1", 0, 1, 5, 0.25)
+    assert busy.tell(report).records == [ReportReceived(0, 1, 5, 0.25)]
+    assert busy.tell(ProgressReported("a", "a.1", 0, 2, 5, 0.25)) == Decision()
+    busy.finish("a", 0, 1)
+    assert busy.tell(report) == Decision()
+
+
+# --------------------------------------------------------------------- workers that go
+
+
+def test_a_worker_that_leaves_hands_back_at_nobodys_charge(busy: Book) -> None:
+    decision = busy.tell(WorkerLeft("a", "a.1", "preempted"))
+    info = WorkerInfo("a", "a.1")
+    assert decision == Decision(
+        [ended(0, 1, None, False), WorkerChanged("left", info, "preempted")], []
+    )
+    assert not busy.state.jobs[0].failed
+    assert list(busy.state.queue) == [0]
+
+
+def test_a_worker_that_died_loses_its_attempt_at_once(busy: Book) -> None:
+    decision = busy.tell(WorkerDied("a", "a.1", "killed by SIGKILL"))
+    assert decision.records == [
+        ended(0, 1, lost("killed by SIGKILL"), False),
+        WorkerChanged("lost", WorkerInfo("a", "a.1"), "killed by SIGKILL"),
+    ]
+    assert list(busy.state.queue) == [0], "a lost worker's job is nowhere"
+
+
+def test_silence_counts_from_the_last_sign_of_life(busy: Book) -> None:
+    busy.now = 20.0
+    busy.seen("a")
+    assert busy.tick(49.9) == Decision()
+    assert busy.state.next_deadline() == 50.0
+    (end, gone) = busy.tick(50.0).records
+    assert end == ended(0, 1, lost("gave no sign of life within its lease"), False)
+    assert (gone.state, gone.reason) == ("lost", "gave no sign of life within its lease")
+
+
+def test_a_result_is_a_sign_of_life(busy: Book) -> None:
+    busy.now = 20.0
+    busy.finish("a", 0, 1)
+    assert busy.tick(49.9) == Decision()
+
+
+def test_a_closed_connection_shortens_the_lease_and_takes_nothing(busy: Book) -> None:
+    closed = ConnectionLost("a", "a.1")
+    assert busy.tell(closed) == Decision()
+    assert busy.tick(9.9) == Decision(), "a hint was taken for a proof"
+    busy.seen("a")
+    assert busy.tick(39.8) == Decision()
+    busy.tell(closed)
+    assert busy.tick(39.9).records[-1].state == "lost", "the lease was made longer"
+
+
+def test_another_process_under_the_name_takes_over_and_the_job_goes_back(busy: Book) -> None:
+    decision = busy.join("a", life=2)
+    reason = "another process joined under its name"
+    assert decision.records == [
+        ended(0, 1, lost(reason), False),
+        WorkerChanged("lost", WorkerInfo("a", "a.1"), reason),
+        WorkerChanged("joined", WorkerInfo("a", "a.2")),
+    ]
+    assert decision.orders == [Welcome("a", "a.2")]
+    for event in (WorkerLeft("a", "a.1"), WorkerDied("a", "a.1"), ConnectionLost("a", "a.1")):
+        assert busy.tell(event) == Decision()
+    assert busy.seen("a", life=1).orders == [Introduce("a", "a.1")]
+
+
+def test_a_worker_that_is_not_known_is_asked_who_it_is(book: Book) -> None:
+    assert book.seen("a") == Decision([], [Introduce("a", "a.1")])
+    assert book.tell(AttemptReleased("a", "a.1", 0, 1)) == Decision()
+
+
+def test_too_many_losses_fail_the_job() -> None:
+    book = Book(Retry(max_losses=2))
+    book.submit(0)
+    for life, final in ((1, False), (2, True)):
+        book.join("a", life=life)
+        book.assign()
+        (end, _) = book.tell(WorkerDied("a", f"a.{life}")).records
+        assert (end.final, end.outcome.kind) == (final, FailureKind.LOST)
+
+
+# --------------------------------------------------------------------- coming back
+
+
+def test_a_worker_thought_lost_takes_its_attempt_up_again(busy: Book) -> None:
+    busy.tick(31.0)
+    decision = busy.join("a", holds=((0, 1),))
+    assert decision.records[-1] == AttemptStarted(0, 1, "a"), "healthy work was thrown away"
+    assert decision.orders == [Welcome("a", "a.1")]
+    assert busy.assign() == Decision()
+    assert busy.finish("a", 0, 1).records == [told(0, 1, GOOD)]
+
+
+def test_a_worker_that_comes_too_late_is_told_to_stop_and_counts_as_busy(busy: Book) -> None:
+    busy.tick(31.0)
+    busy.join("b")
+    busy.assign()
+    decision = busy.join("a", holds=((0, 1),))
+    assert decision.orders == [Welcome("a", "a.1"), Cancel("a", "a.1", 0, 1)]
+    busy.submit(1)
+    assert busy.assign() == Decision(), "it is still busy with what it was told to stop"
+    busy.seen("a", holds=())
+    assert busy.assign().orders == [Launch("a", "a.1", 1, 1)]
+
+
+def test_a_worker_that_holds_what_never_was_is_told_to_stop(book: Book) -> None:
+    book.submit(0)
+    orders = book.join("a", holds=((0, 0), (9, 1))).orders
+    assert orders == [Welcome("a", "a.1"), Cancel("a", "a.1", 0, 0), Cancel("a", "a.1", 9, 1)]
+
+
+def test_after_a_restart_workers_have_one_lease_to_come_back(busy: Book) -> None:
+    busy.state = busy.replayed()
+    assert busy.state.adopt_orphans(100.0, may_return=True) == Decision()
+    assert busy.state.workers["a"].holds == {0: 1}
+    assert busy.tick(129.9) == Decision()
+    assert busy.assign() == Decision()
+    (end, gone) = busy.tick(130.0).records
+    assert end == ended(0, 1, lost("never came back within its lease"), False)
+    assert gone.state == "lost"
+
+
+def test_after_a_restart_a_worker_with_its_work_goes_on_as_if_nothing_was(busy: Book) -> None:
+    busy.state = busy.replayed()
+    busy.state.adopt_orphans(100.0, may_return=True)
+    busy.now = 101.0
+    assert busy.seen("a", holds=((0, 1),)) == Decision([], [Introduce("a", "a.1")])
+    assert busy.join("a", holds=((0, 1),)) == Decision([], [Welcome("a", "a.1")])
+    assert busy.finish("a", 0, 1).records == [told(0, 1, GOOD)]
+
+
+def test_after_a_restart_what_the_worker_never_got_goes_back_at_nobodys_charge(busy: Book) -> None:
+    busy.state = busy.replayed()
+    busy.state.adopt_orphans(100.0, may_return=True)
+    decision = busy.join("a", holds=())
+    assert decision == Decision([ended(0, 1, None, False)], [Welcome("a", "a.1")])
+    assert busy.assign().orders == [Launch("a", "a.1", 0, 2)]
+
+
+def test_a_second_hello_takes_nothing_back_that_may_be_on_its_way(busy: Book) -> None:
+    assert busy.join("a", holds=()) == Decision([], [Welcome("a", "a.1")])
+    assert busy.state.workers["a"].holds == {0: 1}
+
+
+def test_workers_that_ended_with_their_process_are_given_up_at_once(busy: Book) -> None:
+    busy.state = busy.replayed()
+    decision = busy.state.adopt_orphans(100.0, may_return=False)
+    reason = "it ended with the process that ran it"
+    assert decision == Decision(
+        [
+            ended(0, 1, lost(reason), False),
+            WorkerChanged("lost", WorkerInfo("a", "a.1"), reason),
+        ],
+        [],
+    )
+
+
+def test_attempt_numbers_go_on_rising_after_a_restart(busy: Book) -> None:
+    busy.tell(WorkerDied("a", "a.1"))
+    busy.state = busy.replayed()
+    busy.state.adopt_orphans(0.0, may_return=True)
+    busy.join("a", life=2)
+    assert busy.assign().orders == [Launch("a", "a.2", 0, 2)], "an attempt number was used twice"
+
+
+# --------------------------------------------------------------------- back-off and choice
+
+
+def test_the_first_loss_costs_no_time_and_later_ones_more_and_more_up_to_a_minute() -> None:
+    waits = [backoff(losses, 60.0) for losses in (0, 1, 2, 3, 4, 8, 9, 1000)]
+    assert waits == [0.0, 0.0, 1.0, 2.0, 4.0, 60.0, 60.0, 60.0]
+
+
+def test_a_job_lost_twice_waits_and_then_is_handed_out(book: Book) -> None:
+    book.submit(0)
+    for life in (1, 2):
+        book.join("a", life=life)
+        book.assign()
+        book.tell(WorkerDied("a", f"a.{life}"))
+    book.join("a", life=3)
+    assert book.assign() == Decision()
+    assert (book.state.occupied(0.0), book.state.next_deadline()) == (0, 1.0)
+    book.submit(1)
+    assert [order.job_id for order in book.assign().orders] == [1], "it held up another job"
+    book.tick(1.0)
+    assert book.state.next_deadline() == 30.0, "back-off never ends: the loop would spin"
+    book.finish("a", 1, 1, life=3)
+    assert [order.job_id for order in book.assign().orders] == [0]
+
+
+def test_a_job_goes_elsewhere_after_a_failure_if_there_is_an_elsewhere(busy: Book) -> None:
+    busy.join("b")
+    busy.finish("a", 0, 1, CRASH)
+    assert busy.assign().orders == [Launch("b", "b.1", 0, 2)]
+    busy.tell(WorkerLeft("a", "a.1"))
+    busy.finish("b", 0, 2, CRASH)
+    assert busy.assign().orders == [Launch("b", "b.1", 0, 3)], "a preference became a rule"
+
+
+def test_the_place_of_a_late_crash_is_avoided_too(busy: Book) -> None:
+    busy.tick(31.0)
+    busy.join("a", life=2)
+    busy.join("b")
+    busy.finish("a", 0, 1, CRASH, life=1)
+    assert busy.assign().orders == [Launch("b", "b.1", 0, 2)]
+
+
+# --------------------------------------------------------------------- quarantine
+
+
+def doing_well_beside(book: Book, slots: int) -> None:
+    """Worker b succeeded with job 99; worker a runs jobs 0 .. slots - 1."""
+    book.join("b")
+    book.submit(99)
+    book.assign()
+    book.finish("b", 99, 1)
+    book.join("a", slots=slots)
+    book.submit(98, worker="b")
+    book.submit(*range(slots))
+    book.assign()
+
+
+def test_a_worker_on_which_all_crashes_is_put_aside_and_its_jobs_are_forgiven(book: Book) -> None:
+    doing_well_beside(book, slots=3)
+    for job_id in (0, 1):
+        assert len(book.finish("a", job_id, 1, CRASH).records) == 1
+    decision = book.finish("a", 2, 1, CRASH)
+    info, reason = WorkerInfo("a", "a.1", slots=3), "3 different jobs in a row crashed here"
+    assert decision.records == [
+        told(2, 1, CRASH, final=False),
+        WorkerChanged("quarantined", info, reason, [0, 1, 2]),
+    ]
+    assert decision.orders[0] == Dismiss("a", "a.1", drain=True, reason=reason)
+    assert [book.state.jobs[job_id].failed[FailureKind.CRASH] for job_id in range(3)] == [0, 0, 0]
+    assert book.assign() == Decision(), "work for a worker that was put aside"
+    replayed = book.replayed()
+    assert replayed.workers["a"].leaving
+    assert replayed.jobs == book.state.jobs
+
+
+def test_what_still_crashes_there_afterwards_is_forgiven_no_second_time(book: Book) -> None:
+    doing_well_beside(book, slots=4)
+    for job_id in range(3):
+        book.finish("a", job_id, 1, CRASH)
+    assert len(book.finish("a", 3, 1, CRASH).records) == 1
+    crashes = [book.state.jobs[job_id].failed[FailureKind.CRASH] for job_id in range(4)]
+    assert crashes == [0, 0, 0, 1], "a crash was forgiven twice"
+
+
+def test_crashes_everywhere_are_the_jobs_fault_and_quarantine_nobody(book: Book) -> None:
+    book.join("a", slots=3)
+    book.submit(0, 1, 2)
+    book.assign()
+    for job_id in range(3):
+        assert len(book.finish("a", job_id, 1, CRASH).records) == 1
+    assert book.state.workers["a"].available
+
+
+def test_a_success_between_crashes_clears_a_worker(book: Book) -> None:
+    doing_well_beside(book, slots=4)
+    for job_id, outcome in enumerate([CRASH, CRASH, RAISED, CRASH]):
+        assert len(book.finish("a", job_id, 1, outcome).records) == 1
+    assert book.state.workers["a"].available
+
+
+# --------------------------------------------------------------------- taking back
+
+
+def test_a_released_attempt_goes_first_in_line_and_counts_against_nobody(busy: Book) -> None:
+    busy.submit(1)
+    released = AttemptReleased("a", "a.1", 0, 1, "preempted")
+    assert busy.tell(released) == Decision([ended(0, 1, None, False)], [])
+    assert (list(busy.state.queue), +busy.state.jobs[0].failed) == ([0, 1], {})
+    assert busy.tell(released) == Decision()
+
+
+def test_a_late_release_does_not_take_a_newer_attempt_away(busy: Book) -> None:
+    released = AttemptReleased("a", "a.1", 0, 1)
+    busy.tell(released)
+    busy.assign()
+    assert busy.tell(released) == Decision(), "a newer attempt was taken back"
+    assert busy.state.workers["a"].holds == {0: 2}
+
+
+def test_what_waits_behind_others_is_asked_back_once_for_each_idle_slot(book: Book) -> None:
+    book.join("a", prefetch=2)
+    book.submit(0, 1, 2)
+    book.assign()
+    assert book.state.recall() == Decision()
+    book.join("b")
+    assert book.state.recall().orders == [Recall("a", "a.1", 2, 1)]
+    assert book.state.recall() == Decision(), "asked twice for one slot"
+    book.tell(AttemptReleased("a", "a.1", 2, 1, "recalled"))
+    assert book.assign().orders == [Launch("b", "b.1", 2, 2)]
+
+
+def test_before_a_drain_all_that_waits_is_asked_back_and_nothing_that_runs(book: Book) -> None:
+    book.join("a", prefetch=2)
+    book.submit(0, 1, 2)
+    book.assign()
+    orders = book.state.recall(everything=True).orders
+    assert orders == [Recall("a", "a.1", 2, 1), Recall("a", "a.1", 1, 1)]
+
+
+def test_cancelling_a_running_job_settles_it_and_stops_the_worker(busy: Book) -> None:
+    failure = Failure(FailureKind.CANCELLED, "not wanted")
+    decision = busy.state.cancel(0, "not wanted")
+    assert decision == Decision([ended(0, 1, failure, True)], [Cancel("a", "a.1", 0, 1)])
+    assert busy.job() is JobState.CANCELLED
+    busy.submit(1)
+    assert busy.assign() == Decision(), "the worker is not free before it said so"
+    assert busy.tell(AttemptReleased("a", "a.1", 0, 1)) == Decision()
+    assert busy.assign().orders == [Launch("a", "a.1", 1, 1)]
+
+
+def test_cancelling_a_queued_job_takes_it_out_of_the_line(book: Book) -> None:
+    book.submit(0)
+    failure = Failure(FailureKind.CANCELLED, "no")
+    assert book.state.cancel(0, "no") == Decision([AttemptEnded(0, 0, "", failure)], [])
+    assert list(book.state.queue) == []
+    assert book.state.cancel(0, "again") == Decision(), "a settled job was settled again"
+
+
+def test_withdrawing_cancels_at_the_workers_and_queues_in_the_book(busy: Book) -> None:
+    assert busy.state.withdraw() == Decision([ended(0, 1, None, False)], [Cancel("a", "a.1", 0, 1)])
+    assert (busy.job(), busy.state.running, busy.state.occupied(0.0)) == (JobState.QUEUED, 0, 2)
+
+
+def test_dismissed_workers_get_nothing_more(book: Book) -> None:
+    book.join("a")
+    book.join("b")
+    book.submit(0, 1)
+    decision = book.state.dismiss(drain=True, reason="done", worker_id="a")
+    assert decision.orders == [Dismiss("a", "a.1", drain=True, reason="done")]
+    assert [order.worker_id for order in book.assign().orders] == ["b"]
+    assert len(book.state.dismiss(drain=False, reason="done").orders) == 2
+
+
+# --------------------------------------------------------------------- what cannot be
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        JobCreated(Job(0, 0, 1.0)),
+        AttemptStarted(0, 2, "a"),
+        AttemptStarted(7, 1, "a"),
+        AttemptEnded(0, 2, "a", GOOD),
+        AttemptEnded(7, 1, "a", GOOD),
+    ],
+    ids=repr,
+)
+def test_a_record_that_cannot_follow_is_a_bug_and_said_so(busy: Book, record: Record) -> None:
+    with pytest.raises(StateError, match=r"never created|twice|cannot"):
+        busy.state.apply(record)
+
+
+def test_an_attempt_number_that_falls_is_a_bug_and_said_so(busy: Book) -> None:
+    busy.tell(AttemptReleased("a", "a.1", 0, 1))
+    busy.assign()
+    busy.tell(AttemptReleased("a", "a.1", 0, 2))
+    with pytest.raises(StateError, match="attempt 1 cannot start"):
+        busy.state.apply(AttemptStarted(0, 1, "a"))
