@@ -7,8 +7,8 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -231,6 +231,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
-def restart_limits(limits: Limits, **changes: Any) -> Limits:
-    """Return ``limits`` with the given ones replaced, None meaning "as before"."""
-    return replace(limits, **{name: value for name, value in changes.items() if value is not None})
+def finished_iterations(records: Sequence[tuple[float, Record]]) -> int:
+    """How many iterations were asked for by the calls of `Master.run` that came to their end."""
+    asked = finished = 0
+    for _, record in records:
+        if isinstance(record, Controlled) and record.command == "extend":
+            asked = record.arguments.get("n_iterations", asked) or 0
+        elif isinstance(record, RunEnded) and record.reason == "finished":
+            finished = asked
+    return finished

@@ -7,24 +7,25 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hpdist.cluster.diagnosis import why_no_workers
 from hpdist.cluster.dispatcher import Dispatcher, Work
 from hpdist.cluster.job_stream import JobStream
+from hpdist.cluster.result_views import ResultViews
 from hpdist.cluster.submissions import FinishedJob
 from hpdist.errors import ConfigurationError, NoWorkers, StateError
-from hpdist.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
-from hpdist.model import Limits, Trial
+from hpdist.events import ControlRequested, Record, RunCreated, RunEnded
+from hpdist.model import Limits
 from hpdist.multi_fidelity import Bracket, IterGenerator
 from hpdist.optimizers import Optimizer
 from hpdist.queue_sizes import QueueSizes
-from hpdist.results import Results, warm_start_observations
-from hpdist.resuming import header_arguments, open_run
+from hpdist.results import Results
+from hpdist.resuming import finished_iterations, header_arguments, open_run
 from hpdist.run_directory import RunDirectory, check_run_id
+from hpdist.search_spec import gather_warm_start
 from hpdist.study import Study
 
 #: Seconds between two diagnoses while workers are waited for.
@@ -128,7 +129,13 @@ class Master:
         self.optimizer, self.iter_generator = optimizer, iter_generator
         self.incumbents = dict(incumbents or {})
         self.incumbent_performances = dict(incumbent_performances or {})
-        self.result_logger, self.progress_callback = result_logger, progress_callback
+        self.views = ResultViews(
+            1.0 if direction == "minimize" else -1.0,
+            self.incumbents,
+            self.incumbent_performances,
+            result_logger,
+            progress_callback,
+        )
         self.shutdown_workers, self.worker_timeout = shutdown_workers, worker_timeout
         self.time_left_for_this_task = time_left_for_this_task
         self.queue_sizes = QueueSizes(*job_queue_sizes, dynamic=dynamic_queue_size)
@@ -146,8 +153,7 @@ class Master:
         self._iteration_kwargs: dict[str, Any] = {}
         self._ends: queue.SimpleQueue[RunEnded | BaseException] = queue.SimpleQueue()
         self._changed = threading.Event()
-        self._progress: Any = None
-        self._stream = JobStream(self._log_new_config, self.job_callback)
+        self._stream = JobStream(self.views.new_trial, self.job_callback)
         self.directory.create()
         self._run = open_run(
             Path(checkpoint_file) if checkpoint_file else self.directory.journal,
@@ -211,7 +217,7 @@ class Master:
             seconds = self.time_left_for_this_task
             self.dispatcher.post(ControlRequested("time_limit", {"seconds": seconds}))
         planned = self.iter_generator.num_all_configs(target)
-        with self._shown_progress(len(self._run.study.ledger.jobs), planned):
+        with self.views.shown(len(self._run.study.ledger.jobs), planned):
             self.dispatcher.post(ControlRequested("extend", {"n_iterations": target}))
             ended = self._ends.get()
         if isinstance(ended, BaseException):
@@ -263,12 +269,7 @@ class Master:
 
     def job_callback(self, job: FinishedJob) -> None:
         """Take notice of a finished job, in the dispatcher's thread; may be extended."""
-        if job.result is not None:
-            self._note_incumbent(job.kwargs, job.result["loss"])
-        if self.result_logger is not None:
-            self.result_logger(job)
-        if self._progress is not None:
-            self._progress.update(1)
+        self.views.finished(job)
 
     def shutdown(self, shutdown_workers: bool = False) -> None:
         """End the run and give the journal back; workers leave too if either flag says so."""
@@ -286,18 +287,11 @@ class Master:
     # ------------------------------------------------------------------ within
 
     def _make_study(self, header: RunCreated | None) -> Study:
-        found = (
-            {
-                "limits": Limits(n_iterations=0),
-                "warm_start": [
-                    known
-                    for source in as_list(self._previous)
-                    for known in warm_start_observations(source)
-                ],
-            }
-            if header is None
-            else header_arguments(header)
-        )
+        if header is None:
+            known = gather_warm_start(() if self._previous is None else self._previous)
+            found = {"limits": Limits(n_iterations=0), "warm_start": known}
+        else:
+            found = header_arguments(header)
         return Study(
             self._space,
             self.iter_generator,
@@ -351,41 +345,3 @@ class Master:
 
     def _workers_changed(self, number_of_workers: int) -> None:
         self._changed.set()
-
-    def _log_new_config(self, trial: Trial) -> None:
-        if hasattr(self.result_logger, "new_config"):
-            self.result_logger.new_config(trial.config_id, trial.config, trial.config_info)
-
-    def _note_incumbent(self, arguments: dict[str, Any], loss: float) -> None:
-        budget, sign = arguments["budget"], 1.0 if self.study.direction == "minimize" else -1.0
-        best = self.incumbent_performances.get(budget)
-        if best is None or sign * loss < sign * best:
-            self.incumbent_performances[budget] = loss
-            self.incumbents[budget] = arguments["config"]
-
-    @contextmanager
-    def _shown_progress(self, done: int, planned: int) -> Iterator[None]:
-        callback = self.progress_callback
-        with nullcontext() if callback is None else callback(done, planned) as self._progress:
-            try:
-                yield
-            finally:
-                self._progress = None
-
-
-def finished_iterations(records: Sequence[tuple[float, Record]]) -> int:
-    """How many iterations were asked for by the calls of `Master.run` that came to their end."""
-    asked = finished = 0
-    for _, record in records:
-        if isinstance(record, Controlled) and record.command == "extend":
-            asked = record.arguments.get("n_iterations", asked) or 0
-        elif isinstance(record, RunEnded) and record.reason == "finished":
-            finished = asked
-    return finished
-
-
-def as_list(sources: Any) -> list[Any]:
-    """Several earlier runs, or one, or none."""
-    if sources is None:
-        return []
-    return list(sources) if isinstance(sources, list | tuple) else [sources]

@@ -104,6 +104,8 @@ def search(run: Path, death: Death) -> None:
         death.strike("evaluation")
         noise = float(np.random.default_rng(ctx.seed).normal()) / budget
         loss = config["x"] ** 2 + config["k"] / 8 + (config["kind"] == "b") + noise
+        with (run.parent / f"{run.name}-evaluated").open("a") as file:
+            file.write(f"{config} {budget}\n")
         if loss > 2.0:
             raise ValueError(f"{loss} is hopeless")
         return {"loss": loss, "info": {"seed": ctx.seed}}

@@ -69,10 +69,18 @@ def test_a_killed_search_finds_the_same_in_the_same_order(
     assert [repr(line) for line in killed] == [repr(line) for line in whole]
 
 
-def test_only_evaluations_that_were_interrupted_run_twice(
+def test_only_evaluations_that_were_interrupted_are_attempted_again(
     runs: tuple[dict[str, Any], Path],
 ) -> None:
     _, directory = runs
     assert set(attempts(directory / "whole").values()) == {1}
     again = sum(attempts(directory / "killed").values()) - len(attempts(directory / "killed"))
     assert 0 < again <= KILLS
+
+
+def test_no_result_is_lost_once_it_is_written(runs: tuple[dict[str, Any], Path]) -> None:
+    report, directory = runs
+    kinds = Counter(kind for kind, _ in report["killed"])
+    unwritten = kinds["answered"] + kinds["write"] + kinds["torn"]
+    evaluated = (directory / "killed-evaluated").read_text().splitlines()
+    assert 0 < len(evaluated) - len(told(directory / "killed")) <= unwritten

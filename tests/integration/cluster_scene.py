@@ -54,11 +54,13 @@ class Scene:
         return [record for _, record in read_journal(self.run / "journal").records]
 
     def nameserver(self) -> NameServer:
-        return self._stack.enter_context(NameServer(RUN, self.directory))
+        self.server = self._stack.enter_context(NameServer(RUN, self.directory))
+        return self.server
 
     def dispatcher(self, on_result: Callable[[Any], None], **options: Any) -> Dispatcher:
         options = {"working_directory": self.directory, "timing": TIMING, **options}
-        return self._stack.enter_context(Dispatcher(on_result, RUN, nameserver=None, **options))
+        options = {"run_id": RUN, "nameserver": None, **options}
+        return self._stack.enter_context(Dispatcher(on_result, **options))
 
     def master(self, num_configs: int = 4, **options: Any) -> Master:
         options = {"working_directory": self.directory, "timing": TIMING, **options}
@@ -75,10 +77,12 @@ class Scene:
         start: bool = True,
         **options: Any,
     ) -> Worker:
-        worker = kind(RUN, *arguments, **{"isolation": "none", **options})
+        options = {"isolation": "none", **options}
+        worker = kind(options.pop("run_id", RUN), *arguments, **options)
         if objective is not None:
             worker.initialize(objective)
-        worker.load_nameserver_credentials(self.directory)
+        if "nameserver_port" not in options:
+            worker.load_nameserver_credentials(self.directory)
         if start:
             worker.run(background=True)
             self._stack.callback(self._send_home, worker)

@@ -188,12 +188,12 @@ def test_a_review_enters_the_workers_in_the_nameserver(scene: Scene, gate: Gate)
 def test_workers_are_known_although_the_nameserver_is_gone(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with NameServer("other", scene.directory) as nameserver:
-        host, port = nameserver.start()
-        address = {"working_directory": None, "nameserver_port": port}
-        key = find_key("other", scene.directory / "other")
-        with patch_key(key):
-            dispatcher = scene.dispatcher(lambda job: None, **address)
+    dispatcher = scene.dispatcher(lambda job: None)
+    worker = scene.worker()
+    eventually(lambda: dispatcher.number_of_workers() == 1)
+    scene.server.shutdown()
+    assert [handle.name for handle in dispatcher.discover_workers()] == [worker.worker_id]
+    assert "has no nameserver" in caplog.text
 
 
 def test_workers_leave_when_all_are_told_to(scene: Scene) -> None:

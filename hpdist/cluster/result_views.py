@@ -1,0 +1,68 @@
+"""What a master shows of its results while it runs: incumbents, a logger, a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from hpdist.cluster.submissions import FinishedJob
+from hpdist.model import Trial
+
+
+class ResultViews:
+    """Follows jobs in the dispatcher's thread.
+
+    Parameters
+    ----------
+    sign
+        1 where losses are minimized, -1 where they are maximized.
+    incumbents, performances
+        Best configuration and its loss by budget; kept up to date.
+    result_logger
+        Called with each `FinishedJob`; its ``new_config`` with each new configuration.
+    progress_callback
+        Called with (done, planned), returns a context manager whose value has ``update(n)``.
+    """
+
+    def __init__(
+        self,
+        sign: float,
+        incumbents: dict[float, dict[str, Any]],
+        performances: dict[float, float],
+        result_logger: Any,
+        progress_callback: Any,
+    ) -> None:
+        self.sign, self.incumbents, self.performances = sign, incumbents, performances
+        self.result_logger, self.progress_callback = result_logger, progress_callback
+        self._progress: Any = None
+
+    def new_trial(self, trial: Trial) -> None:
+        """Take notice of a configuration."""
+        if hasattr(self.result_logger, "new_config"):
+            self.result_logger.new_config(trial.config_id, trial.config, trial.config_info)
+
+    def finished(self, job: FinishedJob) -> None:
+        """Take notice of a settled job."""
+        if job.result is not None:
+            self._note_incumbent(job.kwargs["budget"], job.result["loss"], job.kwargs["config"])
+        if self.result_logger is not None:
+            self.result_logger(job)
+        if self._progress is not None:
+            self._progress.update(1)
+
+    def _note_incumbent(self, budget: float, loss: float, config: dict[str, Any]) -> None:
+        best = self.performances.get(budget)
+        if best is None or self.sign * loss < self.sign * best:
+            self.performances[budget] = loss
+            self.incumbents[budget] = config
+
+    @contextmanager
+    def shown(self, done: int, planned: int) -> Iterator[None]:
+        """Show progress for as long as the block lasts."""
+        callback = self.progress_callback
+        with nullcontext() if callback is None else callback(done, planned) as self._progress:
+            try:
+                yield
+            finally:
+                self._progress = None
