@@ -289,7 +289,7 @@ class Master:
     def _make_study(self, header: RunCreated | None) -> Study:
         if header is None:
             known = gather_warm_start(() if self._previous is None else self._previous)
-            found = {"limits": Limits(n_iterations=0), "warm_start": known}
+            found: dict[str, Any] = {"limits": Limits(n_iterations=0), "warm_start": known}
         else:
             found = header_arguments(header)
         return Study(
