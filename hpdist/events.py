@@ -381,11 +381,15 @@ RECORDS: dict[str, type[Any]] = {
 }
 
 
+_NESTED = {"job": ("job", "trial"), "done": ("outcome",), "worker": ("worker",)}
+"""Fields, by kind of record, whose values are not JSON themselves."""
+
+
 def record_to_json(record: Record) -> dict[str, JsonValue]:
     """Turn a record into plain JSON data; ``kind`` comes first."""
-    data: dict[str, JsonValue] = {"kind": record.kind}
-    for name, value in vars(record).items():
-        data[name] = _plain(value)
+    data: dict[str, JsonValue] = {"kind": record.kind, **vars(record)}
+    for name in _NESTED.get(record.kind, ()):
+        data[name] = _plain(data[name])
     return data
 
 

@@ -118,7 +118,9 @@ class LocalRun:
 
     def _drive(self, run: OpenRun) -> None:
         inbox = QueueInbox()
-        observers: list[Observer] = [self.progress, Settled(self.callbacks, run.records)]
+        observers: list[Observer] = [self.progress]
+        if self.callbacks:
+            observers.append(Settled(self.callbacks, run.records))
         loop = Loop(
             run.study,
             run.dispatch,

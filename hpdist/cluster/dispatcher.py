@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,12 +52,16 @@ class Worker:
 
 @dataclass(frozen=True)
 class Work:
-    """What a dispatcher serves: a source of jobs, its book, and where it is written down."""
+    """What a dispatcher serves: a source of jobs, its book, and where it is written down.
+
+    ``book`` tells this run from others of its name that began with other jobs.
+    """
 
     source: Source
     dispatch: DispatchState
     journal: Log
     epoch: int = 1
+    book: str = field(default_factory=lambda: uuid.uuid4().hex)
     former_port: int = 0
     announce: Callable[[str], None] | None = None
     observers: Sequence[Observer] = ()
@@ -122,6 +127,7 @@ class Dispatcher:
             self.place,
             Listening(host, nic_name, port, work.former_port),
             epoch=work.epoch,
+            book=work.book,
             timing=timing,
             ping_interval=ping_interval,
             announce=work.announce,

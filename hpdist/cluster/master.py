@@ -308,6 +308,7 @@ class Master:
             run.dispatch,
             run.journal,
             run.epoch,
+            repr(run.records[0][0]),  # when the journal was begun
             former_port,
             lambda address: run.announce(time.time(), address),
             [self._observe, *observers],

@@ -52,6 +52,8 @@ class Service:
     ----------
     epoch
         Rises with each dispatcher of a run; workers refuse an older one than they have met.
+    book
+        Which run of this name it is; workers of another one are refused.
     announce
         Called in the loop's thread with the address, before any worker can call.
     on_workers
@@ -66,6 +68,7 @@ class Service:
         listening: Listening | None = None,
         *,
         epoch: int = 1,
+        book: str = "",
         timing: Timing | None = None,
         ping_interval: float = 10.0,
         announce: Callable[[str], None] | None = None,
@@ -79,7 +82,7 @@ class Service:
         self.uri = ""
         self._ping_interval = ping_interval
         self._announce, self._on_workers = announce, on_workers
-        self._remote = RemoteExecutor(self.timing, epoch, place.run_id)
+        self._remote = RemoteExecutor(self.timing, epoch, place.run_id, book)
         self._server: Server | None = None
         self._post: Post | None = None
 

@@ -81,6 +81,7 @@ class Session:
         self._stepping: Channel | None = None
         self._beating: Channel | None = None
         self._epoch = 0
+        self._book = ""  #: which run of this name; what is in hand means nothing to others
         self._terms = vars(Timing())
         self._welcomed = False  #: until then it waits without limit
         self._over = threading.Event()
@@ -203,6 +204,7 @@ class Session:
         if "terms" in reply:
             self._welcomed = True
             self._terms = reply["terms"]
+            self._book = self._terms.get("book", "")
             logger.info("worker %s joined run %s", self.info.worker_id, self.run_id)
 
     def say_good_bye(self) -> None:
@@ -266,6 +268,7 @@ class Session:
     def _message(self, kind: str, **fields: Any) -> dict[str, Any]:
         return {
             "epoch": self._epoch,
+            "book": self._book,
             "worker": self.info.worker_id,
             "incarnation": self.info.incarnation,
             "request": self.hands.number("beat" if kind == "beat" else "step"),

@@ -70,13 +70,14 @@ class Message:
     holds: tuple[Held, ...] = ()
 
 
-def check_address(message: Fields, run_id: str, epoch: int) -> None:
+def check_address(message: Fields, run_id: str, epoch: int, book: str = "") -> None:
     """Make sure that ``message`` is meant for this run and this dispatcher.
 
     Raises
     ------
     ProtocolMismatch
-        If it speaks another version, belongs to another run, or knows of a newer dispatcher.
+        If it speaks another version, belongs to another run, knows of a newer dispatcher, or
+        speaks of the jobs of another book than ``book``.
     """
     if message.get("v") != PROTOCOL:
         raise ProtocolMismatch(
@@ -91,6 +92,11 @@ def check_address(message: Fields, run_id: str, epoch: int) -> None:
     if known > epoch:
         raise ProtocolMismatch(
             f"a newer dispatcher (epoch {known}) took run {run_id!r} over; this is epoch {epoch}"
+        )
+    if read_text(message, "book", 64) not in ("", book):
+        raise ProtocolMismatch(
+            f"run {run_id!r} was begun anew: its jobs are others than those of this worker",
+            do="start the worker again",
         )
 
 

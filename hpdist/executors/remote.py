@@ -41,16 +41,20 @@ class RemoteExecutor:
         Number of this dispatcher among those of the run, which rises with each restart.
     run_id
         Messages for another run are refused.
+    book
+        Tells apart runs of one name, whose job numbers mean different jobs; it stays the same
+        when a run is resumed.
     """
 
     keeps_running = True
 
-    def __init__(self, timing: Timing, epoch: int, run_id: str) -> None:
-        self._timing, self._epoch, self._run_id = timing, epoch, run_id
+    def __init__(self, timing: Timing, epoch: int, run_id: str, book: str = "") -> None:
+        self._timing, self._epoch, self._run_id, self._book = timing, epoch, run_id, book
         self._terms = {
             "lease_s": timing.lease_s,
             "heartbeat_s": timing.heartbeat_s,
             "poll_s": timing.poll_s,
+            "book": book,
         }
         self._longest_s = max(timing.poll_s, timing.heartbeat_s)
         self._idle = threading.Condition()
@@ -69,7 +73,7 @@ class RemoteExecutor:
         Never raises: what cannot be understood is answered with a reply of kind ``refused``.
         """
         try:
-            check_address(message, self._run_id, self._epoch)
+            check_address(message, self._run_id, self._epoch, self._book)
             said = read_message(message)
         except ProtocolMismatch as error:
             return make_reply("refused", self._epoch, message=str(error))

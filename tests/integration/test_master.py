@@ -163,7 +163,7 @@ def test_earlier_results_are_told_to_the_optimizer(
             told.append((observation.trial_id, observation.budget, observation.loss))
 
     scene.worker()
-    with scene.master(3, checkpoint_file=tmp_path / "earlier", shutdown_workers=False) as master:
+    with scene.master(3, checkpoint_file=tmp_path / "earlier") as master:
         earlier = master.run()
     previous = SOURCES[source](earlier, tmp_path / "earlier")
     optimizer = Learns(Space.of({"x": (0.0, 1.0)}))
@@ -179,6 +179,7 @@ def test_earlier_results_are_told_to_the_optimizer(
         losses = [one.loss for one in earlier.evaluations]
         assert [loss for _, _, loss in told] == losses * times
         assert {trial_id >= 0 for trial_id, _, _ in told} == {False}
+        scene.worker()
         assert len(later.run().evaluations) == 1
 
 

@@ -37,6 +37,7 @@ from hpdist.model import Failure, FailureKind, Job, JobState, Retry, Success, Ti
 
 NAMES = ("a", "b", "c")
 RETRY = Retry(max_crashes=2, max_losses=4)
+TROUBLE = ("leave", "die", "stall", "cancel", "restart", "withdraw", "recall")
 OUTCOMES = st.sampled_from(
     [
         Success(1.0),
@@ -76,6 +77,8 @@ class Cluster(RuleBasedStateMachine):
         self.answered: set[Held] = set()
         self.introduce: set[str] = set()
         self.jobs = 0
+        self.eager = False
+        self.prefetch: dict[str, int] = {}
 
     # ---------------------------------------------------------------- the shell
 
@@ -117,29 +120,35 @@ class Cluster(RuleBasedStateMachine):
 
     # ---------------------------------------------------------------- what may happen
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(eager=st.booleans())
+    def begin(self, eager: bool) -> None:
+        """Begin with two workers; an eager master hands jobs out as soon as it can."""
+        self.eager = eager
         for name in NAMES[:2]:
             self.join(name, 0)
 
-    @rule(pinned=st.sampled_from([None, None, None, *NAMES]), at_once=st.booleans())
-    def submit(self, pinned: str | None, at_once: bool) -> None:
+    def perhaps_assign(self) -> None:
+        if self.eager:
+            self.assign()
+
+    @rule(pinned=st.sampled_from([None, None, None, *NAMES]))
+    def submit(self, pinned: str | None) -> None:
         self.tell(JobSubmitted(Job(self.jobs, self.jobs, 1.0, worker=pinned)))
         self.jobs += 1
-        if at_once:
-            self.assign()
+        self.perhaps_assign()
 
     @rule(name=st.sampled_from(NAMES), prefetch=st.integers(0, 2))
     def join(self, name: str, prefetch: int) -> None:
         self.introduce.discard(name)
-        known = self.state.workers.get(name)
-        if known and known.info.incarnation == self.incarnation(name):
-            prefetch = known.info.prefetch
+        prefetch = self.prefetch.setdefault(self.incarnation(name), prefetch)
         info = WorkerInfo(name, self.incarnation(name), prefetch=prefetch)
         self.tell(WorkerJoined(info, tuple(self.held[name])))
+        self.perhaps_assign()
 
     @rule(name=st.sampled_from(NAMES))
     def beat(self, name: str) -> None:
+        if name in self.introduce:
+            self.join(name, 0)
         self.tell(WorkerSeen(name, self.incarnation(name), tuple(self.held[name])))
 
     @rule()
@@ -150,10 +159,6 @@ class Cluster(RuleBasedStateMachine):
             pinned = self.state.jobs[job_id].job.worker
             ready = self.state.delayed.get(job_id, 0.0) <= self.now
             assert not (ready and free & {pinned or name for name in free}), "idle beside work"
-
-    @rule()
-    def recall(self) -> None:
-        self.take(self.state.recall())
 
     @precondition(lambda self: any(self.held.values()))
     @rule(data=st.data(), outcome=OUTCOMES)
@@ -178,31 +183,45 @@ class Cluster(RuleBasedStateMachine):
         assert len(counted) <= news, "a stale or repeated result was counted"
         assert len(counted) >= news, "a result was dropped"
         self.answered.add(held)
+        self.perhaps_assign()
 
     @precondition(lambda self: self.results)
     @rule(data=st.data())
     def repeat_a_result(self, data: st.DataObject) -> None:
         self.hand_in(data.draw(st.sampled_from(self.results)))
 
-    @rule(name=st.sampled_from(NAMES))
+    @rule(kind=st.sampled_from(TROUBLE), name=st.sampled_from(NAMES), number=st.integers(0, 99))
+    def trouble(self, kind: str, name: str, number: int) -> None:
+        """One rule for all that disturbs, so that work is done between two disturbances."""
+        if kind in ("leave", "die", "stall"):
+            getattr(self, kind)(name)
+        elif kind == "cancel" and self.jobs:
+            self.take(self.state.cancel(number % self.jobs, "not wanted"))
+        elif kind == "restart":
+            self.restart_the_master()
+        elif kind == "withdraw":
+            self.take(self.state.withdraw())
+            assert self.state.running == 0
+        elif kind == "recall":
+            self.take(self.state.recall(everything=number % 2 == 0))
+        self.perhaps_assign()
+
     def leave(self, name: str) -> None:
         self.tell(WorkerLeft(name, self.incarnation(name)))
         self.held[name].clear()
         self.lives[name] += 1
 
-    @rule(name=st.sampled_from(NAMES))
     def die(self, name: str) -> None:
         self.tell(ConnectionLost(name, self.incarnation(name)))
         self.held[name].clear()
         self.lives[name] += 1
 
-    @rule(seconds=st.sampled_from([1.0, 12.0, 40.0]))
+    @rule(seconds=st.sampled_from([1.0, 12.0, 12.0, 40.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
         self.take(self.state.tick(self.now))
         assert self.state.next_deadline() > self.now, "the loop would spin"
 
-    @rule(name=st.sampled_from(NAMES))
     def stall(self, name: str) -> None:
         """One worker is silent for longer than its lease and keeps all it has; others go on."""
         self.now += 40.0
@@ -212,17 +231,6 @@ class Cluster(RuleBasedStateMachine):
         self.take(self.state.tick(self.now))
         self.assign()
 
-    @precondition(lambda self: self.jobs)
-    @rule(data=st.data())
-    def cancel(self, data: st.DataObject) -> None:
-        self.take(self.state.cancel(data.draw(st.integers(0, self.jobs - 1)), "not wanted"))
-
-    @rule()
-    def withdraw(self) -> None:
-        self.take(self.state.withdraw())
-        assert self.state.running == 0
-
-    @rule()
     def restart_the_master(self) -> None:
         replayed = DispatchState(RETRY, self.state.timing)
         for record in self.records:

@@ -119,7 +119,8 @@ def test_hello_is_answered_with_the_terms_when_the_loop_welcomes(desk: Desk) -> 
     desk.executor.perform([Welcome("w", ONE)])
     reply = future.result(20)
     assert (reply["kind"], reply["epoch"]) == ("ok", 3)
-    assert reply["terms"] == {"lease_s": 30.0, "heartbeat_s": 5.0, "poll_s": 10.0}
+    terms = {"lease_s": 30.0, "heartbeat_s": 5.0, "poll_s": 10.0, "book": ""}
+    assert reply["terms"] == terms
 
 
 def test_work_that_comes_with_the_welcome_is_in_its_reply(desk: Desk) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from hpdist.events import (
 from hpdist.journal import Journal
 from hpdist.model import Failure, FailureKind, JobState, Limits, Success, WorkerInfo
 from hpdist.multi_fidelity import Hyperband
-from hpdist.resuming import OpenRun, change_limits, header_arguments, open_run, restart_limits
+from hpdist.resuming import OpenRun, change_limits, header_arguments, open_run
 from hpdist.search_spec import Search
 from hpdist.space import Space
 
@@ -159,11 +158,6 @@ def test_equal_limits_are_not_recorded(begun: Path) -> None:
     change_limits(run, Limits(n_iterations=2), NOW)
     assert len(run.records) == before
     run.journal.close()
-
-
-def test_limits_left_out_stay_as_they_were() -> None:
-    limits = Limits(n_trials=9, max_cost=3.0)
-    assert restart_limits(limits, n_trials=None, max_cost=5.0) == replace(limits, max_cost=5.0)
 
 
 # ------------------------------------------------------------------ refused
