@@ -14,6 +14,7 @@ from hpdist.executors.base import Executor
 from hpdist.inbox import QueueInbox
 from hpdist.interrupts import interruptible
 from hpdist.loop import Loop, Observer
+from hpdist.model import Timing
 from hpdist.progress import Progress
 from hpdist.progress_text import found
 from hpdist.results import Results
@@ -40,6 +41,12 @@ class LocalRun:
         As for `hpdist.resuming.open_run`.
     time_limit_s
         Seconds from now until nothing new starts.
+    timing
+        When a silent worker is given up.
+    on_open
+        Called when the journal is this process's, before anything starts.
+    observers
+        Told of all that is recorded from then on.
     """
 
     search: Search
@@ -51,6 +58,9 @@ class LocalRun:
     resume: str = "auto"
     on_change: str = "error"
     time_limit_s: float = math.inf
+    timing: Timing | None = None
+    on_open: Callable[[OpenRun], None] = lambda run: None
+    observers: Sequence[Observer] = ()
 
     def run(self) -> Results:
         """Go on to the end, and return what came of it.
@@ -66,6 +76,7 @@ class LocalRun:
         try:
             notes = self._notes(run)
             has_work = self._prepare(run)
+            self.on_open(run)
             self.progress.begin(run.records, notes)
             try:
                 if has_work:
@@ -87,6 +98,7 @@ class LocalRun:
             objective=self.search.fingerprint,
             on_change=self.on_change,
             resume=self.resume,
+            timing=self.timing,
         )
 
     def _notes(self, run: OpenRun) -> list[str]:
@@ -127,7 +139,7 @@ class LocalRun:
             run.journal,
             self.executor,
             inbox,
-            observers=observers,
+            observers=[self.progress, settled, *self.observers],
             time_limit_s=self.time_limit_s,
         )
         with interruptible(inbox, self._interrupted):

@@ -65,7 +65,7 @@ class Master:
     nameserver, nameserver_port, host
         As for `Dispatcher`.
     shutdown_workers
-        Whether workers are sent home at `shutdown`.
+        Whether workers are sent home at `shutdown` and when the time is up.
     job_queue_sizes, dynamic_queue_size
         When to choose further configurations; see `QueueSizes`.
     result_logger
@@ -179,6 +179,7 @@ class Master:
             working_directory=working_directory,
             work=self._work(observers),
             waiting=True,
+            dismiss=shutdown_workers,
             queue_sizes=self.queue_sizes,
             grace_s=grace,
             **dispatcher_options,

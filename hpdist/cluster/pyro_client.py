@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 from typing import Any
 
 from Pyro4 import errors, message
@@ -19,6 +20,7 @@ from hpdist.cluster.pyro import (
     NONCE_BYTES,
     SESSION,
     Reader,
+    cut,
     keep_alive,
     serializer,
     session_mark,
@@ -52,6 +54,8 @@ class Connection:
         self._who, self._object_id, self._key = who, object_id, key
         self._address = join_address(host, port)
         self._calls = 0
+        self._calling = threading.Lock()
+        self._hung_up = False
         try:
             self._sock = socket.create_connection((host, port), timeout_s)
         except (OSError, UnicodeError) as error:
@@ -72,20 +76,32 @@ class Connection:
         TransportError
             Or one of its kinds, as when connecting.
         """
+        try:
+            with self._calling:
+                return self._invoke(method, arguments, timeout_s)
+        except BaseException:
+            self._hung_up = True
+            raise
+        finally:
+            if self._hung_up:
+                self.close()
+
+    def close(self) -> None:
+        """Close the connection, from any thread; a call that waits fails at once."""
+        self._hung_up = True
+        cut(self._sock)
+        # The thread that calls closes the socket itself: it may be asleep in a poll, which would
+        # go on with whatever gets the same file descriptor next.
+        if self._calling.acquire(blocking=False):
+            self._reader.close()
+            self._calling.release()
+
+    def _invoke(self, method: str, arguments: tuple[Any, ...], timeout_s: float) -> Any:
         self._calls += 1
         data = serializer().dumpsCall(self._object_id, method, arguments, {})
         mark = {SESSION: session_mark(self._nonce, self._calls)}
         seq = self._calls & 0xFFFF
-        try:
-            reply = self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s)
-            return self._content(reply, seq)
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close the connection, from any thread; a call that waits fails at once."""
-        self._reader.close()
+        return self._content(self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s), seq)
 
     def _shake_hands(self, timeout_s: float) -> bytes:
         data = serializer().dumps({"handshake": "hpdist", "object": self._object_id})

@@ -240,9 +240,7 @@ def test_nothing_starts_when_the_time_is_up(scene: Scene, keeps: bool) -> None:
         assert go_on.wait(LIMIT_S)
         return 0.0
 
-    master = scene.master(
-        50, time_left_for_this_task=0.3, grace=0.2, shutdown_workers=not keeps
-    )
+    master = scene.master(50, time_left_for_this_task=0.3, grace=0.2, shutdown_workers=not keeps)
     worker = scene.worker(slow)
     results = master.run()
     assert results.reason == "time_limit"
@@ -350,9 +348,7 @@ def test_no_workers_are_explained_by_the_nameserver_that_is_gone(scene: Scene) -
     assert f"hpdist nameserver --run {scene.run}" in told
 
 
-def test_workers_of_another_run_are_named(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_of_another_run_are_named(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     host, port = scene.server.start()
     monkeypatch.setenv("HPDIST_KEY_FILE", str(scene.run / "key"))
     other = Scene(scene.directory)

@@ -34,9 +34,17 @@ class Verdict:
 
 
 def judge_all(mutants: Sequence[Mutant] = MUTANTS) -> Iterator[Verdict]:
-    """Try mutants, one after the other."""
+    """Try mutants, one after the other.
+
+    Raises
+    ------
+    AssertionError
+        If one of the tests fails without any fault: it would prove nothing.
+    """
     assert "hpdist" not in sys.modules, "faults could not get in any more"
     with multiprocessing.get_context("fork").Pool(1, maxtasksperchild=1) as pool:
+        failures = pool.apply(run_quietly, [sorted({mutant.killed_by for mutant in mutants})])
+        assert not failures, failures[0]
         verdicts = pool.imap(judge, mutants)
         for _ in mutants:
             yield verdicts.next(TIMEOUT_S)
@@ -52,6 +60,12 @@ def judge(mutant: Mutant) -> Verdict:
     return Verdict(mutant, True, said)
 
 
+def run_quietly(nodes: Sequence[str]) -> list[str]:
+    """Do as `run_tests` does, and print nothing."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return run_tests(nodes)
+
+
 def try_here(mutant: Mutant) -> str:
     """Apply a mutant; returns what the named test said.
 
@@ -62,15 +76,15 @@ def try_here(mutant: Mutant) -> str:
     """
     install(mutant)
     quiet_run()
-    failures = run_test(mutant.killed_by)
+    failures = run_tests([mutant.killed_by])
     assert failures, f"{mutant.killed_by} passes"
     said = [line.strip() for line in failures[0].splitlines() if mutant.message in line]
     assert said, f"it was not said that {mutant.message!r}, but:\n{failures[0]}"
     return said[0]
 
 
-def run_test(node: str) -> list[str]:
-    """Run a test up to its first failure; returns what the failing ones said."""
+def run_tests(nodes: Sequence[str]) -> list[str]:
+    """Run tests up to the first failure; returns what the failing one said."""
     # The same examples in each run, and none made simpler when it has failed.
     phases = [Phase.explicit, Phase.generate]
     settings.register_profile("mutants", derandomize=True, database=None, phases=phases)
@@ -86,8 +100,9 @@ def run_test(node: str) -> list[str]:
         "no:cacheprovider",
     ]
     options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    status = pytest.main([*options, f"--rootdir={ROOT}", str(ROOT / node)], plugins=[listener])
-    assert status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), f"{node}: {status!r}"
+    paths = [str(ROOT / node) for node in nodes]
+    status = pytest.main([*options, f"--rootdir={ROOT}", *paths], plugins=[listener])
+    assert status in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), f"{nodes}: {status!r}"
     return listener.failures
 
 

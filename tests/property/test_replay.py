@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from hpdist.events import AttemptEnded, ControlRequested, JobCreated, Record
 from hpdist.journal import Journal, read_journal
 from hpdist.journal_format import encode, scan
 from hpdist.loop import Loop
-from hpdist.model import Failure, FailureKind, JsonValue, Limits, Outcome, Retry
+from hpdist.model import Failure, FailureKind, JsonValue, Limits, Outcome, Retry, Success
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SuccessiveHalving
 from hpdist.optimizers import Observation, Pending, Suggestion
 from hpdist.study import Study
+from hpdist.summary import Summary
 from hpdist.testing.simulate import Faults, SimulatedCluster, SimulatedInbox, crashing, quadratic
 
 ROUGH = Faults(delay_s=0.5, lost=0.05, doubled=0.1, kill_every_s=25.0, freeze_every_s=60.0)
@@ -248,3 +250,22 @@ def test_a_record_is_written_and_read_to_the_last_bit(tmp_path: Path) -> None:
     read = scan(b"".join(lines)).records
     assert [record for _, record in read] == live.records
     assert {at for at, _ in read} == {0.1 + 0.2}
+
+
+@pytest.mark.parametrize("losses", [(0.5, 0.5, 0.5), (0.5, 0.25, 0.25), (0.25, 0.5, 0.25)])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_the_incumbent_does_not_depend_on_the_order_of_results(
+    losses: tuple[float, ...], order: tuple[int, ...]
+) -> None:
+    study, summary = Study({"x": (0.0, 1.0)}, limits=Limits(n_trials=3)), Summary()
+    records: list[Record] = []
+    for _ in losses:
+        records.append(study.propose())
+        study.apply(records[-1])
+    for job_id in order:
+        records.append(AttemptEnded(job_id, 1, "w", Success(losses[job_id])))
+        study.apply(records[-1])
+    for record in records:
+        summary.apply(0.0, record)
+    best = losses.index(min(losses))
+    assert study.ledger.best.job.job_id == summary.best.job_id == best, "a tie went by time"

@@ -48,6 +48,7 @@ from hpdist.retrying import backoff
 GOOD = Success(0.5)
 CRASH = Failure(FailureKind.CRASH, "killed by SIGSEGV")
 RAISED = Failure(FailureKind.EXCEPTION, "ValueError: no")
+BACK = WorkerChanged("returned", WorkerInfo("a", "a.1"))
 
 
 class Book:
@@ -263,7 +264,7 @@ def test_a_crash_that_was_recorded_before_a_restart_is_not_counted_again(busy: B
     busy.state = busy.replayed()
     busy.state.adopt_orphans(0.0, may_return=True)
     decision = busy.join("a", holds=((0, 1),))
-    assert decision == Decision([], [Welcome("a", "a.1"), Cancel("a", "a.1", 0, 1)])
+    assert decision == Decision([BACK], [Welcome("a", "a.1"), Cancel("a", "a.1", 0, 1)])
     assert busy.finish("a", 0, 1, CRASH).records == [], "one attempt counted twice"
     assert busy.assign().orders == [Launch("a", "a.1", 0, 2)]
 
@@ -425,7 +426,7 @@ def test_after_a_restart_a_worker_with_its_work_goes_on_as_if_nothing_was(busy: 
     busy.state.adopt_orphans(100.0, may_return=True)
     busy.now = 101.0
     assert busy.seen("a", holds=((0, 1),)) == Decision([], [Introduce("a", "a.1")])
-    assert busy.join("a", holds=((0, 1),)) == Decision([], [Welcome("a", "a.1")])
+    assert busy.join("a", holds=((0, 1),)) == Decision([BACK], [Welcome("a", "a.1")])
     assert busy.finish("a", 0, 1).records == [told(0, 1, GOOD)]
 
 
@@ -433,7 +434,7 @@ def test_after_a_restart_what_the_worker_never_got_goes_back_at_nobodys_charge(b
     busy.state = busy.replayed()
     busy.state.adopt_orphans(100.0, may_return=True)
     decision = busy.join("a", holds=())
-    assert decision == Decision([ended(0, 1, None, False)], [Welcome("a", "a.1")])
+    assert decision == Decision([BACK, ended(0, 1, None, False)], [Welcome("a", "a.1")])
     assert busy.assign().orders == [Launch("a", "a.1", 0, 2)]
 
 

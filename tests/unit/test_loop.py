@@ -24,6 +24,7 @@ from hpdist.events import (
     Event,
     ExecutorFailed,
     Held,
+    Introduce,
     JobCreated,
     Launch,
     Order,
@@ -116,6 +117,8 @@ class Hands:
             if held in self.held and (behind or isinstance(order, Cancel)):
                 self.held.remove(held)
                 self.post([AttemptReleased("a", "a.1", *held)])
+        elif isinstance(order, Introduce):
+            self.post([WorkerJoined(self.info, tuple(self.held))])
         elif isinstance(order, Dismiss) and not self.held:
             self.post([WorkerLeft("a", "a.1", order.reason)])
 

@@ -1,0 +1,221 @@
+"""The user's script: which of its functions is the objective, and what space it searches."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hpdist.errors import ConfigurationError
+from hpdist.objective import check_signature, load_objective
+from hpdist.run_names import RUNS, safe_run_id
+
+#: Names that an objective has when nobody says which function it is.
+USUAL_NAMES = ("objective", "train", "evaluate", "f")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A script as it was written: a file or module, and maybe a name in it."""
+
+    place: str
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read ``train.py``, ``train.py:f``, ``module`` or ``module:f``.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such file.
+        """
+        place, colon, name = text.rpartition(":")
+        if not (colon and name.isidentifier()):
+            place, name = text, ""
+        if place.endswith(".py") or "/" in place:
+            path = Path(place).expanduser().resolve()
+            if not path.is_file():
+                raise ConfigurationError(f"there is no script {path}")
+            return cls(str(path), name)
+        if Path(f"{place}.py").is_file():
+            return cls(str(Path(f"{place}.py").resolve()), name)
+        return cls(place, name)
+
+    @property
+    def directory(self) -> Path:
+        """Where a run of this script goes when nobody says."""
+        stem = Path(self.place).stem if self.place.endswith(".py") else self.place.split(".")[-1]
+        return RUNS / safe_run_id(stem)
+
+    def with_name(self, name: str) -> str:
+        """Return the reference to a name in it."""
+        return f"{self.place}:{name}"
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script that was imported, and what is to be evaluated in it.
+
+    ``target`` is a function that can be an objective, or a subclass of `hpdist.Worker`.
+    """
+
+    reference: str
+    module: ModuleType
+    target: Any
+
+    @property
+    def is_worker(self) -> bool:
+        return is_worker(self.target)
+
+    def variable(self, name: str) -> Any:
+        """Return a variable of the module; None if it has none of that name."""
+        return getattr(self.module, name, None)
+
+    def space(self, name: str | None = None) -> Any:
+        """Return the space: the variable ``name``, or else ``space``.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is none.
+        """
+        found = self.variable(name or "space")
+        if found is not None:
+            return found
+        raise ConfigurationError(
+            f"{self.module.__file__} has no variable {name or 'space'!r}",
+            cause="it says what is searched",
+            do='space = {"lr": hpdist.Float(1e-5, 0.1, log=True), "units": (16, 512)}\n'
+            "or name another variable: --space NAME",
+        )
+
+    @property
+    def budget(self) -> tuple[float, float] | None:
+        """The variable ``budget`` if it is a pair of numbers: (smallest, largest)."""
+        found = self.variable("budget")
+        pair = isinstance(found, tuple | list) and len(found) == 2
+        if pair and all(isinstance(each, int | float) for each in found):
+            return float(found[0]), float(found[1])
+        return None
+
+
+def load_script(reference: Reference) -> Script:
+    """Import a script and find what is to be evaluated.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be imported, or it is not clear which function is meant.
+    """
+    functions, classes = _top_level(reference.place)
+    asked = [reference.name] if reference.name else [*functions, *classes]
+    if not asked:
+        raise _nothing(reference, [])
+    first = load_objective(reference.with_name(asked[0]))
+    module = _module(reference.place)
+    if reference.name:
+        target = first
+    else:
+        fitting = [name for name in functions if _fits(getattr(module, name, None))]
+        fitting = fitting or [name for name in classes if is_worker(getattr(module, name, None))]
+        target = getattr(module, _choose(reference, fitting, [*functions, *classes]))
+    if not is_worker(target):
+        check_signature(target)
+    name = reference.name or target.__name__
+    return Script(reference.with_name(name), module, target)
+
+
+def is_worker(target: Any) -> bool:
+    """Whether it is a subclass of `hpdist.Worker`, without importing that for nothing."""
+    worker = sys.modules.get("hpdist.cluster.worker")
+    return inspect.isclass(target) and worker is not None and issubclass(target, worker.Worker)
+
+
+def names_function(reference: Reference) -> bool:
+    """Whether the name of a reference is a function that the file itself defines."""
+    return bool(reference.name) and reference.name in _top_level(reference.place)[0]
+
+
+def _choose(reference: Reference, fitting: list[str], there: list[str]) -> str:
+    usual = [name for name in fitting if name in USUAL_NAMES]
+    for names in (fitting, usual):
+        if len(names) == 1:
+            return names[0]
+    if not fitting:
+        raise _nothing(reference, there)
+    raise ConfigurationError(
+        f"{reference.place} has several functions that could be the objective",
+        tried=", ".join(fitting),
+        do=f"say which: {reference.with_name(fitting[0])}",
+    )
+
+
+def _nothing(reference: Reference, there: list[str]) -> ConfigurationError:
+    return ConfigurationError(
+        f"{reference.place} has no function that can be the objective",
+        cause="an objective is f(config), f(config, budget) or f(config, budget, ctx)",
+        tried=f"it has {', '.join(there) or 'no function at all'}",
+    )
+
+
+def _fits(function: Callable[..., object] | None) -> bool:
+    if function is None:
+        return False
+    try:
+        check_signature(function)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _top_level(place: str) -> tuple[list[str], list[str]]:
+    """The public functions and classes that a file defines, without running it."""
+    file = place if place.endswith(".py") else _file_of(place)
+    try:
+        tree = ast.parse(Path(file).read_bytes(), file)
+    except (SyntaxError, ValueError) as error:
+        raise ConfigurationError(
+            f"the script {file} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    public = [node for node in tree.body if not getattr(node, "name", "_").startswith("_")]
+    functions = [node.name for node in public if isinstance(node, ast.FunctionDef)]
+    return functions, [node.name for node in public if isinstance(node, ast.ClassDef)]
+
+
+def _file_of(module: str) -> str:
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError) as error:
+        raise _no_module(module, str(error)) from error
+    if spec is None or spec.origin is None:
+        raise _no_module(module, "")
+    return spec.origin
+
+
+def _no_module(module: str, cause: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"there is no script or module {module!r}",
+        cause=cause,
+        tried="sys.path: " + ":".join(sys.path),
+        do="write a file's name with .py, or the name of a module",
+    )
+
+
+def _module(place: str) -> ModuleType:
+    """The module that was just imported from a place."""
+    if not place.endswith(".py"):
+        return sys.modules[place]
+    files = {getattr(each, "__file__", None): each for each in list(sys.modules.values())}
+    for file, module in files.items():
+        if file and Path(file).resolve() == Path(place):
+            return module
+    raise ConfigurationError(f"{place} was imported, and is gone from sys.modules again")

@@ -1,0 +1,71 @@
+"""Kinds of values on the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS_BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(min|[smhd]?)", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
+
+
+class Value(click.ParamType):
+    """A value that ``read`` makes of a text; it raises ValueError with an example."""
+
+    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+        self.name, self._read = name, read
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+def _budget(text: str) -> tuple[float, float]:
+    low, colon, high = text.partition(":")
+    try:
+        return float(low), float(high)
+    except ValueError:
+        raise ValueError("write MIN:MAX, such as 1:81") from None
+
+
+def _seconds(text: str) -> float:
+    parts = _DURATION.findall(text)
+    if not parts or _DURATION.sub("", text).strip():
+        raise ValueError("write seconds, or such as 90s, 30m, 2h, 1h30m")
+    return sum(float(number) * _UNITS_S[unit.lower()] for number, unit in parts)
+
+
+def _bytes(text: str) -> int:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("write bytes, or such as 500M, 4G")
+    return int(float(match[1]) * _UNITS_BYTES[match[2].lower()])
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in _listed(text)]
+    except ValueError:
+        raise ValueError("write numbers with commas between, such as 3,5") from None
+
+
+BUDGET = Value("min:max", _budget)
+SECONDS = Value("seconds", _seconds)
+BYTES = Value("bytes", _bytes)
+LIST = Value("a,b,...", _listed)
+NUMBERS = Value("i,j,...", _numbers)

@@ -1,0 +1,199 @@
+"""The executor of a run that workers dial: its dispatcher, and whatever else it is to start."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hpdist.cluster.diagnosis import why_no_workers
+from hpdist.cluster.locate import Place
+from hpdist.cluster.names import Names
+from hpdist.cluster.nameserver import NameServer
+from hpdist.cluster.service import Listening, Service
+from hpdist.cluster.worker_processes import WorkerProcesses
+from hpdist.errors import HpdistError, NoWorkers, TransportError
+from hpdist.events import ControlRequested, Order, Record
+from hpdist.executors.base import Post
+from hpdist.model import Timing
+from hpdist.resuming import OpenRun
+from hpdist.run_directory import RunDirectory
+from hpdist.run_names import safe_run_id
+
+logger = logging.getLogger(__name__)
+
+#: Seconds without any worker after which that is said, and said again.
+NO_WORKERS_EVERY_S = 30.0
+
+
+class RunNameServer(NameServer):
+    """The nameserver of a run directory, whatever that is called."""
+
+    def __init__(self, path: Path, where: Listening) -> None:
+        super().__init__(
+            safe_run_id(path.resolve().name),
+            host=where.host,
+            port=where.port,
+            nic_name=where.nic_name,
+        )
+        self._run = RunDirectory(path)
+
+
+class RunHost:
+    """Runs attempts on workers that dial in; to be told of the open run before it starts.
+
+    Parameters
+    ----------
+    listening
+        Where the dispatcher listens; and the nameserver, if there is one of its own.
+    own_nameserver
+        Start a nameserver in this process, unless the run has one that answers.
+    processes
+        Worker processes to start on this machine.
+    min_workers
+        How many workers to wait for before the first evaluation.
+    worker_timeout_s
+        Give up when they are not there after so many seconds.
+
+    Attributes
+    ----------
+    failure
+        Why it had the run stopped; None if it had not.
+    """
+
+    keeps_running = True
+
+    def __init__(
+        self,
+        place: Place,
+        listening: Listening | None = None,
+        *,
+        timing: Timing | None = None,
+        own_nameserver: bool = False,
+        processes: WorkerProcesses | None = None,
+        min_workers: int = 0,
+        worker_timeout_s: float = math.inf,
+    ) -> None:
+        self.place, self.listening = place, listening or Listening()
+        self.timing = timing or Timing()
+        self.failure: HpdistError | None = None
+        self._own_nameserver = own_nameserver
+        self._nameserver: NameServer | None = None
+        self._processes = processes
+        self._min_workers, self._worker_timeout_s = min_workers, worker_timeout_s
+        self._service: Service | None = None
+        self._post: Post | None = None
+        self._held_back = min_workers > 1
+        self._closing = threading.Event()
+        self._watch = threading.Thread(target=self._look, name="hpdist-watch", daemon=True)
+
+    # ------------------------------------------------------------------ the executor
+
+    def take_over(self, run: OpenRun) -> None:
+        """Learn which run it is."""
+        former_port = int(run.former_address.rpartition(":")[2] or 0)
+        # A port that was asked for is the nameserver's, where that is ours as well.
+        port = 0 if self._own_nameserver else self.listening.port
+        self._service = Service(
+            self.place,
+            replace(self.listening, port=port, former_port=former_port),
+            epoch=run.epoch,
+            book=repr(run.records[0][0]),
+            timing=self.timing,
+            announce=lambda address: run.announce(time.time(), address),
+            on_workers=self._counted,
+        )
+
+    @property
+    def service(self) -> Service:
+        """The dispatcher; there is one once the run was taken over."""
+        assert self._service is not None
+        return self._service
+
+    def start(self, post: Post) -> None:
+        """Begin with the nameserver, and end with the workers.
+
+        Raises
+        ------
+        HpdistError
+            As `NameServer.start` and `Service.start` do.
+        """
+        self._post = post
+        if self._held_back:
+            post([ControlRequested("pause")])
+        if self._own_nameserver and not answers(self.place):
+            path = self.place.directory
+            assert path is not None
+            self._nameserver = RunNameServer(path, self.listening)
+            self._nameserver.start()
+        self.service.start(post)
+        if self._processes is not None:
+            self._processes.start(self.place.key(), self._workers_ended)
+        self._watch.start()
+
+    def perform(self, orders: Sequence[Order]) -> None:
+        self.service.perform(orders)
+
+    def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        """Follow the records, as an observer of the loop."""
+        self.service.observe(fresh)
+
+    def close(self, grace_s: float) -> None:
+        self._closing.set()
+        self.service.close(grace_s)
+        if self._processes is not None:
+            self._processes.close()
+        if self._nameserver is not None:
+            self._nameserver.shutdown()
+
+    # ------------------------------------------------------------------ who is there
+
+    def _counted(self, count: int) -> None:
+        if self._held_back and count >= self._min_workers and self._post is not None:
+            self._held_back = False
+            self._post([ControlRequested("resume")])
+
+    def _look(self) -> None:
+        """Say what is missing while nobody is there; the body of a thread."""
+        began = alone_since = time.monotonic()
+        while not self._closing.wait(1.0):
+            now, count = time.monotonic(), len(self.service.workers)
+            wanted = max(self._min_workers, 1)
+            waited_s = now - began
+            if self._held_back or not count:
+                if waited_s > self._worker_timeout_s and count < self._min_workers:
+                    self._stop(why_no_workers(self.place, count, wanted, waited_s))
+                    return
+                if now - alone_since >= NO_WORKERS_EVERY_S:
+                    logger.warning("%s", self._no_workers(count, wanted, now - began))
+                    alone_since = now
+            else:
+                alone_since = now
+
+    def _no_workers(self, count: int, wanted: int, waited_s: float) -> NoWorkers:
+        return why_no_workers(self.place, count, wanted, waited_s)
+
+    def _workers_ended(self, why: HpdistError) -> None:
+        if self.service.workers:
+            logger.warning("%s\n  other workers go on", why)
+        else:
+            self._stop(why)
+
+    def _stop(self, why: HpdistError) -> None:
+        self.failure = why
+        if self._post is not None:
+            self._post([ControlRequested("stop", {"reason": why.what})])
+
+
+def answers(place: Place) -> bool:
+    """Whether the nameserver of a run answers now."""
+    try:
+        with Names(*place.nameserver(), place.key(), timeout_s=2.0) as names:
+            names.entries("hpdist.")
+    except TransportError:
+        return False
+    return True

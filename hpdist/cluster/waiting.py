@@ -1,0 +1,145 @@
+"""Parts of a run may start in any order: each waits for the others, saying for what."""
+
+from __future__ import annotations
+
+import logging
+import math
+import socket
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from hpdist.cluster.address import is_loopback, join_address
+from hpdist.cluster.locate import Place
+from hpdist.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    HpdistError,
+    MasterNotFound,
+    NameServerNotFound,
+    ProtocolMismatch,
+    TransportError,
+)
+from hpdist.run_directory import RunDirectory, find_key, read_connection
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two reminders, and between two tries.
+REMIND_S, RETRY_S = 60.0, 1.0
+
+T = TypeVar("T")
+
+
+def wait_for(
+    place: Place,
+    find: Callable[[], T],
+    *,
+    patience_s: float = math.inf,
+    give_up: Callable[[], bool] = lambda: False,
+) -> T | None:
+    """Call ``find`` until what it looks for is there.
+
+    Parameters
+    ----------
+    patience_s
+        How long an address may be known at which nothing answers. What was not started yet is
+        waited for without limit, unless this is 0.
+    give_up
+        Asked before each further try; None is returned when it says so.
+
+    Raises
+    ------
+    TransportError
+        If waiting cannot help: another key, an unknown host, an address that only its own
+        machine can reach; or when patience is over.
+    """
+    until, remind = time.monotonic() + patience_s, -math.inf
+    while True:
+        try:
+            return find()
+        except (AuthenticationError, ProtocolMismatch):
+            raise
+        except TransportError as error:
+            if give_up():
+                return None
+            _refuse_hopeless(place, error)
+            now = time.monotonic()
+            unlimited = isinstance(error, MasterNotFound) or not _address_known(place)
+            if patience_s <= 0 or (now > until and not unlimited):
+                raise
+            if unlimited:
+                until = now + patience_s
+            if now >= remind:
+                remind = now + REMIND_S
+                logger.warning("waiting: %s", error)
+        time.sleep(RETRY_S)
+
+
+def find_nameserver(place: Place) -> str:
+    """Return the address of the nameserver if it answers, to this key.
+
+    Raises
+    ------
+    TransportError
+        As `Place.dispatcher` does.
+    """
+    host, port = place.nameserver()
+    check_key(place, host)
+    try:
+        place.dispatcher()
+    except MasterNotFound:
+        pass
+    return join_address(host, port)
+
+
+def find_master(place: Place) -> str:
+    """Return the URI of the dispatcher; raises as `Place.dispatcher` does."""
+    check_key(place, place.nameserver()[0])
+    return place.dispatcher()
+
+
+def check_key(place: Place, host: str) -> None:
+    """Refuse to make up a key for a run whose nameserver is on another machine.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is no key.
+    """
+    try:
+        far = not is_loopback(host)
+    except ConfigurationError:
+        return  # an unknown host: said when it is dialled
+    if far:
+        find_key(place.run_id, place.directory, create=False)
+
+
+def _address_known(place: Place) -> bool:
+    try:
+        place.nameserver()
+    except NameServerNotFound:
+        return False
+    return True
+
+
+def _refuse_hopeless(place: Place, error: HpdistError) -> None:
+    try:
+        host, port = place.nameserver()
+    except NameServerNotFound:
+        return
+    try:
+        loopback = is_loopback(host)
+    except ConfigurationError:
+        raise error from None
+    note = read_connection(RunDirectory(place.directory).connection) if place.directory else None
+    if note is None or place.port is not None or not loopback:
+        return
+    here = socket.gethostname()
+    if note["host"] != here:
+        raise NameServerNotFound(
+            f"the nameserver of run {place.run_id!r} cannot be reached from {here}",
+            cause=f"it is on {note['host']} and listens on loopback ({note['address']}), which "
+            "only that machine can reach",
+            do=f"on {note['host']}: hpdist nameserver --run {place.directory} --nic NAME "
+            "(or --host ADDRESS)",
+        ) from error

@@ -1,0 +1,182 @@
+"""Worker processes on this machine: started, started again when they die, and ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from hpdist.errors import HpdistError
+from hpdist.run_directory import RunDirectory
+
+logger = logging.getLogger(__name__)
+
+#: A worker that lived so many seconds has begun well: what ends it later is not held against it.
+GOOD_START_S = 60.0
+
+#: How often in a row a worker may die early before it is given up.
+MAX_EARLY_DEATHS = 3
+
+#: Seconds that workers have to leave when they are dismissed, and when they get SIGTERM.
+LEAVE_S, TERMINATE_S = 2.0, 10.0
+
+_TAIL_BYTES = 4000
+
+
+class WorkerProcesses:
+    """``count`` processes that run ``hpdist worker``, each with a thread that looks after it.
+
+    They get the key through a pipe, whose end also tells them that this process is gone.
+
+    Parameters
+    ----------
+    arguments
+        Those of ``hpdist worker``.
+    path
+        The run's directory; what worker *i* prints goes to ``logs/worker-<i>.log`` in it.
+    environment
+        Variables to set.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        arguments: Sequence[str],
+        path: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._count, self._arguments = count, list(arguments)
+        self._logs = RunDirectory(path).logs
+        self._environment = _environment(environment or {})
+        self._closing = threading.Event()
+        self._lock = threading.Lock()
+        self._alive: dict[int, subprocess.Popen[bytes]] = {}
+        self._threads: list[threading.Thread] = []
+        self._given_up = 0
+
+    def start(self, key: bytes, on_end: Callable[[HpdistError], None]) -> None:
+        """Start them all.
+
+        Parameters
+        ----------
+        on_end
+            Called, in a thread of its own, when the last one was given up.
+        """
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._key, self._on_end = key, on_end
+        for index in range(self._count):
+            name = f"hpdist-worker-process-{index}"
+            thread = threading.Thread(target=self._keep, args=(index,), name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that live."""
+        with self._lock:
+            return [process.pid for process in self._alive.values()]
+
+    def log(self, index: int) -> Path:
+        """Where worker ``index`` writes."""
+        return self._logs / f"worker-{index}.log"
+
+    def close(self) -> None:
+        """See them all out: those that stay are asked to leave, and then killed."""
+        self._closing.set()
+        for number, seconds in ((signal.SIGTERM, LEAVE_S), (signal.SIGKILL, TERMINATE_S)):
+            if self._wait(seconds):
+                return
+            for pid in self.pids:
+                with suppress(ProcessLookupError):
+                    os.killpg(pid, number)
+        self._wait(TERMINATE_S)
+
+    def _wait(self, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    # ------------------------------------------------------------------ one of them
+
+    def _keep(self, index: int) -> None:
+        early = 0
+        while early < MAX_EARLY_DEATHS and not self._closing.is_set():
+            began = time.monotonic()
+            code = self._run(index)
+            # 0: it left of its own will, because it was dismissed or somebody asked it to.
+            if code == 0 or self._closing.is_set():
+                return
+            early = early + 1 if time.monotonic() - began < GOOD_START_S else 0
+            logger.warning("worker process %d ended with %s: %s", index, _told(code), self.log(index))
+            self._closing.wait(2.0**early - 1)
+        if not self._closing.is_set():
+            self._give_up(index, code)
+
+    def _run(self, index: int) -> int:
+        with self.log(index).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "hpdist.cli.main", "worker", "--from-parent"]
+                + self._arguments,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the one who started them
+                env=self._environment,
+            )
+        with self._lock:
+            self._alive[index] = process
+        try:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.write(self._key.hex().encode() + b"\n")
+                process.stdin.flush()
+            return process.wait()
+        finally:
+            with self._lock:
+                del self._alive[index]
+            with suppress(BrokenPipeError):
+                process.stdin.close()  # type: ignore[union-attr]
+
+    def _give_up(self, index: int, code: int) -> None:
+        with self._lock:
+            self._given_up += 1
+            last = self._given_up == self._count
+        error = HpdistError(
+            f"worker process {index} was given up: it ended {MAX_EARLY_DEATHS} times with "
+            f"{_told(code)} soon after its start",
+            cause=_tail(self.log(index)),
+            do=f"read {self.log(index)}, mend the cause, and run the same command again",
+        )
+        if last:
+            self._on_end(error)
+        else:
+            logger.warning("%s", error)
+
+
+def _environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's variables, without the options that are meant for it alone."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith("HPDIST_")}
+    kept = {name: os.environ[name] for name in ("HPDIST_KEY_FILE",) if name in os.environ}
+    return own | kept | dict(more)
+
+
+def _told(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return signal.Signals(-code).name
+    return f"signal {-code}"
+
+
+def _tail(path: Path) -> str:
+    data = path.read_bytes()[-_TAIL_BYTES:]
+    lines = data.decode("utf-8", "replace").strip().splitlines()
+    return "\n".join(lines[-15:])
