@@ -228,6 +228,14 @@ class Study:
             self.brackets.append(self._peeked or self._new_bracket(job.bracket))
             self._peeked = None
         self.brackets[job.bracket].started(job)
+        self._close_brackets()
+
+    def _close_brackets(self) -> None:
+        """Let no bracket wait for trials that will not be made."""
+        if self._all_trials_made:
+            for bracket in self.brackets:
+                if isinstance(bracket.propose(), NewTrial):
+                    bracket.no_more_trials()
 
     def _settled(self, record: AttemptEnded) -> None:
         entry = self.ledger.settled(record)
@@ -246,6 +254,7 @@ class Study:
     def _controlled(self, record: Controlled) -> None:
         if record.command == "extend":
             self.limits = replace(self.limits, **record.arguments)
+            self._close_brackets()
         elif record.command == "retry":
             self._retries += [job_id for job_id in record.arguments["jobs"]]
 

@@ -43,6 +43,9 @@ def check_arguments(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
             )
     if command == "extend":
         Limits(**arguments)
+    jobs = arguments.get("jobs", [])
+    if not all(isinstance(job_id, int) for job_id in jobs):
+        raise ConfigurationError(f"{command} takes jobs by their numbers, got {jobs!r}")
     if command == "cancel" and "jobs" not in arguments:
         raise ConfigurationError("cancel needs jobs=[...]")
     return dict(arguments)

@@ -107,6 +107,9 @@ class AshaBracket:
                 return Promote(trial_id, self._budgets[rung + 1], rung + 1)
         return NewTrial(self._budgets[0])
 
+    def no_more_trials(self) -> None:
+        """Do nothing: no rung waits for trials here, and more may be allowed later."""
+
     def started(self, job: Job) -> None:
         if job.trial_id in self._rungs[job.rung].started:
             return

@@ -32,7 +32,7 @@ Proposal = NewTrial | Promote
 class Bracket(Protocol):
     """One iteration: a ladder of rungs.
 
-    `propose` looks and changes nothing; `started` and `finished` are the only mutators.
+    `propose` looks and changes nothing; the other methods are the only mutators.
     """
 
     def propose(self) -> Proposal | None:
@@ -48,6 +48,10 @@ class Bracket(Protocol):
 
         May be called again for the same trial and rung when an operator retried a failed job.
         """
+        ...
+
+    def no_more_trials(self) -> None:
+        """Take notice that no new trial will be made: go on with those there are."""
         ...
 
     @property

@@ -67,6 +67,15 @@ class HalvingBracket:
         if not (self._unstarted or self._queue or self._running):
             self._promotable = self._rank()
 
+    def no_more_trials(self) -> None:
+        """Close the lowest rung as it is; those above shrink alike, but to no less than one."""
+        full, there = self._sizes[0], self._sizes[0] - self._unstarted
+        if there < full:
+            self._sizes = (there, *(max(1, size * there // full) for size in self._sizes[1:]))
+            self._unstarted = 0
+            if not self._running:
+                self._promotable = self._rank()
+
     @property
     def is_finished(self) -> bool:
         return not (self._unstarted or self._queue or self._running or self._promotable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -430,3 +431,13 @@ def test_a_worker_is_told_where_the_trial_left_off() -> None:
     assert payload["seed"] == last.seed
     assert payload["config"] == last.config
     assert study.payload(0)["previous"] is None
+
+
+def test_n_trials_closes_a_rung_that_will_not_fill() -> None:
+    study = Study({"x": (0.0, 1.0)}, Hyperband(1, 27, eta=3), limits=Limits(n_trials=20))
+    budgets = []
+    while (evaluation := study.ask()) is not None:
+        budgets.append(evaluation.budget)
+        study.tell(evaluation, loss=evaluation.config["x"])
+    assert study.done
+    assert Counter(budgets) == {1.0: 20, 3.0: 6, 9.0: 2, 27.0: 1}
