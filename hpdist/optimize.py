@@ -70,7 +70,7 @@ def _optimize(
         direction,
         seed,
         _listed("initial_configs", initial_configs),
-        gather_warm_start(warm_start),
+        gather_warm_start(warm_start, direction),
     )
     directory = RunDirectory(default_directory(called) if run is None else run)
     time_limit_s = math.inf if time_limit is None else time_limit

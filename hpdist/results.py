@@ -188,15 +188,18 @@ class Results:
         return "\n".join(lines)
 
 
-def warm_start_observations(source: str | Path | Results | pd.DataFrame) -> list[dict[str, Any]]:
+def warm_start_observations(
+    source: str | Path | Results | pd.DataFrame, direction: str | None = None
+) -> list[dict[str, Any]]:
     """Return observations of an earlier run for ``warm_start``.
 
     Parameters
     ----------
     source
         A run directory or journal, a `Results`, or a DataFrame with columns ``budget``, ``loss``
-        and ``config.<name>`` such as `Results.to_frame` gives. Losses have the user's sign, so
-        the new search has to have the same direction.
+        and ``config.<name>`` such as `Results.to_frame` gives. Losses have the user's sign.
+    direction
+        Of the new search, if it is to be compared with that of the earlier run.
 
     Returns
     -------
@@ -206,13 +209,18 @@ def warm_start_observations(source: str | Path | Results | pd.DataFrame) -> list
     Raises
     ------
     ConfigurationError
-        If ``source`` is nothing of the kind or lacks a column.
+        If ``source`` is nothing of the kind, lacks a column, or had the other direction.
     JournalError
         If there is no journal that can be read.
     """
     if isinstance(source, str | Path):
         source = Results.read(source)
     if isinstance(source, Results):
+        if direction not in (None, source.direction):
+            raise ConfigurationError(
+                f"a search to {direction} cannot start from run {source.run_id!r}, which was to "
+                f"{source.direction}: its best would be taken for its worst"
+            )
         return source.observations()
     columns = list(getattr(source, "columns", ()))
     configs = [name for name in columns if str(name).startswith("config.")]

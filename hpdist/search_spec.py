@@ -162,16 +162,16 @@ def check_time_limit(time_limit: float | None) -> None:
         raise ConfigurationError(f"time_limit must be > 0 seconds or None, got {time_limit!r}")
 
 
-def gather_warm_start(sources: Any) -> list[dict[str, Any]]:
+def gather_warm_start(sources: Any, direction: str | None = None) -> list[dict[str, Any]]:
     """Return the observations of one source or a sequence of them, in their order.
 
     Raises
     ------
     ConfigurationError, JournalError
-        If a source cannot be read.
+        If a source cannot be read, or had another direction.
     """
     several = sources if isinstance(sources, list | tuple) else [sources]
-    return [known for source in several for known in warm_start_observations(source)]
+    return [known for source in several for known in warm_start_observations(source, direction)]
 
 
 def fingerprint(objective: Objective) -> str:

@@ -289,7 +289,8 @@ class Master:
 
     def _make_study(self, header: RunCreated | None) -> Study:
         if header is None:
-            known = gather_warm_start(() if self._previous is None else self._previous)
+            sources = () if self._previous is None else self._previous
+            known = gather_warm_start(sources, str(self._study_options["direction"]))
             found: dict[str, Any] = {"limits": Limits(n_iterations=0), "warm_start": known}
         else:
             found = header_arguments(header)

@@ -285,3 +285,11 @@ def test_a_warm_start_from_a_plain_table_needs_three_kinds_of_columns():
 def test_reading_results_needs_no_pandas():
     code = "import sys, hpdist.results; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_a_warm_start_from_the_other_direction_is_refused() -> None:
+    records = [(0.0, RunCreated(format=1, run_id="r", direction="maximize"))]
+    results = Results.from_records(records)
+    assert warm_start_observations(results, "maximize") == []
+    with pytest.raises(ConfigurationError, match="to minimize cannot start from run 'r'"):
+        warm_start_observations(results, "minimize")
