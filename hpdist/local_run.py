@@ -130,7 +130,7 @@ class LocalRun:
 
     def _drive(self, run: OpenRun) -> None:
         inbox = QueueInbox()
-        observers: list[Observer] = [self.progress]
+        observers: list[Observer] = [self.progress, *self.observers]
         if self.callbacks:
             observers.append(Settled(self.callbacks, run.records))
         loop = Loop(
@@ -139,7 +139,7 @@ class LocalRun:
             run.journal,
             self.executor,
             inbox,
-            observers=[self.progress, settled, *self.observers],
+            observers=observers,
             time_limit_s=self.time_limit_s,
         )
         with interruptible(inbox, self._interrupted):

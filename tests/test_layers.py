@@ -39,7 +39,7 @@ LAYERS = {
         executors.remote executors.serial executors.slot
         """,
     "cluster": """
-        cluster cluster.address cluster.commands cluster.compute cluster.diagnosis
+        cluster cluster.address cluster.background cluster.commands cluster.compute cluster.diagnosis
         cluster.dispatcher cluster.hands cluster.job_stream cluster.link cluster.locate
         cluster.master cluster.names cluster.nameserver cluster.pyro cluster.pyro_client
         cluster.pyro_server cluster.registry cluster.result_views cluster.server

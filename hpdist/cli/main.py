@@ -6,7 +6,6 @@ import difflib
 import importlib
 import logging
 import sys
-from typing import Any
 
 import click
 
@@ -69,7 +68,11 @@ def _version(context: click.Context, param: click.Parameter, value: bool) -> Non
     "HPDIST_BUDGET, or HPDIST_RUN_BUDGET for hpdist run only.",
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version,
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
     help="Show the version.",
 )
 def cli() -> None:

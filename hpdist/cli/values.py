@@ -14,15 +14,13 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(min|[smhd]?)", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 
 
-class Value(click.ParamType):
+class Value(click.ParamType[Any]):
     """A value that ``read`` makes of a text; it raises ValueError with an example."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
         self.name, self._read = name, read
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
             return value
         try:
@@ -32,8 +30,8 @@ class Value(click.ParamType):
 
 
 def _budget(text: str) -> tuple[float, float]:
-    low, colon, high = text.partition(":")
     try:
+        low, high = text.split(":")
         return float(low), float(high)
     except ValueError:
         raise ValueError("write MIN:MAX, such as 1:81") from None

@@ -20,7 +20,10 @@ class Verb(click.Command):
         super().__init__(*args, **kwargs)
         self.params.append(
             click.Option(
-                ["--debug"], is_flag=True, expose_value=False, callback=_debug,
+                ["--debug"],
+                is_flag=True,
+                expose_value=False,
+                callback=_debug,
                 help="Show tracebacks, and log more.",
             )
         )

@@ -7,6 +7,7 @@ import math
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from hpdist.cluster.address import is_loopback, join_address
@@ -85,10 +86,8 @@ def find_nameserver(place: Place) -> str:
     """
     host, port = place.nameserver()
     check_key(place, host)
-    try:
+    with suppress(MasterNotFound):
         place.dispatcher()
-    except MasterNotFound:
-        pass
     return join_address(host, port)
 
 
@@ -124,7 +123,7 @@ def _address_known(place: Place) -> bool:
 
 def _refuse_hopeless(place: Place, error: HpdistError) -> None:
     try:
-        host, port = place.nameserver()
+        host, _ = place.nameserver()
     except NameServerNotFound:
         return
     try:

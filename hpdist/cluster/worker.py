@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import itertools
 import logging
-import multiprocessing
 import os
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
-
 from hpdist.attempt import Runner
 from hpdist.child_runner import ChildRunner
+from hpdist.cluster.background import ask_to_leave, start_process
 from hpdist.cluster.compute import BoundObjective, ComputeObjective
 from hpdist.cluster.link import Link
 from hpdist.cluster.locate import Place
 from hpdist.cluster.session import Patience, Session
-from hpdist.errors import ConfigurationError
+from hpdist.errors import ConfigurationError, NameServerNotFound
 from hpdist.inline_runner import InlineRunner
 from hpdist.model import WorkerInfo
 from hpdist.objective import Objective, objective_of
@@ -119,9 +118,10 @@ class Worker:
         self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{name}"
         self.reason = ""  #: why the worker left
         self._place = Place(self.run_id, nameserver, nameserver_port)
+        self._dispatcher = ""  #: where it was last
         self._function: Objective | None = None
         self._session: Session | None = None
-        self._thread: threading.Thread | multiprocessing.process.BaseProcess | None = None
+        self._thread: threading.Thread | BaseProcess | None = None
         self._left = threading.Event()
 
     # ------------------------------------------------------------------ what to evaluate
@@ -224,7 +224,8 @@ class Worker:
             )
             self._thread.start()
         else:
-            self._thread = self._start_process()
+            found = {name: vars(self)[name] for name in ("_place", "_function", "directory")}
+            self._thread = start_process(self, self._made_from, found)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a worker in the background has left; False if it has not in time."""
@@ -246,8 +247,8 @@ class Worker:
         self._left.set()
         if self._session is not None:
             self._session.leave(why, at_once=at_once)
-        elif isinstance(self._thread, multiprocessing.process.BaseProcess):
-            self._thread.terminate()
+        elif isinstance(self._thread, BaseProcess):
+            ask_to_leave(self._thread, at_once=at_once)
 
     def start_computation(self, callback: Any, config_id: Any, *args: Any, **kwargs: Any) -> None:
         """Run one computation here and now, and hand it to ``callback.register_result``."""
@@ -281,7 +282,7 @@ class Worker:
             ),
             self.run_id,
             runner,
-            lambda: Link(self._place.key(), self._place.dispatcher, self.run_id),
+            lambda: Link(self._place.key(), self._find_dispatcher, self.run_id),
             directory=self.directory,
             patience=self.patience,
             leave_on_failure=self.debug,
@@ -296,6 +297,15 @@ class Worker:
         finally:
             runner.close()
             self._session = None
+
+    def _find_dispatcher(self) -> str:
+        """Ask the nameserver; while that is gone, try where the dispatcher was."""
+        try:
+            self._dispatcher = self._place.dispatcher()
+        except NameServerNotFound:
+            if not self._dispatcher:
+                raise
+        return self._dispatcher
 
     def _serve_in_background(self) -> None:
         try:
@@ -330,20 +340,3 @@ class Worker:
 
     def _bound(self) -> BoundObjective:
         return BoundObjective(self.compute, self.carry_over)
-
-    def _start_process(self) -> multiprocessing.process.BaseProcess:
-        args, kwargs = self._made_from
-        data = cloudpickle.dumps((type(self), args, kwargs, self._place, self._function))
-        process = multiprocessing.get_context("spawn").Process(
-            target=_serve_elsewhere, args=(data,), name=f"hpdist-{self.worker_id}"
-        )
-        process.start()
-        return process
-
-
-def _serve_elsewhere(data: bytes) -> None:
-    """Run a worker in a process that its own parent started; ``data`` came from it alone."""
-    kind, args, kwargs, place, function = cloudpickle.loads(data)
-    worker = kind(*args, **kwargs)
-    worker._place, worker._function = place, function
-    worker.run()

@@ -52,7 +52,7 @@ class WorkerProcesses:
         path: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._count, self._arguments = count, list(arguments)
+        self._count, self._arguments = count, ["--from-parent", *arguments]
         self._logs = RunDirectory(path).logs
         self._environment = _environment(environment or {})
         self._closing = threading.Event()
@@ -115,7 +115,9 @@ class WorkerProcesses:
             if code == 0 or self._closing.is_set():
                 return
             early = early + 1 if time.monotonic() - began < GOOD_START_S else 0
-            logger.warning("worker process %d ended with %s: %s", index, _told(code), self.log(index))
+            logger.warning(
+                "worker process %d ended with %s: %s", index, _told(code), self.log(index)
+            )
             self._closing.wait(2.0**early - 1)
         if not self._closing.is_set():
             self._give_up(index, code)
@@ -123,8 +125,7 @@ class WorkerProcesses:
     def _run(self, index: int) -> int:
         with self.log(index).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "hpdist.cli.main", "worker", "--from-parent"]
-                + self._arguments,
+                [sys.executable, "-m", "hpdist.cli.main", "worker", *self._arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

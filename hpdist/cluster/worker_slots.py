@@ -120,9 +120,7 @@ class WorkerSlots:
         def note(number: int, frame: FrameType | None) -> None:
             self._news.put((signal.Signals(number).name, None, None))
 
-        former = {
-            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:

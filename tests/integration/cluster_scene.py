@@ -53,8 +53,8 @@ class Scene:
     def records(self) -> list[Record]:
         return [record for _, record in read_journal(self.run / "journal").records]
 
-    def nameserver(self) -> NameServer:
-        self.server = self._stack.enter_context(NameServer(RUN, self.directory))
+    def nameserver(self, port: int = 0) -> NameServer:
+        self.server = self._stack.enter_context(NameServer(RUN, self.directory, port=port))
         return self.server
 
     def dispatcher(self, on_result: Callable[[Any], None], **options: Any) -> Dispatcher:

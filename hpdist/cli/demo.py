@@ -1,0 +1,57 @@
+"""``hpdist demo``: see it work, and see that it works here."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import click
+
+from hpdist.cli.failures import Exit, tell
+from hpdist.cli.run import run as run_command
+from hpdist.cli.values import BUDGET
+from hpdist.cli.verb import Verb, as_json, example
+from hpdist.errors import MissingExtra
+from hpdist.run_names import RUNS
+
+SCRIPT = "hpdist.demo:train"
+
+
+@click.command(cls=Verb, epilog=example("hpdist demo", "hpdist demo --new --workers 4"))
+@click.option(
+    "--run", type=click.Path(file_okay=False), default=str(RUNS / "demo"), show_default=True,
+    metavar="DIR", help="Run directory.",
+)  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--budget", type=BUDGET, default="1:27", show_default=True, help="Fewest and most epochs."
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--new", is_flag=True, help="Begin another run beside the one that is there.")
+@click.option(
+    "--progress", type=click.Choice(["auto", "bar", "log", "none"]), default="auto",
+    help="A live display, or a line every 30 s.",
+)  # fmt: skip
+@as_json
+@click.pass_context
+def demo(context: click.Context, /, **values: Any) -> Exit:
+    """Tune a neural network on handwritten digits, in less than a minute.
+
+    With a real nameserver, dispatcher and worker processes on this machine; needs scikit-learn.
+    """
+    from hpdist.cli.run_state import has_finished
+
+    if importlib.util.find_spec("sklearn") is None:
+        raise MissingExtra(
+            "the demo trains a network of scikit-learn, which is not installed",
+            do='pip install "hpdist[demo]"',
+        )
+    if not values["new"] and has_finished(values["run"]):
+        tell("this demo has been run to its end; to see it again: hpdist demo --new")
+    code: Exit = context.invoke(run_command, script=SCRIPT, **values)
+    if code is Exit.DONE and not values["json_"]:
+        tell(
+            "that was Hyperband: many networks are trained for an epoch, the best of them go on\n"
+            "  the objective is hpdist/demo.py; run your own: hpdist run SCRIPT --budget 1:27"
+        )
+    return code

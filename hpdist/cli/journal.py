@@ -1,0 +1,81 @@
+"""``hpdist journal``: look at a run's journal, and mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hpdist.cli.failures import Exit
+from hpdist.cli.verb import Verb, example, run_argument
+
+
+@click.group(epilog=example("hpdist journal check runs/mnist"))
+def journal() -> None:
+    """Check, repair or show the journal of a run."""
+
+
+@journal.command("check", cls=Verb, epilog=example("hpdist journal check runs/mnist"))
+@run_argument
+def check(run: str) -> Exit:
+    """Say whether each record is whole; changes nothing. Exit code 1 says that one is not."""
+    from hpdist.journal_reader import read_journal, refuse
+
+    path = _journal(run)
+    found = read_journal(path)
+    refuse(path, found)
+    click.echo(f"{path}: {len(found.records)} records in {found.good_bytes} bytes, all whole")
+    if torn := found.total_bytes - found.good_bytes:
+        click.echo(
+            f"  after them {torn} bytes of a record that was not written to its end; they are cut "
+            "off\n  when the run is resumed, and nothing that counted is lost"
+        )
+    return Exit.DONE
+
+
+@journal.command("repair", cls=Verb, epilog=example("hpdist journal repair runs/mnist"))
+@run_argument
+def repair(run: str) -> Exit:
+    """Keep the whole records before the first damaged one, and a copy of the damaged file."""
+    from hpdist.journal import repair
+
+    path = _journal(run)
+    cut = repair(path)
+    if cut:
+        click.echo(f"{path}: {cut} bytes cut off; a copy of what was there is beside it")
+        click.echo(f"  to go on: hpdist resume {run}")
+    else:
+        click.echo(f"{path}: nothing to repair")
+    return Exit.DONE
+
+
+@journal.command("show", cls=Verb, epilog=example("hpdist journal show runs/mnist --kind done"))
+@run_argument
+@click.option("--kind", multiple=True, help="Only records of this kind, such as job or done.")
+@click.option("--last", type=click.IntRange(min=1), help="Only so many of the last ones.")
+def show(run: str, kind: tuple[str, ...], last: int | None) -> Exit:
+    """Print the records as JSON, one a line, up to the first damaged one."""
+    import json
+
+    from hpdist.events import RECORDS, record_to_json
+    from hpdist.journal_reader import read_journal, refuse
+
+    if strange := set(kind) - RECORDS.keys():
+        raise click.BadParameter(f"{sorted(strange)[0]!r}: choose from {', '.join(RECORDS)}")
+    path = _journal(run)
+    found = read_journal(path)
+    wanted = [(at, each) for at, each in found.records if not kind or each.kind in kind]
+    for at, record in wanted[-last:] if last else wanted:
+        click.echo(json.dumps({"at": at, **record_to_json(record)}))
+    refuse(path, found)
+    return Exit.DONE
+
+
+def _journal(run: str) -> Path:
+    from hpdist.cli.run_state import no_run
+    from hpdist.run_directory import RunDirectory
+
+    path = RunDirectory(run).journal
+    if not path.exists():
+        raise no_run(Path(run))
+    return path

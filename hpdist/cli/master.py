@@ -1,0 +1,108 @@
+"""``hpdist master``: decides what is evaluated, and keeps the books."""
+
+from __future__ import annotations
+
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpdist.cli.command_file import write_command
+from hpdist.cli.failures import Exit, tell
+from hpdist.cli.place import place_of, place_options, use_key_file
+from hpdist.cli.script import Reference, load_script
+from hpdist.cli.searching import (
+    SearchOptions,
+    conclude,
+    do_search,
+    log_from,
+    run_directory,
+    search_options,
+    timing_options,
+)
+from hpdist.cli.values import SECONDS
+from hpdist.cli.verb import Verb, example
+from hpdist.model import Timing
+from hpdist.resuming import OpenRun
+
+
+@click.command(
+    cls=Verb,
+    epilog=example(
+        "hpdist master train.py --run runs/mnist --budget 1:81",
+        "hpdist master train.py --run runs/mnist --budget 1:81 --min-workers 4",
+    ),
+)
+@click.argument("script", metavar="SCRIPT[:FN]")
+@place_options
+@search_options
+@click.option("--host", help="Address to listen on. Default: the one towards the nameserver.")
+@click.option("--nic", help="Network interface to listen on.")
+@click.option("--port", type=int, default=0, help="Port to listen on. Default: any.")
+@click.option(
+    "--min-workers", type=click.IntRange(min=0), default=0, help="Wait for so many before the "
+    "first evaluation.",
+)  # fmt: skip
+@click.option("--worker-timeout", type=SECONDS, help="Give up when they are not there in time.")
+@timing_options
+@click.pass_context
+def master(
+    context: click.Context,
+    /,
+    script: str,
+    run: str | None,
+    run_id: str | None,
+    nameserver: str | None,
+    key_file: str | None,
+    wait: float,
+    **values: Any,
+) -> Exit:
+    """Search with whatever workers there are, on any machine.
+
+    All that happens is in the journal in the run directory before it has an effect: the same
+    command again goes on where the last one ended.
+    """
+    from hpdist.cluster.pyro import harden_process
+    from hpdist.cluster.run_host import RunHost
+    from hpdist.cluster.service import Listening
+    from hpdist.cluster.waiting import find_nameserver, wait_for
+
+    harden_process()
+    note = dict(context.params)
+    use_key_file(key_file)
+    log_from(logging.WARNING)
+    reference = Reference.parse(script)
+    loaded = load_script(reference)
+    path = run_directory(reference, run, values["new"])
+    place = place_of(str(path), run_id, nameserver, path)
+    timing = Timing(values["lease"], values["heartbeat"])
+    host = RunHost(
+        place,
+        Listening(values["host"], values["nic"], values["port"]),
+        timing=timing,
+        min_workers=values["min_workers"],
+        worker_timeout_s=values["worker_timeout"] or math.inf,
+    )
+    found = wait_for(place, lambda: find_nameserver(place), patience_s=wait)
+    tell(f"nameserver of run {place.run_id} at {found}")
+
+    def begin(opened: OpenRun) -> None:
+        absolute = {"script": loaded.reference, "run": str(Path(path).resolve())}
+        write_command(path, "master", {**note, **absolute, "new": False})
+        host.take_over(opened)
+
+    results = do_search(
+        loaded,
+        SearchOptions.of(values),
+        path,
+        host,
+        keep_limits=bool(context.meta.get("hpdist.resumed")),
+        timing=timing,
+        on_open=begin,
+        observers=[host.observe],
+    )
+    if host.failure is not None:
+        raise host.failure
+    return conclude(results, values["json_"])

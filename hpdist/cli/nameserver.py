@@ -1,0 +1,93 @@
+"""``hpdist nameserver``: where the parts of a run find each other."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from pathlib import Path
+
+import click
+
+from hpdist.cli.failures import Exit, tell
+from hpdist.cli.place import use_key_file
+from hpdist.cli.verb import Verb, example
+from hpdist.errors import ConfigurationError
+
+
+@click.command(
+    cls=Verb,
+    epilog=example(
+        "hpdist nameserver --run runs/mnist",
+        "hpdist nameserver --run runs/mnist --nic eth0",
+        "hpdist nameserver --run-id mnist --host 10.1.2.3 --port 7711",
+    ),
+)
+@click.option("--run", type=click.Path(file_okay=False), metavar="DIR", help="Run directory.")
+@click.option("--run-id", help="Name of the run, where there is no shared directory.")
+@click.option("--host", help="Address to listen on. Default: loopback.")
+@click.option("--nic", help="Network interface to listen on.")
+@click.option("--port", type=int, default=0, help="Default: the former one, or any.")
+@click.option("--key-file", type=click.Path(dir_okay=False), help="Where the run's key is.")
+def nameserver(
+    run: str | None,
+    run_id: str | None,
+    host: str | None,
+    nic: str | None,
+    port: int,
+    key_file: str | None,
+) -> Exit:
+    """Serve a run's nameserver until Ctrl-C or SIGTERM.
+
+    Workers and masters ask it where the others are. It makes the run's key, too, if it is there
+    first.
+    """
+    from hpdist.cluster.address import join_address
+    from hpdist.cluster.nameserver import NameServer
+    from hpdist.cluster.pyro import harden_process
+    from hpdist.cluster.run_host import RunNameServer
+    from hpdist.cluster.service import Listening
+
+    harden_process()
+    use_key_file(key_file)
+    if bool(run) == bool(run_id):
+        raise ConfigurationError(
+            "a nameserver needs either --run or --run-id", do="hpdist nameserver --run runs/NAME"
+        )
+    server = (
+        RunNameServer(Path(run), Listening(host, nic, port))
+        if run
+        else NameServer(str(run_id), host=host, port=port, nic_name=nic)
+    )
+    # Blocked before any thread is started, so that the signal waits for `sigwait`.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
+    with server:
+        address = join_address(*server.start())
+        _explain(server.run_id, Path(run) if run else None, address)
+        signal.sigwait([signal.SIGINT, signal.SIGTERM])
+    tell("the nameserver has ended; what runs goes on without it")
+    return Exit.DONE
+
+
+def _explain(run_id: str, run: Path | None, address: str) -> None:
+    from hpdist.cluster.address import is_loopback, split_address
+    from hpdist.run_directory import RunDirectory
+
+    remote = f"--run-id {run_id} --nameserver {address} --key-file KEY"
+    key = RunDirectory(run).key if run else Path.home() / ".hpdist" / run_id / "key"
+    lines = [f"nameserver of run {run_id} at {address}  (Ctrl-C ends it)"]
+    if run:
+        lines += [
+            f"with this directory:  hpdist worker SCRIPT --run {run}",
+            f"                      hpdist master SCRIPT --run {run} --budget MIN:MAX",
+        ]
+    lines += [
+        f"without:              hpdist worker SCRIPT {remote}",
+        f"                      hpdist master SCRIPT {remote} --run DIR --budget MIN:MAX",
+        f"the key:              {key}",
+    ]
+    click.echo("\n  ".join(lines))
+    if is_loopback(split_address(address)[0]):
+        tell(
+            f"only {socket.gethostname()} itself can reach it, since it listens on loopback; for "
+            "other\n  machines: --nic NAME or --host ADDRESS"
+        )

@@ -1,0 +1,65 @@
+"""Options that say where a run is, and what follows from them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from hpdist.cli.values import SECONDS
+from hpdist.cli.verb import options
+from hpdist.errors import ConfigurationError
+from hpdist.run_names import safe_run_id
+
+if TYPE_CHECKING:
+    from hpdist.cluster.locate import Place
+
+place_options = options(
+    click.option(
+        "--run", type=click.Path(file_okay=False), metavar="DIR",
+        help="Run directory. Default: hpdist-runs/ and the script's name.",
+    ),
+    click.option("--run-id", help="Name of the run. Default: that of its directory."),
+    click.option(
+        "--nameserver", metavar="HOST:PORT", help="Default: what the run directory says."
+    ),
+    click.option("--key-file", type=click.Path(dir_okay=False), help="Where the run's key is."),
+    click.option(
+        "--wait", type=SECONDS, default=300.0, show_default=True,
+        help="How long to try an address at which nothing answers.",
+    ),
+)  # fmt: skip
+
+
+def place_of(run: str | None, run_id: str | None, nameserver: str | None, default: Path) -> Place:
+    """Return where the run is.
+
+    Raises
+    ------
+    ConfigurationError
+        If an address cannot be read, or a run id not be used.
+    """
+    from hpdist.cluster.address import split_address
+    from hpdist.cluster.locate import Place
+    from hpdist.run_directory import check_run_id
+
+    if run_id and not run and not nameserver:
+        raise ConfigurationError(
+            f"nobody says where run {run_id!r} is", do="add --nameserver HOST:PORT, or --run DIR"
+        )
+    directory = Path(run) if run else None if nameserver else default
+    if directory is None and run_id is None:
+        raise ConfigurationError(
+            f"the nameserver at {nameserver} may serve several runs", do="add --run-id NAME"
+        )
+    name = check_run_id(run_id) if run_id else safe_run_id(Path(str(directory)).resolve().name)
+    host, port = split_address(nameserver) if nameserver else (None, None)
+    return Place(name, host, port, directory)
+
+
+def use_key_file(key_file: str | None) -> None:
+    """Take the key from this file, here and in the processes that are started."""
+    if key_file:
+        os.environ["HPDIST_KEY_FILE"] = str(Path(key_file).expanduser().resolve())

@@ -1,0 +1,62 @@
+"""``hpdist resume``: go on where a run ended."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpdist.cli.command_file import read_command
+from hpdist.cli.failures import Exit, tell
+from hpdist.cli.values import SECONDS
+from hpdist.cli.verb import Verb, example, run_argument
+from hpdist.errors import ConfigurationError
+
+_VERBS = ("run", "master")
+
+
+@click.command(
+    cls=Verb, epilog=example("hpdist resume runs/mnist", "hpdist resume runs/mnist --workers 8")
+)
+@run_argument
+@click.option("--workers", type=click.IntRange(min=0), help="Other than before.")
+@click.option("--time-limit", type=SECONDS, help="From now; other than before.")
+@click.option(
+    "--on-change", type=click.Choice(["error", "continue"]),
+    help="What to do when the script's objective has changed.",
+)  # fmt: skip
+@click.option("--progress", type=click.Choice(["auto", "bar", "log", "none"]))
+@click.option("--json", "json_", is_flag=True, default=None, help="Print JSON at the end.")
+@click.pass_context
+def resume(context: click.Context, /, run: str, **changes: Any) -> Exit:
+    """Give the command again that began a run, with the options it had.
+
+    Limits that were extended since stay extended.
+    """
+    from hpdist.cli.run_state import read_state
+
+    path = Path(run).resolve()
+    read_state(run)
+    verb, values, directory = read_command(path)
+    group = context.find_root().command
+    command = group.get_command(context, verb) if isinstance(group, click.Group) else None
+    if verb not in _VERBS or command is None:
+        raise ConfigurationError(f"{path} was begun by {verb!r}, which cannot be resumed")
+    known = {param.name for param in command.params}
+    options = {name: value for name, value in values.items() if name in known}
+    given = {name: value for name, value in changes.items() if value is not None}
+    if unknown := given.keys() - known:
+        raise ConfigurationError(f"hpdist {verb} has no --{sorted(unknown)[0]}")
+    if directory.is_dir() and directory != Path.cwd():
+        tell(f"in {directory}, as before")
+        os.chdir(directory)
+    context.meta["hpdist.resumed"] = True
+    code: Exit = context.invoke(command, **{**options, **given, "run": _short(path)})
+    return code
+
+
+def _short(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)

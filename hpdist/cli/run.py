@@ -1,0 +1,158 @@
+"""``hpdist run``: everything on this machine, in one command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpdist.cli.command_file import write_command
+from hpdist.cli.failures import Exit, tell
+from hpdist.cli.script import Reference, Script, load_script
+from hpdist.cli.searching import (
+    SearchOptions,
+    conclude,
+    do_search,
+    evaluation_options,
+    run_directory,
+    search_options,
+    timing_options,
+)
+from hpdist.cli.verb import Verb, example
+from hpdist.errors import ConfigurationError
+from hpdist.model import Timing
+
+if TYPE_CHECKING:
+    from hpdist.cluster.run_host import RunHost
+    from hpdist.executors.base import Executor
+    from hpdist.resuming import OpenRun
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@click.command(
+    cls=Verb,
+    epilog=example(
+        "hpdist run train.py --budget 1:81 --workers 4",
+        "hpdist run train.py:objective --trials 100 --executor process",
+        "hpdist run train.py --new --optimizer sobol --seed 1",
+    ),
+)
+@click.argument("script", metavar="SCRIPT[:FN]")
+@click.option(
+    "--run", type=click.Path(file_okay=False), metavar="DIR",
+    help="Run directory. Default: hpdist-runs/ and the script's name.",
+)  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=0), help="Default: one on each CPU.")
+@click.option(
+    "--executor", type=click.Choice(["cluster", "process", "thread", "serial"]),
+    default="cluster", show_default=True,
+    help="cluster: nameserver, dispatcher and worker processes, which others may join.",
+)  # fmt: skip
+@search_options
+@evaluation_options
+@click.option("--host", help="Address to listen on. Default: loopback.")
+@click.option("--nic", help="Network interface to listen on.")
+@click.option("--port", type=int, default=0, help="Port of the nameserver. Default: any.")
+@timing_options
+@click.pass_context
+def run(context: click.Context, /, script: str, **values: Any) -> Exit:
+    """Search on this machine, in one command.
+
+    SCRIPT is a file or a module. It defines the objective FN, by default the only function that
+    can be one, and its space in a variable `space`. The same command again goes on where the
+    last one ended.
+    """
+    keep_limits = bool(context.meta.get("hpdist.resumed"))
+    reference = Reference.parse(script)
+    loaded = load_script(reference)
+    path = run_directory(reference, values["run"], values["new"])
+    note = {"script": loaded.reference, **values, "run": str(path.resolve()), "new": False}
+    executor, host = _executor(loaded, path, values)
+
+    def begin(opened: OpenRun) -> None:
+        write_command(path, "run", note)
+        if host is not None:
+            host.take_over(opened)
+
+    results = do_search(
+        loaded,
+        SearchOptions.of(values),
+        path,
+        executor,
+        keep_limits=keep_limits,
+        timing=Timing(values["lease"], values["heartbeat"]),
+        on_open=begin,
+        observers=[] if host is None else [host.observe],
+    )
+    if host is not None and host.failure is not None:
+        raise host.failure
+    return conclude(results, values["json_"])
+
+
+def _executor(
+    script: Script, path: Path, values: dict[str, Any]
+) -> tuple[Executor, RunHost | None]:
+    from hpdist.executors.choice import available_cpus, make_executor
+    from hpdist.objective import objective_of
+
+    if values["executor"] == "cluster":
+        workers = available_cpus() if values["workers"] is None else values["workers"]
+        host = _host(script, path, workers, values)
+        return host, host
+    if script.is_worker:
+        raise ConfigurationError(
+            f"{script.reference} is a worker, not a function", do="use --executor cluster"
+        )
+    return make_executor(
+        values["executor"],
+        objective_of(script.target),
+        path,
+        **{
+            name: values[name]
+            for name in ("workers", "isolation", "job_timeout", "memory_limit", "prefetch")
+        },
+    ), None
+
+
+def _host(script: Script, path: Path, workers: int, values: dict[str, Any]) -> RunHost:
+    from hpdist.cluster.locate import Place
+    from hpdist.cluster.pyro import harden_process
+    from hpdist.cluster.run_host import RunHost
+    from hpdist.cluster.service import Listening
+    from hpdist.cluster.worker_processes import WorkerProcesses
+    from hpdist.run_names import safe_run_id
+
+    harden_process()
+    processes = None
+    if workers:
+        processes = WorkerProcesses(
+            workers, _worker_arguments(script, path, values), path, _threads(workers)
+        )
+    else:
+        tell(f"no worker is started here: hpdist worker {script.reference} --run {path}")
+    return RunHost(
+        Place(safe_run_id(path.resolve().name), directory=path),
+        Listening(values["host"], values["nic"], values["port"]),
+        timing=Timing(values["lease"], values["heartbeat"]),
+        own_nameserver=True,
+        processes=processes,
+    )
+
+
+def _worker_arguments(script: Script, path: Path, values: dict[str, Any]) -> list[str]:
+    arguments = [script.reference, "--run", str(path)]
+    for name in ("isolation", "prefetch", "job_timeout", "memory_limit"):
+        if values[name] is not None:
+            arguments += ["--" + name.replace("_", "-"), str(values[name])]
+    return arguments
+
+
+def _threads(workers: int) -> dict[str, str]:
+    """Share the CPUs out, where the user has not: more threads than CPUs only wait."""
+    from hpdist.executors.choice import available_cpus
+
+    each = str(max(1, available_cpus() // workers))
+    return {name: each for name in _THREADS if name not in os.environ}

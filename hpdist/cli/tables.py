@@ -1,0 +1,83 @@
+"""Tables and JSON of what came of a run, for standard output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from hpdist.cli.failures import tidy
+from hpdist.evaluations import EvaluationResult
+from hpdist.model import JobState
+from hpdist.progress_text import clean, configuration
+from hpdist.results import Results
+
+
+def show_json(data: Any) -> None:
+    """Print JSON; non-ASCII characters are escaped, so nothing in it can control a terminal."""
+    click.echo(json.dumps(data, indent=2, default=_plain))
+
+
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table; columns of numbers are aligned to the right, the last one is left as it is."""
+    texts = [[clean(_cell(value)) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headings, *texts, strict=True)]
+    right = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(headings))]
+    for cells in (headings, *texts):
+        padded = [
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(cells, widths, right, strict=True)
+        ]
+        click.echo(tidy("  ".join(padded).rstrip()))
+
+
+def show_best(results: Results, top: int) -> None:
+    """Print the ``top`` best evaluations: the highest budget first, then the best loss."""
+    rows = [
+        (
+            one.loss,
+            one.budget,
+            "-".join(map(str, one.config_id)),
+            None if one.seconds is None else f"{one.seconds:.3g}",
+            configuration(one.config),
+        )
+        for one in ranked(results)[:top]
+    ]
+    if rows:
+        show_table(("loss", "budget", "config", "seconds", "configuration"), rows)
+
+
+def ranked(results: Results) -> list[EvaluationResult]:
+    """Return the successes, best first, each configuration only at its highest budget."""
+    sign = 1.0 if results.direction == "minimize" else -1.0
+    done = [one for one in results.evaluations if one.state is JobState.COMPLETED]
+    highest = {one.trial_id: one for one in sorted(done, key=lambda one: one.budget)}
+    return sorted(highest.values(), key=lambda one: (-one.budget, sign * (one.loss or 0.0)))
+
+
+def results_json(results: Results, top: int | None = None) -> dict[str, Any]:
+    """Return what came of a run; ``top`` evaluations, or all of them in their order."""
+    states = [one.state for one in results.evaluations]
+    shown = results.evaluations if top is None else ranked(results)[:top]
+    return {
+        "run_id": results.run_id,
+        "path": str(results.path),
+        "direction": results.direction,
+        "reason": results.reason,
+        "counts": {state.value: states.count(state) for state in JobState},
+        "best": None if results.best is None else asdict(results.best),
+        "evaluations": [asdict(one) for one in shown],
+    }
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return getattr(value, "value", None) or str(value)

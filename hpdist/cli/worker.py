@@ -1,0 +1,152 @@
+"""``hpdist worker``: evaluates configurations for a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpdist.cli.failures import Exit, tell
+from hpdist.cli.place import place_of, place_options, use_key_file
+from hpdist.cli.script import Reference, load_script, names_function
+from hpdist.cli.searching import evaluation_options, log_from
+from hpdist.cli.values import LIST, SECONDS
+from hpdist.cli.verb import Verb, example
+from hpdist.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hpdist.cluster.locate import Place
+    from hpdist.cluster.worker import Worker
+
+
+@click.command(
+    cls=Verb,
+    epilog=example(
+        "hpdist worker train.py --run runs/mnist -n 4",
+        "hpdist worker train.py --run runs/mnist -n 2 --devices cuda:0,cuda:1",
+        "hpdist worker train.py --run-id mnist --nameserver 10.1.2.3:7711 --key-file key",
+    ),
+)
+@click.argument("script", metavar="SCRIPT[:FN]")
+@place_options
+@click.option(
+    "-n", "--slots", type=click.IntRange(min=1), help="Evaluations at once. Default: 1, or one "
+    "on each device.",
+)  # fmt: skip
+@click.option("--devices", type=LIST, help="Devices to share out among the slots.")
+@click.option("--timeout", type=SECONDS, help="Leave after so many seconds without a job.")
+@evaluation_options
+@click.option(
+    "--directory", type=click.Path(file_okay=False),
+    help="Where evaluations put their files. Default: the run directory, or a temporary one.",
+)  # fmt: skip
+@click.option("--from-parent", is_flag=True, hidden=True)
+def worker(
+    script: str,
+    run: str | None,
+    run_id: str | None,
+    nameserver: str | None,
+    key_file: str | None,
+    wait: float,
+    from_parent: bool,
+    **values: Any,
+) -> Exit | int:
+    """Evaluate configurations for a run.
+
+    FN is a function, or a subclass of hpdist.Worker. Ctrl-C finishes what runs and leaves;
+    a second one, or SIGTERM, hands it back at once.
+    """
+    from hpdist.cluster.pyro import harden_process
+    from hpdist.cluster.waiting import find_nameserver, wait_for
+    from hpdist.cluster.worker_slots import WorkerSlots
+
+    harden_process()
+    use_key_file(key_file)
+    log_from(logging.INFO)
+    reference = Reference.parse(script)
+    place = place_of(run, run_id, nameserver, reference.directory)
+    if from_parent:
+        _take_key(place)
+    workers = _make_workers(reference, place, values)
+    slots = WorkerSlots(workers, place)
+    if from_parent:
+        threading.Thread(target=_leave_with_parent, args=(slots,), daemon=True).start()
+    found = wait_for(
+        place, lambda: find_nameserver(place), patience_s=wait, give_up=lambda: _is_over(place)
+    )
+    if found is None or _is_over(place):
+        tell(f"run {place.run_id} has finished: there is nothing to do")
+        return Exit.DONE
+    tell(f"worker of run {place.run_id}, nameserver at {found}, slots: {len(workers)}")
+    return slots.run()
+
+
+def _make_workers(reference: Reference, place: Place, values: dict[str, Any]) -> list[Worker]:
+    from hpdist.cluster.worker import Worker
+
+    devices = values["devices"] or [""]
+    count = values["slots"] or len(devices)
+    options = {
+        name: values[name]
+        for name in ("timeout", "isolation", "job_timeout", "memory_limit", "prefetch")
+    }
+    options["directory"] = values["directory"]
+    kind: Any = Worker
+    # A function is imported in the evaluating process only: it may need much memory.
+    name = reference.with_name(reference.name) if names_function(reference) else None
+    if name is None:
+        loaded = load_script(reference)
+        kind, name = (loaded.target, None) if loaded.is_worker else (Worker, loaded.reference)
+    made = []
+    for index in range(count):
+        one = _make(kind, place.run_id, {**options, "device": devices[index % len(devices)]})
+        if name is not None:
+            one.initialize(name)
+        made.append(one)
+    return made
+
+
+def _make(kind: Any, run_id: str, options: dict[str, Any]) -> Worker:
+    try:
+        made: Worker = kind(run_id, **options)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"{kind.__name__} cannot be made: {error}",
+            do="def __init__(self, *args, **kwargs): super().__init__(*args, **kwargs)",
+        ) from error
+    return made
+
+
+def _take_key(place: Place) -> None:
+    """Read the key from the process that started this one."""
+    if "HPDIST_KEY_FILE" not in os.environ:
+        os.environ["HPDIST_KEY"] = sys.stdin.readline().strip()
+    place.key()  # takes it out of the environment again
+
+
+def _leave_with_parent(slots: Any) -> None:
+    """Leave when the process that started this one is gone."""
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    slots.leave()
+
+
+def _is_over(place: Place) -> bool:
+    """Whether the run has finished, as far as its directory can tell."""
+    from hpdist.cli.run_state import has_finished
+
+    directory = place.directory
+    if directory is None or not has_finished(Path(directory)):
+        return False
+    from hpdist.errors import TransportError
+
+    try:
+        place.dispatcher()
+    except TransportError:
+        return True
+    return False
