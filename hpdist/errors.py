@@ -73,6 +73,10 @@ class MasterNotFound(TransportError):
     """The nameserver answers, but no dispatcher of this run is registered."""
 
 
+class RunOver(MasterNotFound):
+    """The run has finished, and its workers were sent home."""
+
+
 class NoWorkers(TransportError):
     """Too few workers joined the run within the time allowed."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from hpdist.evaluations import EvaluationResult, EvaluationTable
-from hpdist.events import AttemptEnded, Controlled, Record, RunCreated, RunEnded
+from hpdist.events import AttemptEnded, Controlled, Record, RunCreated, RunEnded, RunResumed
 from hpdist.executors.base import Executor
 from hpdist.inbox import QueueInbox
 from hpdist.interrupts import interruptible
@@ -189,8 +189,10 @@ class Settled:
 
 
 def _finished(run: OpenRun) -> bool:
-    """Whether the last that is recorded is that the run has finished."""
-    last = run.records[-1][1]
+    """Whether the run has finished, and nothing was asked of it since."""
+    # Workers that leave are recorded after the end.
+    kinds = (RunEnded, RunResumed, Controlled)
+    last = next((each for _, each in reversed(run.records) if isinstance(each, kinds)), None)
     return isinstance(last, RunEnded) and last.reason == "finished"
 
 

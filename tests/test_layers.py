@@ -39,14 +39,20 @@ LAYERS = {
         executors.remote executors.serial executors.slot
         """,
     "cluster": """
-        cluster cluster.address cluster.background cluster.commands cluster.compute cluster.diagnosis
-        cluster.dispatcher cluster.hands cluster.job_stream cluster.link cluster.locate
-        cluster.master cluster.names cluster.nameserver cluster.pyro cluster.pyro_client
-        cluster.pyro_server cluster.registry cluster.result_views cluster.server
-        cluster.service cluster.session cluster.submissions cluster.wire cluster.worker
+        cluster cluster.address cluster.background cluster.commands cluster.compute
+        cluster.diagnosis cluster.dispatcher cluster.hands cluster.job_stream cluster.link
+        cluster.locate cluster.master cluster.names cluster.nameserver cluster.pyro
+        cluster.pyro_client cluster.pyro_server cluster.registry cluster.result_views
+        cluster.run_host cluster.server cluster.service cluster.session cluster.submissions
+        cluster.waiting cluster.wire cluster.worker cluster.worker_processes
+        cluster.worker_slots
         """,
     "front doors": """
-        hpdist local_run optimize cli
+        hpdist local_run optimize demo
+        cli cli.command_file cli.control cli.demo cli.failures cli.journal cli.keys cli.main
+        cli.master cli.nameserver cli.place cli.plan cli.results cli.resume cli.run
+        cli.run_state cli.script cli.searching cli.status cli.tables cli.values cli.verb
+        cli.worker
         testing testing.executors testing.iter_generators testing.optimizers testing.simulate
         """,
 }
@@ -72,7 +78,8 @@ OTHERS = {
     "cloudpickle": "child_runner cluster.worker",
     "ConfigSpace": "spec space testing.optimizers",
     "scipy": "optimizers.",
-    "numpy": "study ledger parameters space spec optimizers. testing.",
+    "numpy": "study ledger parameters space spec optimizers. testing. demo",
+    "sklearn": "demo",
 }
 
 #: Slow to import, so only inside the functions that need them; `spec` is imported that way itself.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,7 +25,9 @@ from hpdist.cli.searching import (
 from hpdist.cli.values import SECONDS
 from hpdist.cli.verb import Verb, example
 from hpdist.model import Timing
-from hpdist.resuming import OpenRun
+
+if TYPE_CHECKING:
+    from hpdist.resuming import OpenRun
 
 
 @click.command(
@@ -45,7 +47,11 @@ from hpdist.resuming import OpenRun
     "--min-workers", type=click.IntRange(min=0), default=0, help="Wait for so many before the "
     "first evaluation.",
 )  # fmt: skip
-@click.option("--worker-timeout", type=SECONDS, help="Give up when they are not there in time.")
+@click.option(
+    "--worker-timeout",
+    type=SECONDS,
+    help="Stop when nobody is there, or too few to begin, for so long.",
+)
 @timing_options
 @click.pass_context
 def master(
@@ -85,10 +91,11 @@ def master(
         min_workers=values["min_workers"],
         worker_timeout_s=values["worker_timeout"] or math.inf,
     )
-    found = wait_for(place, lambda: find_nameserver(place), patience_s=wait)
-    tell(f"nameserver of run {place.run_id} at {found}")
 
     def begin(opened: OpenRun) -> None:
+        if not opened.study.done:
+            found = wait_for(place, lambda: find_nameserver(place), patience_s=wait)
+            tell(f"nameserver of run {place.run_id} at {found}")
         absolute = {"script": loaded.reference, "run": str(Path(path).resolve())}
         write_command(path, "master", {**note, **absolute, "new": False})
         host.take_over(opened)

@@ -58,12 +58,16 @@ def nameserver(
         if run
         else NameServer(str(run_id), host=host, port=port, nic_name=nic)
     )
+    ends = [signal.SIGINT, signal.SIGTERM]
     # Blocked before any thread is started, so that the signal waits for `sigwait`.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM])
-    with server:
-        address = join_address(*server.start())
-        _explain(server.run_id, Path(run) if run else None, address)
-        signal.sigwait([signal.SIGINT, signal.SIGTERM])
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    try:
+        with server:
+            address = join_address(*server.start())
+            _explain(server.run_id, Path(run) if run else None, address)
+            signal.sigwait(ends)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
     tell("the nameserver has ended; what runs goes on without it")
     return Exit.DONE
 

@@ -108,7 +108,7 @@ def _executor(
         )
     return make_executor(
         values["executor"],
-        objective_of(script.target),
+        objective_of(script.reference),  # by name: each process imports it for itself
         path,
         **{
             name: values[name]

@@ -37,7 +37,7 @@ def status(run: str, json_: bool) -> Exit:
 
 
 def _as_json(found: RunState, run: str) -> dict[str, Any]:
-    summary, holder, now = found.view.summary, found.holder, time.time()
+    summary, holder, now = found.view.summary, found.holder, _now(found)
     by = None if holder is None else {"pid": holder.pid, "host": holder.host}
     left = None if summary.ended else found.view.forecast.seconds_left(summary, now)
     about = {"path": run, "state": found.state, "alive": found.alive, "master": by}
@@ -47,23 +47,28 @@ def _as_json(found: RunState, run: str) -> dict[str, Any]:
 def _show(found: RunState, run: str) -> None:
     from hpdist.progress_text import board, clean, plan
 
-    summary, now = found.view.summary, time.time()
+    summary, now = found.view.summary, _now(found)
     name = summary.run.run_id if summary.run else Path(run).name
-    click.echo(clean(f"run {name}: {found.state}{_by_whom(found, now)}"))
+    click.echo(clean(f"run {name}: {found.state}{_by_whom(found)}"))
     for line in [plan(found.view.forecast), *board(found.view, now)]:
         if line:
             click.echo(f"  {line}")
-    if summary.ended is None:
+    if summary.ended is None and found.alive is not False:
         _show_workers(found)
     if found.state not in ("running", "not ended", "finished"):
         click.echo(f"to go on: hpdist resume {clean(run)}")
 
 
-def _by_whom(found: RunState, now: float) -> str:
+def _now(found: RunState) -> float:
+    """The time until which the run went on."""
+    return (found.alive is False and found.view.summary.last_at) or time.time()
+
+
+def _by_whom(found: RunState) -> str:
     holder, last_at = found.holder, found.view.summary.last_at
     if found.view.summary.ended is not None or holder is None or last_at is None:
         return ""
-    return f", process {holder.pid} on {holder.host}, last record {now - last_at:.0f} s ago"
+    return f", process {holder.pid} on {holder.host}, last record {time.time() - last_at:.0f} s ago"
 
 
 def _show_workers(found: RunState) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -22,6 +23,7 @@ from hpdist.errors import ConfigurationError
 if TYPE_CHECKING:
     from hpdist.cluster.locate import Place
     from hpdist.cluster.worker import Worker
+    from hpdist.cluster.worker_slots import WorkerSlots
 
 
 @click.command(
@@ -74,11 +76,18 @@ def worker(
         _take_key(place)
     workers = _make_workers(reference, place, values)
     slots = WorkerSlots(workers, place)
+    orphaned = threading.Event()
     if from_parent:
-        threading.Thread(target=_leave_with_parent, args=(slots,), daemon=True).start()
+        threading.Thread(target=_watch_parent, args=(orphaned, slots), daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.DONE))  # nothing is in hand yet
     found = wait_for(
-        place, lambda: find_nameserver(place), patience_s=wait, give_up=lambda: _is_over(place)
+        place,
+        lambda: find_nameserver(place),
+        patience_s=wait,
+        give_up=lambda: orphaned.is_set() or _is_over(place),
     )
+    if orphaned.is_set():
+        return Exit.DONE
     if found is None or _is_over(place):
         tell(f"run {place.run_id} has finished: there is nothing to do")
         return Exit.DONE
@@ -129,10 +138,11 @@ def _take_key(place: Place) -> None:
     place.key()  # takes it out of the environment again
 
 
-def _leave_with_parent(slots: Any) -> None:
-    """Leave when the process that started this one is gone."""
+def _watch_parent(orphaned: threading.Event, slots: WorkerSlots) -> None:
+    """Leave when the process that started this one is gone, and its end of the pipe with it."""
     while os.read(sys.stdin.fileno(), 1):
         pass
+    orphaned.set()
     slots.leave()
 
 

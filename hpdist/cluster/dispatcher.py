@@ -187,6 +187,7 @@ class Dispatcher:
 
         Waits for the end, unless a callback calls it.
         """
+        self.service.sends_home = shutdown_workers
         self.post(ControlRequested("stop", {"dismiss": shutdown_workers, "reason": "shut down"}))
         if self._ready.is_set() and self._thread != threading.get_ident():
             self._over.wait(self.service.timing.lease_s)

@@ -20,6 +20,7 @@ from hpdist.errors import (
     MasterNotFound,
     NameServerNotFound,
     ProtocolMismatch,
+    RunOver,
     TransportError,
 )
 from hpdist.model import WorkerInfo
@@ -119,6 +120,8 @@ def find_dispatcher(host: str, port: int, run_id: str, key: bytes, timeout_s: fl
         If no nameserver answers.
     MasterNotFound
         If it knows no dispatcher of this run; the message names the runs that it knows.
+    RunOver
+        If the run has finished.
     AuthenticationError
         If it has another key.
     """
@@ -127,6 +130,9 @@ def find_dispatcher(host: str, port: int, run_id: str, key: bytes, timeout_s: fl
         if entry is not None:
             return entry.uri
         runs = list_runs(names)
+        over = _ended(run_id) in names.entries(_ended(run_id))
+    if over:
+        raise RunOver(f"run {run_id!r} has finished", do="hpdist resume RUN, to go on with it")
     raise MasterNotFound(
         f"the nameserver at {join_address(host, port)} knows no dispatcher of run {run_id!r}",
         cause="it serves " + (f"runs {', '.join(runs)}" if runs else "no run yet"),
@@ -140,6 +146,12 @@ def register_dispatcher(
     """Enter the dispatcher of a run; ``metadata`` may say host, pid, epoch and so on."""
     notes = {"kind": "dispatcher", "run": run_id, **(metadata or {})}
     names.register(_dispatcher(run_id), uri, notes)
+    names.remove(_ended(run_id))
+
+
+def register_end(names: Names, run_id: str, uri: str) -> None:
+    """Note that a run has finished, for workers that come too late to be told by it."""
+    names.register(_ended(run_id), uri, {"kind": "ended", "run": run_id})
 
 
 def register_worker(
@@ -194,6 +206,10 @@ def remove_run(names: Names, run_id: str, uri: str) -> None:
 
 def _dispatcher(run_id: str) -> str:
     return f"hpdist.{run_id}.dispatcher"
+
+
+def _ended(run_id: str) -> str:
+    return f"hpdist.{run_id}.ended"
 
 
 def _worker(run_id: str, worker_id: str) -> str:

@@ -15,6 +15,7 @@ from hpdist.cluster.names import (
     Names,
     list_workers,
     register_dispatcher,
+    register_end,
     register_worker,
     remove_run,
     remove_worker,
@@ -72,8 +73,11 @@ class Registry:
         """Review soon."""
         self._wake.set()
 
-    def close(self) -> None:
-        """Strike out what was entered, if the nameserver still answers."""
+    def close(self, *, finished: bool = False) -> None:
+        """Strike out what was entered, if the nameserver still answers.
+
+        With ``finished`` it is noted that the run is over, so that no worker waits for it.
+        """
         self._closing.set()
         self._wake.set()
         if self._thread.ident is None:
@@ -82,6 +86,8 @@ class Registry:
         try:
             with self._names() as names:
                 remove_run(names, self.served.place.run_id, self.served.uri)
+                if finished:
+                    register_end(names, self.served.place.run_id, self.served.uri)
         except TransportError as error:
             logger.debug("could not strike out the run: %s", error)
 

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 #: Seconds without any worker after which that is said, and said again.
 NO_WORKERS_EVERY_S = 30.0
 
+LOOK_EVERY_S = 1.0
+
 
 class RunNameServer(NameServer):
     """The nameserver of a run directory, whatever that is called."""
@@ -57,7 +59,7 @@ class RunHost:
     min_workers
         How many workers to wait for before the first evaluation.
     worker_timeout_s
-        Give up when they are not there after so many seconds.
+        Stop the search when too few are there for so many seconds.
 
     Attributes
     ----------
@@ -158,24 +160,26 @@ class RunHost:
             self._post([ControlRequested("resume")])
 
     def _look(self) -> None:
-        """Say what is missing while nobody is there; the body of a thread."""
-        began = alone_since = time.monotonic()
-        while not self._closing.wait(1.0):
-            now, count = time.monotonic(), len(self.service.workers)
-            wanted = max(self._min_workers, 1)
-            waited_s = now - began
-            if self._held_back or not count:
-                if waited_s > self._worker_timeout_s and count < self._min_workers:
-                    self._stop(why_no_workers(self.place, count, wanted, waited_s))
-                    return
-                if now - alone_since >= NO_WORKERS_EVERY_S:
-                    logger.warning("%s", self._no_workers(count, wanted, now - began))
-                    alone_since = now
-            else:
-                alone_since = now
+        """Say what is missing while too few are there; the body of a thread."""
+        began = told = time.monotonic()
+        while not self._closing.wait(LOOK_EVERY_S):
+            now = time.monotonic()
+            if self._enough:
+                began = told = now
+            elif now - began > self._worker_timeout_s:
+                self._stop(self._no_workers(now - began))
+                return
+            elif now - told >= NO_WORKERS_EVERY_S:
+                told = now
+                logger.warning("%s", self._no_workers(now - began))
 
-    def _no_workers(self, count: int, wanted: int, waited_s: float) -> NoWorkers:
-        return why_no_workers(self.place, count, wanted, waited_s)
+    @property
+    def _enough(self) -> bool:
+        return bool(self.service.workers) and not self._held_back
+
+    def _no_workers(self, waited_s: float) -> NoWorkers:
+        wanted = self._min_workers if self._held_back else 1
+        return why_no_workers(self.place, len(self.service.workers), wanted, waited_s)
 
     def _workers_ended(self, why: HpdistError) -> None:
         if self.service.workers:

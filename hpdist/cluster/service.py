@@ -18,9 +18,11 @@ from hpdist.errors import ConfigurationError, HpdistError, TransportError
 from hpdist.events import (
     AttemptEnded,
     AttemptStarted,
+    Controlled,
     ControlRequested,
     Order,
     Record,
+    RunEnded,
     WorkerChanged,
 )
 from hpdist.executors.base import Post
@@ -80,6 +82,8 @@ class Service:
         self.running: dict[int, tuple[str, int]] = {}  #: (worker id, attempt) by job
         self.registry: Registry | None = None
         self.uri = ""
+        self.sends_home = True  #: whether workers are to leave when the run has finished
+        self._finished = False
         self._ping_interval = ping_interval
         self._announce, self._on_workers = announce, on_workers
         self._remote = RemoteExecutor(self.timing, epoch, place.run_id, book)
@@ -115,7 +119,7 @@ class Service:
 
     def close(self, grace_s: float) -> None:
         if self.registry is not None:
-            self.registry.close()
+            self.registry.close(finished=self._finished and self.sends_home)
         self._remote.close(grace_s)
         if self._server is not None:
             self._server.close()
@@ -164,6 +168,10 @@ class Service:
                 self.running.pop(record.job_id, None)
             elif isinstance(record, WorkerChanged):
                 self._note(record)
+            elif isinstance(record, RunEnded):
+                self._finished = record.reason == "finished"
+            elif isinstance(record, Controlled):
+                self._finished = False
         if self.workers is not before:
             if self.registry is not None:
                 self.registry.trigger()

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 from hpdist.attempt import Runner
 from hpdist.cluster.hands import Hands
-from hpdist.errors import AuthenticationError, ProtocolMismatch, TransportError
+from hpdist.errors import AuthenticationError, ProtocolMismatch, RunOver, TransportError
 from hpdist.model import Failure, Timing, WorkerInfo
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,8 @@ class Session:
             for open_one in (self._beating, channel):
                 if open_one is not None:
                     open_one.close()
-            self.say_good_bye()
+            if self._welcomed:
+                self.say_good_bye()
 
     def _thread(self, name: str, target: Callable[[], None]) -> None:
         worker_id = self.info.worker_id
@@ -231,7 +232,7 @@ class Session:
             except TransportError as error:
                 logger.debug("heartbeat: %s", error)
                 self._over.wait(pause * random.uniform(0.5, 1.0))
-                pause = min(2 * pause, self.patience.longest_pause_s)
+                pause = self._longer(pause)
         channel.close()
 
     def _beat_once(self, channel: Channel) -> None:
@@ -249,6 +250,10 @@ class Session:
             self._over.wait(min(1.0, self._beat_s()))
         elif time.monotonic() - began < self._beat_s() / 10 and not hands.leaving:
             self._over.wait(self._beat_s() / 10)
+
+    def _longer(self, pause: float) -> float:
+        """The next pause between tries: short enough to be back within a lease."""
+        return min(2 * pause, self.patience.longest_pause_s, float(self._terms["lease_s"]) / 4)
 
     def _hello_once(self, channel: Channel) -> None:
         info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}
@@ -294,6 +299,9 @@ class Session:
                 return self._exchange(channel, message)
             except (AuthenticationError, ProtocolMismatch):
                 raise
+            except RunOver:
+                self.hands.leave("finished", at_once=True)
+                return {"kind": "ok", "epoch": self._epoch}
             except TransportError as error:
                 if self._may_go():
                     return {"kind": "ok", "epoch": self._epoch}
@@ -304,7 +312,7 @@ class Session:
                     told = True
                     logger.warning("%s\n  trying again until it answers", error)
             time.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(2 * pause, self.patience.longest_pause_s)
+            pause = self._longer(pause)
 
 
 _ADDRESS = ("worker_id", "incarnation")

@@ -24,6 +24,9 @@ GOOD_START_S = 60.0
 #: How often in a row a worker may die early before it is given up.
 MAX_EARLY_DEATHS = 3
 
+#: Seconds before a worker that died is started again, doubled each time in a row.
+PAUSE_S = 1.0
+
 #: Seconds that workers have to leave when they are dismissed, and when they get SIGTERM.
 LEAVE_S, TERMINATE_S = 2.0, 10.0
 
@@ -108,23 +111,25 @@ class WorkerProcesses:
 
     def _keep(self, index: int) -> None:
         early = 0
-        while early < MAX_EARLY_DEATHS and not self._closing.is_set():
+        while not self._closing.is_set():
             began = time.monotonic()
             code = self._run(index)
             # 0: it left of its own will, because it was dismissed or somebody asked it to.
             if code == 0 or self._closing.is_set():
                 return
-            early = early + 1 if time.monotonic() - began < GOOD_START_S else 0
-            logger.warning(
-                "worker process %d ended with %s: %s", index, _told(code), self.log(index)
-            )
-            self._closing.wait(2.0**early - 1)
-        if not self._closing.is_set():
-            self._give_up(index, code)
+            early = early + 1 if time.monotonic() - began < GOOD_START_S else 1
+            if early == MAX_EARLY_DEATHS:
+                self._give_up(index, code)
+                return
+            logger.warning("a worker ended with %s, see %s", _told(code), self.log(index))
+            self._closing.wait(PAUSE_S * 2 ** (early - 1))
 
     def _run(self, index: int) -> int:
-        with self.log(index).open("ab") as log:
-            process = subprocess.Popen(
+        # One lock for starting and listing, so that `close` misses none.
+        with self._lock, self.log(index).open("ab") as log:
+            if self._closing.is_set():
+                return 0
+            process = self._alive[index] = subprocess.Popen(
                 [sys.executable, "-m", "hpdist.cli.main", "worker", *self._arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -132,19 +137,16 @@ class WorkerProcesses:
                 start_new_session=True,  # Ctrl-C is for the one who started them
                 env=self._environment,
             )
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as pipe:
+            pipe.write(self._key.hex().encode() + b"\n")
+            pipe.flush()
+            # The pipe stays open as long as the worker is wanted.
+            process.wait()
+        code = process.wait()
         with self._lock:
-            self._alive[index] = process
-        try:
-            assert process.stdin is not None
-            with suppress(BrokenPipeError):
-                process.stdin.write(self._key.hex().encode() + b"\n")
-                process.stdin.flush()
-            return process.wait()
-        finally:
-            with self._lock:
-                del self._alive[index]
-            with suppress(BrokenPipeError):
-                process.stdin.close()  # type: ignore[union-attr]
+            del self._alive[index]
+        return code
 
     def _give_up(self, index: int, code: int) -> None:
         with self._lock:

@@ -120,7 +120,10 @@ class WorkerSlots:
         def note(number: int, frame: FrameType | None) -> None:
             self._news.put((signal.Signals(number).name, None, None))
 
-        former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [signal.SIGTERM]
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as nohup and scripts ask for
+            numbers.append(signal.SIGINT)
+        former = {number: signal.signal(number, note) for number in numbers}
         try:
             yield
         finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,12 @@ from cluster_scene import LIMIT_S, RUN, Scene, eventually, give_x, refusal, scen
 
 from hpdist import Worker
 from hpdist.cluster.link import Link
-from hpdist.errors import AuthenticationError, ConfigurationError, JournalLocked
+from hpdist.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    JournalLocked,
+    TransportError,
+)
 from hpdist.events import AttemptEnded, Controlled, RunResumed
 from hpdist.model import JobState
 from hpdist.run_directory import find_key
@@ -151,6 +158,38 @@ def test_a_worker_comes_back_although_the_nameserver_is_gone(scene: Scene, gate:
     gate.let(2)
     caller.join(LIMIT_S)
     assert [one.attempts for one in master.results().evaluations] == [1, 1]
+
+
+def test_a_call_that_waits_ends_when_its_line_is_hung_up(scene: Scene) -> None:
+    """Even if something else gets its file descriptor at once."""
+    scene.nameserver()
+    uri = scene.dispatcher(lambda job: None).service.uri
+    link = Link(find_key(RUN, scene.run), uri, RUN)
+    address = {"epoch": 0, "worker": "w", "incarnation": "ab" * 16}
+    link.call({"kind": "hello", "request": 0, "info": {}, "holds": [], **address})
+    errors: list[TransportError] = []
+
+    def wait_for_work(request: int) -> None:
+        try:
+            link.call({"kind": "step", "request": request, "wait": 3000.0, **address})
+        except TransportError as error:
+            errors.append(error)
+
+    quiet, other = socket.socketpair()
+    with quiet, other:
+        for number in range(1, 21):
+            thread = threading.Thread(target=wait_for_work, args=(number,))
+            thread.start()
+            eventually(lambda: link._connection and link._connection._calling.locked(), "the call")
+            link.close()
+            copies = [os.dup(quiet.fileno()) for _ in range(64)]
+            thread.join(LIMIT_S)
+            assert not thread.is_alive()
+            for copy in copies:
+                os.close(copy)
+    assert len(errors) == 20
+    link.call({"kind": "bye", "request": 21, **address})
+    link.close()
 
 
 def test_a_worker_is_of_no_use_to_another_run_of_the_same_name(
