@@ -74,7 +74,9 @@ class MasterNotFound(TransportError):
 
 
 class RunOver(MasterNotFound):
-    """The run has finished, and its workers were sent home."""
+    """The run has finished, and its workers were sent home; ``ended_at`` tells ends apart."""
+
+    ended_at = ""
 
 
 class NoWorkers(TransportError):

@@ -75,7 +75,7 @@ OTHERS = {
     "rich": "cli. progress",
     "pandas": "results multi_fidelity.cycle",
     "psutil": "memory_watch cluster.address testing.executors",
-    "cloudpickle": "child_runner cluster.worker",
+    "cloudpickle": "child_runner cluster.background",
     "ConfigSpace": "spec space testing.optimizers",
     "scipy": "optimizers.",
     "numpy": "study ledger parameters space spec optimizers. testing. demo",

@@ -6,6 +6,7 @@ but under the address of their dispatcher: nobody dials a worker.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -130,9 +131,11 @@ def find_dispatcher(host: str, port: int, run_id: str, key: bytes, timeout_s: fl
         if entry is not None:
             return entry.uri
         runs = list_runs(names)
-        over = _ended(run_id) in names.entries(_ended(run_id))
-    if over:
-        raise RunOver(f"run {run_id!r} has finished", do="hpdist resume RUN, to go on with it")
+        end = names.entries(_ended(run_id)).get(_ended(run_id))
+    if end is not None:
+        over = RunOver(f"run {run_id!r} has finished", do="hpdist resume RUN, to go on with it")
+        over.ended_at = end.metadata.get("at", "?")
+        raise over
     raise MasterNotFound(
         f"the nameserver at {join_address(host, port)} knows no dispatcher of run {run_id!r}",
         cause="it serves " + (f"runs {', '.join(runs)}" if runs else "no run yet"),
@@ -151,7 +154,7 @@ def register_dispatcher(
 
 def register_end(names: Names, run_id: str, uri: str) -> None:
     """Note that a run has finished, for workers that come too late to be told by it."""
-    names.register(_ended(run_id), uri, {"kind": "ended", "run": run_id})
+    names.register(_ended(run_id), uri, {"kind": "ended", "run": run_id, "at": time.time()})
 
 
 def register_worker(

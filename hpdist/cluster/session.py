@@ -83,6 +83,7 @@ class Session:
         self._epoch = 0
         self._book = ""  #: which run of this name; what is in hand means nothing to others
         self._terms = vars(Timing())
+        self._known_end: str | None = None  #: when the run had ended at the first look, if it had
         self._welcomed = False  #: until then it waits without limit
         self._over = threading.Event()
         self._last_contact = time.monotonic()
@@ -203,7 +204,7 @@ class Session:
         info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}
         reply = self._persist(channel, self._message("hello", info=info, holds=self.hands.holds()))
         if "terms" in reply:
-            self._welcomed = True
+            self._welcomed, self._known_end = True, ""
             self._terms = reply["terms"]
             self._book = self._terms.get("book", "")
             logger.info("worker %s joined run %s", self.info.worker_id, self.run_id)
@@ -290,6 +291,16 @@ class Session:
         self.hands.obey(reply)
         return reply
 
+    def _over_since_then(self, error: TransportError) -> bool:
+        """Whether the run has ended since this worker looked for it first.
+
+        One that was over before may be taken up again by the next master.
+        """
+        ended_at = error.ended_at if isinstance(error, RunOver) else ""
+        if self._known_end is None:
+            self._known_end = ended_at
+        return ended_at not in ("", self._known_end)
+
     def _persist(self, channel: Channel, message: dict[str, Any]) -> dict[str, Any]:
         """Exchange, repeating the same request until it is answered."""
         pause, told = self.patience.first_pause_s, False
@@ -299,10 +310,9 @@ class Session:
                 return self._exchange(channel, message)
             except (AuthenticationError, ProtocolMismatch):
                 raise
-            except RunOver:
-                self.hands.leave("finished", at_once=True)
-                return {"kind": "ok", "epoch": self._epoch}
             except TransportError as error:
+                if self._over_since_then(error):
+                    self.hands.leave("finished", at_once=True)
                 if self._may_go():
                     return {"kind": "ok", "epoch": self._epoch}
                 silent_s = time.monotonic() - self._last_contact

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import signal
@@ -20,9 +21,12 @@ logger = logging.getLogger(__name__)
 #: Seconds that evaluations have to end once the process was told to go at once.
 AT_ONCE_S = 8.0
 
+LOOK_EVERY_S = 0.5
+
 _SIGINT_TWICE = 130
 
-News = tuple[str, Worker | None, BaseException | None]
+News = str | tuple[Worker, BaseException | None]
+"""A signal's name, or the worker that ended and what it failed with."""
 
 
 class WorkerSlots:
@@ -38,13 +42,16 @@ class WorkerSlots:
     """
 
     def __init__(self, workers: Sequence[Worker], place: Place) -> None:
-        self._workers = list(workers)
-        for worker in self._workers:
+        for worker in workers:
             worker._place = place
             if worker.directory is None:
                 worker.directory = place.directory
+        self._here = set(workers)
         # Filled by signal handlers, so of a kind that may be entered again while it is filled.
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._interrupted = False
+        self._deadline = math.inf  #: when evaluations that do not end are left to themselves
+        self._error: BaseException | None = None
         self._code = 0
 
     def run(self) -> int:
@@ -56,59 +63,63 @@ class WorkerSlots:
             What the first of them failed with, once the others have left.
         """
         with self._listening():
-            for worker in self._workers:
-                threading.Thread(
-                    target=self._serve, args=(worker,), name=f"hpdist-{worker.worker_id}"
-                ).start()
-            error = self._wait()
-        if error is not None:
-            raise error
+            for worker in self._here:
+                name = f"hpdist-{worker.worker_id}"
+                threading.Thread(target=self._serve, args=(worker,), name=name).start()
+            self._wait()
+        if self._error is not None:
+            raise self._error
         return self._code
 
     def leave(self) -> None:
         """Leave at once; from any thread or signal handler."""
-        self._news.put(("SIGTERM", None, None))
+        self._news.put("SIGTERM")
 
     def _serve(self, worker: Worker) -> None:
+        error: BaseException | None = None
         try:
             worker.run()
-        except BaseException as error:  # noqa: BLE001  (`run` raises it in the main thread)
-            self._news.put(("ended", worker, error))
-        else:
-            self._news.put(("ended", worker, None))
+        except BaseException as failure:  # noqa: BLE001  (`run` raises it in the main thread)
+            error = failure
+        self._news.put((worker, error))
 
-    def _wait(self) -> BaseException | None:
-        here, interrupts = set(self._workers), 0
-        deadline, first = float("inf"), None
-        while here:
-            wait_s = None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
+    def _wait(self) -> None:
+        while self._here:
             try:
-                kind, worker, error = self._news.get(timeout=wait_s)
+                # Not for ever: a signal that the kernel gives another thread wakes nobody here.
+                news = self._news.get(timeout=LOOK_EVERY_S)
             except queue.Empty:
-                self._break_off(here)
-            if kind == "ended" and worker is not None:
-                here.discard(worker)
-                first = first or error
-            elif kind == "SIGINT" and not interrupts:
-                interrupts += 1
-                logger.warning("finishing what runs, then leaving; Ctrl-C again leaves at once")
-                self._tell(here, kind, at_once=False)
+                if time.monotonic() > self._deadline:
+                    self._break_off()
+                continue
+            if isinstance(news, str):
+                self._signalled(news)
             else:
-                self._code = _SIGINT_TWICE if kind == "SIGINT" else 0
-                deadline = min(deadline, time.monotonic() + AT_ONCE_S)
-                self._tell(here, kind, at_once=True)
-            if first is not None:
-                self._tell(here, "another worker of this process failed", at_once=False)
-        return first
+                self._ended(*news)
 
-    @staticmethod
-    def _tell(workers: set[Worker], why: str, *, at_once: bool) -> None:
-        for worker in workers:
+    def _signalled(self, name: str) -> None:
+        if name == "SIGINT" and not self._interrupted:
+            self._interrupted = True
+            logger.warning("finishing what runs, then leaving; Ctrl-C again leaves at once")
+            self._tell(name, at_once=False)
+            return
+        self._code = _SIGINT_TWICE if name == "SIGINT" else 0
+        self._deadline = min(self._deadline, time.monotonic() + AT_ONCE_S)
+        self._tell(name, at_once=True)
+
+    def _ended(self, worker: Worker, error: BaseException | None) -> None:
+        self._here.discard(worker)
+        if error is not None and self._error is None:
+            self._error = error
+            self._tell("another worker of this process failed", at_once=False)
+
+    def _tell(self, why: str, *, at_once: bool) -> None:
+        for worker in self._here:
             worker.leave(why, at_once=at_once)
 
-    def _break_off(self, workers: set[Worker]) -> None:
+    def _break_off(self) -> None:
         """Leave although evaluations go on: threads cannot be ended by force."""
-        for worker in workers:
+        for worker in self._here:
             session = worker._session
             if session is not None:
                 session.say_good_bye()
@@ -118,7 +129,7 @@ class WorkerSlots:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         def note(number: int, frame: FrameType | None) -> None:
-            self._news.put((signal.Signals(number).name, None, None))
+            self._news.put(signal.Signals(number).name)
 
         numbers = [signal.SIGTERM]
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as nohup and scripts ask for

@@ -93,8 +93,8 @@ class TestWaiting:
         assert told == ["x"] * 3
 
     def test_an_unknown_host_is_not_waited_for(self) -> None:
+        place = Place("r", "no-such-host.invalid", 1)
         with pytest.raises(NameServerNotFound, match="that one"):
-            place = Place("r", "no-such-host.invalid", 1)
             wait_for(place, answers_of(NameServerNotFound("that one"), "here"))
 
 

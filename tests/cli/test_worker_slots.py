@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_scene import LIMIT_S, Commands, write
+from cli_scene import LIMIT_S, Commands, eventually, write
 
 from hpdist import Results
 from hpdist.cli.script import Reference
@@ -91,8 +91,7 @@ def test_a_second_ctrl_c_ends_all_at_once_with_130() -> None:
     slot = Slot(stubborn=True)
 
     def wait_for_the_first() -> None:
-        while not slot.told:
-            pass
+        eventually(lambda: slot.told, "the answer to the first")
 
     code = run_and([slot], send(signal.SIGINT), wait_for_the_first, send(signal.SIGINT))
     assert code == 130
@@ -136,13 +135,14 @@ def test_what_cannot_be_ended_says_good_bye_and_is_left_to_itself(
             self.said += 1
 
     def leave(code: int) -> None:
-        raise Left(code)
+        raise Left(str(code))
 
     slot, talk, go = Slot(), Talk(), threading.Event()
     monkeypatch.setattr(slot, "leave", lambda why, at_once: None)
     monkeypatch.setattr(slot, "_session", talk, raising=False)
     monkeypatch.setattr(slot, "_left", go)
     monkeypatch.setattr(worker_slots, "AT_ONCE_S", 0.05)
+    monkeypatch.setattr(worker_slots, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(worker_slots.os, "_exit", leave)
     monkeypatch.setattr(worker_slots.logging, "shutdown", lambda: None)
     try:

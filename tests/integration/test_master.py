@@ -12,7 +12,7 @@ import pytest
 from cluster_scene import LIMIT_S, RUN, Scene, eventually, give_x, scene_in
 
 from hpdist import Master, Results
-from hpdist.errors import ConfigurationError, NoWorkers, StateError
+from hpdist.errors import ConfigurationError, StateError
 from hpdist.events import JobCreated
 from hpdist.model import JobState
 from hpdist.multi_fidelity import Bracket, Hyperband, SingleFidelity, SuccessiveHalving
@@ -179,6 +179,8 @@ def test_earlier_results_are_told_to_the_optimizer(
         losses = [one.loss for one in earlier.evaluations]
         assert [loss for _, _, loss in told] == losses * times
         assert {trial_id >= 0 for trial_id, _, _ in told} == {False}
+        later.wait_for_workers(0)
+        later.dispatcher.discover_workers()  # before that, the nameserver says that it is over
         scene.worker()
         assert len(later.run().evaluations) == 1
 
@@ -310,57 +312,3 @@ def test_open_brackets_are_the_active_iterations(scene: Scene) -> None:
     caller.join(LIMIT_S)
     assert master.active_iterations() == []
     assert bracket.is_finished
-
-
-# ----------------------------------------------------------------------- waiting for workers
-
-
-def test_enough_workers_are_waited_for(scene: Scene) -> None:
-    master = scene.master(worker_timeout=LIMIT_S)
-    scene.worker()
-    master.wait_for_workers(1)
-    late = threading.Timer(0.2, scene.worker)
-    late.start()
-    master.wait_for_workers(2)
-    late.join()
-    assert master.dispatcher.number_of_workers() == 2
-
-
-def test_no_workers_are_explained_by_what_the_nameserver_knows(scene: Scene) -> None:
-    master = scene.master(worker_timeout=0.3)
-    with pytest.raises(NoWorkers) as caught:
-        master.run(min_n_workers=2)
-    told = str(caught.value)
-    assert "0 of 2 workers joined run 'scene'" in told
-    assert "answers and lists this run; no worker called" in told
-    assert "on loopback: workers on other machines cannot reach it" in told
-    assert f"hpdist worker SCRIPT --run {scene.run}" in told
-
-
-def test_no_workers_are_explained_by_the_nameserver_that_is_gone(scene: Scene) -> None:
-    master = scene.master(worker_timeout=0.3)
-    scene.server.shutdown()
-    with pytest.raises(NoWorkers) as caught:
-        master.wait_for_workers()
-    told = str(caught.value)
-    assert "has no nameserver" in told
-    assert "nobody can find the run" in told
-    assert f"hpdist nameserver --run {scene.run}" in told
-
-
-def test_workers_of_another_run_are_named(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    host, port = scene.server.start()
-    monkeypatch.setenv("HPDIST_KEY_FILE", str(scene.run / "key"))
-    other = Scene(scene.directory)
-    try:
-        dispatcher = other.dispatcher(
-            lambda job: None, run_id="other", working_directory=None, nameserver_port=port
-        )
-        worker = other.worker(run_id="other", nameserver=host, nameserver_port=port)
-        eventually(lambda: dispatcher.number_of_workers() == 1)
-        dispatcher.discover_workers()
-        with pytest.raises(NoWorkers, match=r"registered under 'other' \(on .+\)"):
-            scene.master(worker_timeout=0.3).run()
-        assert not worker.is_busy()
-    finally:
-        other.close()
