@@ -293,13 +293,17 @@ class DispatchState(DispatchBook):
             self._order(Recall(worker.info.worker_id, worker.info.incarnation, *held))
         return self._take()
 
-    def withdraw(self) -> Decision:
-        """Take back all that runs: cancelled at the workers, queued in the book."""
+    def withdraw(self, *, cancel: bool = True) -> Decision:
+        """Take back all that runs: queued in the book, and cancelled at the workers.
+
+        Without ``cancel`` they go on, and may hand in their results to the next process.
+        """
         for worker in self.workers.values():
             for held in list(worker.holds.items()):
                 self._give_back(*held)
                 worker.stuck.add(held)
-                self._order(Cancel(worker.info.worker_id, worker.info.incarnation, *held))
+                if cancel:
+                    self._order(Cancel(worker.info.worker_id, worker.info.incarnation, *held))
         return self._take()
 
     def cancel(self, job_id: int, reason: str) -> Decision:

@@ -9,6 +9,9 @@ from typing import Protocol
 
 from hpdist.events import Event
 
+#: Seconds after which a wait is begun anew.
+SLICE_S = 1.0
+
 Stamped = tuple[float, Event]
 """(seconds on the inbox's clock at which the event arrived, event)."""
 
@@ -45,13 +48,23 @@ class QueueInbox:
     def take(self, until: float | None) -> list[Stamped]:
         taken: list[Stamped] = []
         try:
-            wait = None if until is None else max(0.0, until - time.monotonic())
-            at, events = self._queue.get(timeout=wait) if wait != 0.0 else self._queue.get_nowait()
+            at, events = self._first(until)
             while True:
                 taken.extend((at, event) for event in events)
                 at, events = self._queue.get_nowait()
         except queue.Empty:
             return taken
+
+    def _first(self, until: float | None) -> tuple[float, Sequence[Event]]:
+        """Wait in slices: a signal that another thread caught does not end a wait."""
+        while True:
+            left = SLICE_S if until is None else until - time.monotonic()
+            if left <= 0:
+                return self._queue.get_nowait()
+            try:
+                return self._queue.get(timeout=min(left, SLICE_S))
+            except queue.Empty:
+                continue
 
     def now(self) -> float:
         return time.monotonic()

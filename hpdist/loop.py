@@ -245,7 +245,9 @@ class Loop:
             self.close(RunEnded("time_limit"), drain=True)
         if now >= self._close_by:
             self._close_by = math.inf
-            self._take(self.dispatch.withdraw())
+            stopped = self._closing is not None and self._closing.reason == "stopped"
+            outlives = stopped and self.executor.keeps_running and not self.dismiss
+            self._take(self.dispatch.withdraw(cancel=not outlives))
 
     # ------------------------------------------------------------------ work
 

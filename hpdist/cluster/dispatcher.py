@@ -183,7 +183,7 @@ class Dispatcher:
         return ready
 
     def shutdown(self, shutdown_workers: bool = False) -> None:
-        """Stop serving, and take back what runs; with ``shutdown_workers`` the workers leave.
+        """Stop serving. What runs is left to the workers; with ``shutdown_workers`` they leave.
 
         Waits for the end, unless a callback calls it.
         """

@@ -107,8 +107,8 @@ class Names:
                 error.what,
                 cause=error.cause,
                 tried=f"once, with a limit of {self._timeout_s:g} s",
-                do="start one with: hpdist nameserver\n"
-                "or give the address of the one that runs: --nameserver HOST --port PORT",
+                do="start one with: hpdist nameserver --run RUN\n"
+                "or give the address of the one that runs: --nameserver HOST:PORT",
             ) from None
 
 

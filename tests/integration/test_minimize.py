@@ -172,7 +172,7 @@ def test_callbacks_get_each_settled_evaluation_in_the_calling_thread(
     ("limits", "expected"),
     [
         ({"n_iterations": 1}, 4),
-        ({"n_trials": 2}, 2),
+        ({"n_trials": 2}, 3),
         ({"n_evaluations": 5}, 5),
         ({"max_cost": 4.5}, 4),
         ({"target_loss": 1e9}, 4),

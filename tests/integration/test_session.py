@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -107,8 +106,8 @@ class WorkerThread:
 
 
 @pytest.fixture
-def exchange() -> Iterator[Exchange]:
-    yield Exchange()
+def exchange() -> Exchange:
+    return Exchange()
 
 
 def study(n: int) -> Study:
