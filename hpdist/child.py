@@ -22,10 +22,10 @@ from typing import Any
 
 from hpdist.attempt import evaluate, failure_of
 from hpdist.context import Context, ReportValve
-from hpdist.events import outcome_to_json
 from hpdist.frames import read_frame, write_frame
 from hpdist.model import FailureKind, JsonValue
 from hpdist.objective import Call
+from hpdist.record_json import outcome_to_json
 
 _PR_SET_PDEATHSIG = 1
 _IOLBF = 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 
-from hpdist.events import outcome_from_json
 from hpdist.model import Failure, FailureKind, JsonValue, Outcome
 from hpdist.normalise import normalise_result
+from hpdist.record_json import outcome_from_json
 
 _CONTENTS = {"report": 2, "done": 1}
 _KINDS = (FailureKind.EXCEPTION, FailureKind.INVALID, FailureKind.MEMORY)

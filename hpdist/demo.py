@@ -30,12 +30,13 @@ def train(config: dict[str, Any], epochs: float, ctx: Context) -> dict[str, floa
     x, y, x_validation, y_validation = load_digits_split()
     model = build(config, ctx.seed)
     done = restore(model, x, y, ctx.previous_dir)
-    for epoch in range(done, int(epochs)):
+    while done < int(epochs):
         model.partial_fit(x, y)
+        done += 1
         error = 1.0 - float(model.score(x_validation, y_validation))
-        if ctx.report(epoch + 1, error) == "stop":
+        if ctx.report(done, error) == "stop":
             break
-    save(model, int(epochs), ctx.dir)
+    save(model, done, ctx.dir)
     return {"loss": error, "accuracy": 1.0 - error}
 
 

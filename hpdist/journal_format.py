@@ -13,8 +13,9 @@ import zlib
 from dataclasses import dataclass
 
 from hpdist.errors import JournalError
-from hpdist.events import Record, record_from_json, record_to_json
+from hpdist.events import Record
 from hpdist.model import JsonValue
+from hpdist.record_json import record_from_json, record_to_json
 
 FORMAT = 1
 """The format written here, kept in `RunCreated.format`; newer ones are refused."""

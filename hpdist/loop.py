@@ -220,7 +220,7 @@ class Loop:
         elif command == "retry":
             jobs = self.source.retryable(arguments.get("jobs"))
             self._change(Controlled("retry", {"jobs": jobs}))
-        elif command in ("pause", "resume", "extend"):
+        elif command in ("pause", "resume", "extend", "iteration_kwargs"):
             self._change(Controlled(command, arguments))
         else:
             logger.warning("unknown command %r", command)

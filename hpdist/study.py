@@ -116,6 +116,7 @@ class Study:
         self.brackets: list[Bracket] = []
         self.n_results = 0
         self._new_bracket = next_iteration or self.iter_generator.get_next_iteration
+        self.iteration_kwargs: dict[str, JsonValue] = {}  #: for brackets that are yet to be made
         self._sampled: dict[tuple[int, int], int] = {}
         self._retries: list[int] = []
         self._peeked: Bracket | None = None
@@ -255,6 +256,8 @@ class Study:
         if record.command == "extend":
             self.limits = replace(self.limits, **record.arguments)
             self._close_brackets()
+        elif record.command == "iteration_kwargs":
+            self.iteration_kwargs, self._peeked = record.arguments, None
         elif record.command == "retry":
             self._retries += [job_id for job_id in record.arguments["jobs"]]
 

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "hpdist"
 #: Lowest first. A module imports from lower layers and its own; every module has its place here.
 LAYERS = {
     "values and ports": """
-        errors model events queue_sizes parameters spec space normalise inbox
+        errors model events record_json queue_sizes parameters spec space normalise inbox
         optimizers.base multi_fidelity.base executors.base executors
         """,
     "machines": """
@@ -59,7 +59,7 @@ LAYERS = {
 
 #: These decide, and do nothing else: no clock, no file, no thread, no log.
 PURE = {
-    *("errors", "model", "events", "study", "ledger", "handout", "retrying"),
+    *("errors", "model", "events", "record_json", "study", "ledger", "handout", "retrying"),
     *("dispatch_book", "dispatch_state", "summary", "evaluations", "forecast", "run_view"),
     *("progress_text", "queue_sizes", "parameters", "normalise"),
 }

@@ -57,8 +57,8 @@ def show(run: str, kind: tuple[str, ...], last: int | None) -> Exit:
     """Print the records as JSON, one a line, up to the first damaged one."""
     import json
 
-    from hpdist.events import RECORDS, record_to_json
     from hpdist.journal_reader import read_journal, refuse
+    from hpdist.record_json import RECORDS, record_to_json
 
     if strange := set(kind) - RECORDS.keys():
         raise click.BadParameter(f"{sorted(strange)[0]!r}: choose from {', '.join(RECORDS)}")

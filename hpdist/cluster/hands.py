@@ -8,7 +8,8 @@ import threading
 from typing import Any
 
 from hpdist.attempt import GRACE_S, StopSwitch
-from hpdist.events import AttemptResult, Held, outcome_to_json
+from hpdist.events import AttemptResult, Held
+from hpdist.record_json import outcome_to_json
 
 Payload = dict[str, Any]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpdist.cluster.address import join_address, split_address
+from hpdist.cluster.address import is_loopback, join_address, split_address
 from hpdist.cluster.names import find_dispatcher
-from hpdist.errors import MasterNotFound, NameServerNotFound, TransportError
+from hpdist.errors import ConfigurationError, MasterNotFound, NameServerNotFound, TransportError
 from hpdist.run_directory import RunDirectory, connection_is_stale, find_key, read_connection
 
 #: The port that Pyro4 gives a nameserver when none is named.
@@ -56,8 +56,15 @@ class Place:
             return self.host
 
     def key(self) -> bytes:
-        """The key of the run; made if there is none."""
-        return find_key(self.run_id, self.directory)
+        """The key of the run; made if there is none, but not for a run of another machine.
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no key to a nameserver on another machine.
+        """
+        host = self.nameserver_host()
+        return find_key(self.run_id, self.directory, create=host is None or _is_here(host))
 
     def dispatcher(self) -> str:
         """Ask the nameserver for the dispatcher's URI.
@@ -91,3 +98,10 @@ class Place:
             do=f"hpdist status {run.path}          # is the run over?\n"
             f"hpdist nameserver --run {run.path}   # start it again; all others reconnect",
         )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return is_loopback(host)
+    except ConfigurationError:
+        return True  # an unknown host: said when it is dialled

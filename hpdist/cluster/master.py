@@ -150,7 +150,6 @@ class Master:
             "direction": direction,
             "initial_configs": initial_configs,
         }
-        self._iteration_kwargs: dict[str, Any] = {}
         self._ends: queue.SimpleQueue[RunEnded | BaseException] = queue.SimpleQueue()
         self._changed = threading.Event()
         self._stream = JobStream(self.views.new_trial, self.job_callback)
@@ -211,14 +210,16 @@ class Master:
         HpdistError
             If the dispatcher failed.
         """
-        self._iteration_kwargs = dict(iteration_kwargs or {})
         self.wait_for_workers(min_n_workers)
         target = self._iterations_before + n_iterations
         if math.isfinite(self.time_left_for_this_task):
-            seconds = self.time_left_for_this_task
-            self.dispatcher.post(ControlRequested("time_limit", {"seconds": seconds}))
-        planned = self.iter_generator.num_all_configs(target)
+            limit = {"seconds": self.time_left_for_this_task}
+            self.dispatcher.post(ControlRequested("time_limit", limit))
+        endless = self.iter_generator.default_iterations is None
+        planned = 0 if endless else self.iter_generator.num_all_configs(target)
         with self.views.shown(len(self._run.study.ledger.jobs), planned):
+            if iteration_kwargs:
+                self.dispatcher.post(ControlRequested("iteration_kwargs", dict(iteration_kwargs)))
             self.dispatcher.post(ControlRequested("extend", {"n_iterations": target}))
             ended = self._ends.get()
         if isinstance(ended, BaseException):
@@ -294,13 +295,14 @@ class Master:
             found: dict[str, Any] = {"limits": Limits(n_iterations=0), "warm_start": known}
         else:
             found = header_arguments(header)
-        return Study(
+        study = Study(
             self._space,
             self.iter_generator,
             self.optimizer,
-            next_iteration=lambda i: self.get_next_iteration(i, self._iteration_kwargs),
+            next_iteration=lambda i: self.get_next_iteration(i, study.iteration_kwargs),
             **{**self._study_options, **found},
         )
+        return study
 
     def _work(self, observers: Sequence[Any]) -> Work:
         run = self._run

@@ -21,7 +21,7 @@ from hpdist.errors import (
     ProtocolMismatch,
     TransportError,
 )
-from hpdist.run_directory import RunDirectory, find_key, read_connection
+from hpdist.run_directory import RunDirectory, read_connection
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def find_nameserver(place: Place) -> str:
         As `Place.dispatcher` does.
     """
     host, port = place.nameserver()
-    check_key(place, host)
+    place.key()
     with suppress(MasterNotFound):
         place.dispatcher()
     return join_address(host, port)
@@ -93,24 +93,7 @@ def find_nameserver(place: Place) -> str:
 
 def find_master(place: Place) -> str:
     """Return the URI of the dispatcher; raises as `Place.dispatcher` does."""
-    check_key(place, place.nameserver()[0])
     return place.dispatcher()
-
-
-def check_key(place: Place, host: str) -> None:
-    """Refuse to make up a key for a run whose nameserver is on another machine.
-
-    Raises
-    ------
-    ConfigurationError
-        If there is no key.
-    """
-    try:
-        far = not is_loopback(host)
-    except ConfigurationError:
-        return  # an unknown host: said when it is dialled
-    if far:
-        find_key(place.run_id, place.directory, create=False)
 
 
 def _address_known(place: Place) -> bool:

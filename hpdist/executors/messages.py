@@ -22,7 +22,6 @@ from hpdist.events import (
     WorkerJoined,
     WorkerLeft,
     WorkerSeen,
-    outcome_from_json,
 )
 from hpdist.executors.fields import (
     MAX_ITEMS,
@@ -39,6 +38,7 @@ from hpdist.executors.fields import (
     wrong,
 )
 from hpdist.model import Failure, Outcome, Success, WorkerInfo
+from hpdist.record_json import outcome_from_json
 
 PROTOCOL = 1
 """Version of the messages; a peer that speaks another one is refused."""

@@ -14,9 +14,9 @@ from hpdist.child_messages import (
     check_report,
     parse_message,
 )
-from hpdist.events import outcome_to_json
 from hpdist.frames import FrameError, FrameReader, frame, read_frame, write_frame
 from hpdist.model import Failure, FailureKind, Outcome, Success
+from hpdist.record_json import outcome_to_json
 
 BODIES = [b"", b"a", b"x" * 1000, b"\x00\xff"]
 
