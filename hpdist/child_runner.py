@@ -173,7 +173,15 @@ def _pickled(objective: Objective) -> bytes:
 
 
 def _device_in_child(device: str) -> tuple[dict[str, str], str]:
-    number = device.removeprefix("cuda:")
-    if number and number.replace(",", "").isdigit():
-        return {"CUDA_VISIBLE_DEVICES": number}, "cuda"
-    return {}, device
+    numbers = device.removeprefix("cuda:").split(",")
+    if not all(number.isdigit() for number in numbers):
+        return {}, device
+    # Where a batch system has shared the devices out, numbers count among those it allows.
+    allowed = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    if any(int(number) >= len(allowed) for number in numbers) and allowed:
+        raise ConfigurationError(
+            f"there is no device {device!r}",
+            cause=f"CUDA_VISIBLE_DEVICES allows {len(allowed)}, counted from 0",
+        )
+    chosen = [allowed[int(number)] if allowed else number for number in numbers]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(chosen)}, "cuda"

@@ -127,6 +127,7 @@ class DispatchState(DispatchBook):
             self._order(Introduce(event.worker_id, event.incarnation))
             return
         worker.deadline = now + self.timing.lease_s
+        worker.leaving = worker.leaving or event.leaving
         if event.holds is not None:
             worker.stuck &= set(event.holds)
 

@@ -38,11 +38,15 @@ class WorkerJoined:
 
 @dataclass(frozen=True)
 class WorkerSeen:
-    """A worker gave a sign of life; ``holds`` as in `WorkerJoined`, None when not told."""
+    """A worker gave a sign of life; ``holds`` as in `WorkerJoined`, None when not told.
+
+    With ``leaving`` it wants no more work.
+    """
 
     worker_id: str
     incarnation: str
     holds: tuple[Held, ...] | None = None
+    leaving: bool = False
 
 
 @dataclass(frozen=True)

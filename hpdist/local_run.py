@@ -18,7 +18,7 @@ from hpdist.model import Timing
 from hpdist.progress import Progress
 from hpdist.progress_text import found
 from hpdist.results import Results
-from hpdist.resuming import OpenRun, change_limits, open_run
+from hpdist.resuming import OpenRun, change, change_limits, open_run
 from hpdist.run_directory import RunDirectory
 from hpdist.run_names import safe_run_id
 from hpdist.search_spec import Search
@@ -35,6 +35,8 @@ class LocalRun:
 
     Attributes
     ----------
+    retry_failed
+        Evaluate again, on a resumed run, what failed before.
     keep_limits
         Leave a resumed run's limits as they were.
     resume, on_change
@@ -55,6 +57,7 @@ class LocalRun:
     progress: Progress
     callbacks: Sequence[Callback] = ()
     keep_limits: bool = False
+    retry_failed: bool = False
     resume: str = "auto"
     on_change: str = "error"
     time_limit_s: float = math.inf
@@ -118,13 +121,15 @@ class LocalRun:
         at = time.time()
         if run.resumed and not self.keep_limits:
             change_limits(run, self.search.limits, at)
+        if self.retry_failed and (failed := run.study.retryable()):
+            change(run, Controlled("retry", {"jobs": failed}), at)
         if run.dispatch.paused:
-            _record(run, Controlled("resume"), at)
+            change(run, Controlled("resume"), at)
         has_work = not run.study.done
         if has_work:
             run.announce(at)
         elif not _finished(run):
-            _record(run, RunEnded("finished"), at)
+            change(run, RunEnded("finished"), at)
         run.journal.commit()
         return has_work
 
@@ -194,10 +199,3 @@ def _finished(run: OpenRun) -> bool:
     kinds = (RunEnded, RunResumed, Controlled)
     last = next((each for _, each in reversed(run.records) if isinstance(each, kinds)), None)
     return isinstance(last, RunEnded) and last.reason == "finished"
-
-
-def _record(run: OpenRun, record: Record, at: float) -> None:
-    run.study.apply(record)
-    run.dispatch.apply(record)
-    run.journal.append(record, at)
-    run.records.append((at, record))

@@ -341,6 +341,7 @@ class Loop:
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         try:
+            self._take(self.dispatch.withdraw(cancel=False))
             self.record(RunEnded("stopped" if interrupted else "failed", text))
             self.journal.commit()
         except (HpdistError, OSError, ValueError):

@@ -81,7 +81,7 @@ def ending(view: RunView) -> list[str]:
         + (f", {failed} of them failed" if failed else ""),
         f"{best(incumbent)}: {configuration(incumbent.config)}"
         if incumbent
-        else "no evaluation succeeded",
+        else "no evaluation succeeded: see hpdist results --failures",
         f"run directory: {path}",
     ]
     if ended.reason != "finished":
@@ -105,9 +105,9 @@ def found(tally: Mapping[JobState, int]) -> str:
     """Say what a resumed run begins with, given its jobs by state."""
     parts = [f"{tally[JobState.COMPLETED]} finished"]
     if interrupted := tally[JobState.RUNNING] + tally[JobState.QUEUED]:
-        parts.append(f"{interrupted} interrupted (will be run again)")
+        parts.append(f"{interrupted} interrupted (handed in by their workers, or run again)")
     if failed := tally[JobState.FAILED]:
-        parts.append(f"{failed} failed (kept)")
+        parts.append(f"{failed} failed (kept, unless --retry-failed)")
     return f"found {', '.join(parts)}"
 
 

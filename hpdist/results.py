@@ -245,7 +245,7 @@ def _row(one: EvaluationResult) -> dict[str, Any]:
 
 def _told(best: Incumbent | None) -> str:
     if best is None:
-        return "none: no evaluation succeeded"
+        return "none: no evaluation succeeded (.failures says why)"
     config = ", ".join(f"{name}={value!r}" for name, value in best.config.items())
     return f"loss {best.loss:g} at budget {best.budget:g} (trial {best.trial_id}): {config}"
 

@@ -169,9 +169,14 @@ def change_limits(run: OpenRun, limits: Limits, at: float) -> None:
     """Record other limits than the journal's; extending a search that has ended reopens it."""
     if limits == run.study.limits:
         return
-    record = Controlled("extend", asdict(limits))
-    run.journal.append(record, at)
+    change(run, Controlled("extend", asdict(limits)), at)
+
+
+def change(run: OpenRun, record: Record, at: float) -> None:
+    """Record and apply what changed since the last session."""
     run.study.apply(record)
+    run.dispatch.apply(record)
+    run.journal.append(record, at)
     run.records.append((at, record))
 
 

@@ -140,6 +140,17 @@ def find_key(run_id: str, directory: str | Path | None = None, *, create: bool =
     )
 
 
+def environment_key() -> bytes | None:
+    """Return the key that came with ``HPDIST_KEY``, which is not in the environment any more."""
+    return _take_environment_key()
+
+
+def take_environment_key(key: bytes | None) -> None:
+    """Use the key that the parent process had from its environment."""
+    global _environment_key
+    _environment_key = key or _environment_key
+
+
 def write_connection(path: Path, data: dict[str, Any]) -> None:
     """Note how to reach the dispatcher of a run; readers see the old note or the new one."""
     temporary = temporary_copy(path, json.dumps(data, indent=1).encode())

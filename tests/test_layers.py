@@ -40,7 +40,8 @@ LAYERS = {
         """,
     "cluster": """
         cluster cluster.address cluster.background cluster.commands cluster.compute
-        cluster.diagnosis cluster.dispatcher cluster.hands cluster.job_stream cluster.link
+        cluster.diagnosis cluster.dispatcher cluster.ends cluster.hands
+        cluster.job_stream cluster.link
         cluster.locate cluster.master cluster.names cluster.nameserver cluster.pyro
         cluster.pyro_client cluster.pyro_server cluster.registry cluster.result_views
         cluster.run_host cluster.server cluster.service cluster.session cluster.submissions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from enum import IntEnum
 
@@ -44,7 +45,9 @@ def tidy(text: str) -> str:
 
 def tell(text: str) -> None:
     """Say something about what goes on: on standard error, as all that is no result."""
-    click.echo(f"hpdist: {tidy(text)}", err=True)
+    # Not through click, which would write past a live display that sys.stderr leads around.
+    sys.stderr.write(f"hpdist: {tidy(text)}\n")
+    sys.stderr.flush()
 
 
 def report(error: Exception, debug: bool) -> Exit:

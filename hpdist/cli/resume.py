@@ -27,6 +27,9 @@ _VERBS = ("run", "master")
     "--on-change", type=click.Choice(["error", "continue"]),
     help="What to do when the script's objective has changed.",
 )  # fmt: skip
+@click.option(
+    "--retry-failed", is_flag=True, default=None, help="Evaluate again what failed before."
+)
 @click.option("--progress", type=click.Choice(["auto", "bar", "log", "none"]))
 @click.option("--json", "json_", is_flag=True, default=None, help="Print JSON at the end.")
 @click.pass_context

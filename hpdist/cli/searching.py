@@ -64,6 +64,7 @@ search_options = options(
         "--on-change", type=click.Choice(["error", "continue"]), default="error",
         show_default=True, help="What to do when the run has another optimizer or objective.",
     ),
+    click.option("--retry-failed", is_flag=True, help="Evaluate again what failed before."),
     click.option("--new", is_flag=True, help="Begin another run beside the one that is there."),
     click.option(
         "--progress", type=click.Choice(["auto", "bar", "log", "none"]), default="auto",
@@ -116,6 +117,7 @@ class SearchOptions:
     maximize: bool
     warm_start: Sequence[str]
     on_change: str
+    retry_failed: bool
     progress: str
 
     @classmethod
@@ -206,6 +208,7 @@ def do_search(
         make_progress(chosen.progress, path, Forecast(generator, time_limit_s)),
         keep_limits=keep_limits or (chosen.limits == Limits() and chosen.time_limit is None),
         on_change=chosen.on_change,
+        retry_failed=chosen.retry_failed,
         time_limit_s=time_limit_s,
         timing=timing,
         on_open=on_open,
@@ -244,5 +247,6 @@ def _tell_of_failure(results: Results) -> None:
     tell(
         f"error: no evaluation succeeded; the first failure, of config {name} "
         f"at budget {first.budget:g} ({first.failure.value}):\n  {text}\n"
-        f"  do:    hpdist results {clean(str(results.path))} --failures"
+        f"  do:    hpdist results {clean(str(results.path))} --failures\n"
+        "         mend the cause, then the same command with --retry-failed"
     )

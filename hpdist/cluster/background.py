@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from hpdist.run_directory import environment_key, take_environment_key
+
 if TYPE_CHECKING:
     from hpdist.cluster.worker import Worker
 
@@ -25,7 +27,7 @@ def start_process(worker: Worker, made_from: tuple[Any, ...], found: dict[str, A
     found
         Attributes that it got since.
     """
-    data = cloudpickle.dumps((type(worker), *made_from, found))
+    data = cloudpickle.dumps((type(worker), *made_from, found, environment_key()))
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=(data,), name=f"hpdist-{worker.worker_id}"
     )
@@ -41,7 +43,8 @@ def ask_to_leave(process: BaseProcess, *, at_once: bool) -> None:
 
 def _serve(data: bytes) -> None:
     """Run a worker in a process that its own parent started; ``data`` came from it alone."""
-    kind, args, kwargs, found = cloudpickle.loads(data)
+    kind, args, kwargs, found, key = cloudpickle.loads(data)
+    take_environment_key(key)
     worker: Worker = kind(*args, **kwargs)
     vars(worker).update(found)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.context import Context, Payload
-from hpdist.objective import Call
+from hpdist.objective import Call, Objective
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,29 @@ def compute_call(compute: Callable[..., object], carry_over: bool) -> Call:
         )
 
     return call
+
+
+def direct_compute(objective: Objective) -> Callable[..., object]:
+    """Turn an objective into a function with the parameters of ``Worker.compute``."""
+
+    def compute(
+        config_id: tuple[int, int, int],
+        config: dict[str, Any],
+        config_info: dict[str, Any] | None = None,
+        budget: float = 1.0,
+        working_directory: str = ".",
+    ) -> object:
+        payload = {
+            "trial_id": 0,
+            "config_id": tuple(config_id),
+            "config": config,
+            "config_info": config_info or {},
+            "budget": budget,
+            "seed": 0,
+        }
+        return objective.build()(payload, Context(payload, 1, Path(working_directory)))
+
+    return compute
 
 
 def copy_contents(source: Path, target: Path) -> None:

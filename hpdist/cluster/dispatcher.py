@@ -15,8 +15,15 @@ from hpdist.cluster.locate import Place
 from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.submissions import FinishedJob, Submissions
 from hpdist.dispatch_state import DispatchState
-from hpdist.errors import TransportError
-from hpdist.events import AttemptFinished, AttemptResult, ControlRequested, Event, JobSubmitted
+from hpdist.errors import ConfigurationError, TransportError
+from hpdist.events import (
+    AttemptFinished,
+    AttemptResult,
+    ControlRequested,
+    Event,
+    JobSubmitted,
+    Record,
+)
 from hpdist.inbox import QueueInbox
 from hpdist.journal import MemoryJournal
 from hpdist.loop import Log, Loop, Observer, Source
@@ -65,6 +72,8 @@ class Work:
     former_port: int = 0
     announce: Callable[[str], None] | None = None
     observers: Sequence[Observer] = ()
+    number_of: Callable[[Any], int | None] = lambda id: None  #: the open job that is called so
+    before: Sequence[tuple[float, Record]] = ()  #: what the journal holds of earlier sessions
 
 
 class Dispatcher:
@@ -119,9 +128,15 @@ class Dispatcher:
         timing = timing or Timing()
         directory = None if working_directory is None else Path(working_directory) / self.run_id
         self._submissions = source = Submissions(new_result_callback)
+        self._takes_jobs = work is None
         work = work or Work(
-            source, DispatchState(retry, timing), MemoryJournal(), observers=[source.observe]
+            source,
+            DispatchState(retry, timing),
+            MemoryJournal(),
+            observers=[source.observe],
+            number_of=source.number_of,
         )
+        self._number_of = work.number_of
         self.place = Place(self.run_id, nameserver, nameserver_port, directory)
         self.service = Service(
             self.place,
@@ -133,6 +148,7 @@ class Dispatcher:
             announce=work.announce,
             on_workers=queue_callback,
         )
+        self.service.recall(work.before)
         self.error: BaseException | None = None  #: what `run` failed with
         self._inbox = QueueInbox()
         self._loop = Loop(
@@ -221,8 +237,13 @@ class Dispatcher:
         Raises
         ------
         ConfigurationError
-            If there is no configuration in it.
+            If there is no configuration in it, or a study says what is evaluated here.
         """
+        if not self._takes_jobs:
+            raise ConfigurationError(
+                f"job {id!r} cannot be handed in: a study decides what this dispatcher runs",
+                do="give the study its first configurations: initial_configs=[...]",
+            )
         job = self._submissions.add(id, kwargs, time.time())
         if job is not None:
             self.post(JobSubmitted(job))
@@ -237,7 +258,7 @@ class Dispatcher:
         accepted
             False if no such job runs: it is settled, or was never handed out.
         """
-        number = self._submissions.number_of(id)
+        number = self._number_of(id)
         worker_id, attempt = self.service.running.get(-1 if number is None else number, ("", 0))
         info = self.service.workers.get(worker_id)
         if number is None or info is None:

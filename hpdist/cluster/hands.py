@@ -80,7 +80,7 @@ class Hands:
                 if held in self._seen:
                     continue
                 self._seen.add(held)
-                if self.abandoned or held in self._unwanted:
+                if self.leaving or held in self._unwanted:
                     self._released[held] = "not wanted any more"
                 else:
                     self._waiting[held] = item["payload"]
@@ -118,7 +118,7 @@ class Hands:
         """Wait until there is something to tell, or nothing to do but to ask for work."""
         with self._lock:
             self._changed.wait_for(
-                lambda: self.owes or self.leaving or not (self._running or self._waiting)
+                lambda: self.owes or self.abandoned or not (self._running or self._waiting)
             )
 
     def wait_for_work(self) -> None:
@@ -158,10 +158,11 @@ class Hands:
     def told(self, message: dict[str, Any], reply: dict[str, Any]) -> None:
         """Forget what ``reply`` confirms of ``message``."""
         with self._lock:
-            del self._reports[: len(message.get("reports", ()))]
             for job_id, attempt in reply.get("acks", ()):
                 self._finished.pop((job_id, attempt), None)
             if reply["kind"] == "ok":
+                told = {tuple(report) for report in message.get("reports", ())}
+                self._reports = [report for report in self._reports if report not in told]
                 for job_id, attempt, _ in message.get("released", ()):
                     self._released.pop((job_id, attempt), None)
 

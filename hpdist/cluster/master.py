@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -13,17 +12,18 @@ from typing import Any
 
 from hpdist.cluster.diagnosis import why_no_workers
 from hpdist.cluster.dispatcher import Dispatcher, Work
+from hpdist.cluster.ends import Ends
 from hpdist.cluster.job_stream import JobStream
 from hpdist.cluster.result_views import ResultViews
 from hpdist.cluster.submissions import FinishedJob
 from hpdist.errors import ConfigurationError, NoWorkers, StateError
-from hpdist.events import ControlRequested, Record, RunCreated, RunEnded
+from hpdist.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
 from hpdist.model import Limits
 from hpdist.multi_fidelity import Bracket, IterGenerator
 from hpdist.optimizers import Optimizer
 from hpdist.queue_sizes import QueueSizes
 from hpdist.results import Results
-from hpdist.resuming import finished_iterations, header_arguments, open_run
+from hpdist.resuming import change, finished_iterations, header_arguments, open_run
 from hpdist.run_directory import RunDirectory, check_run_id
 from hpdist.search_spec import gather_warm_start
 from hpdist.study import Study
@@ -48,9 +48,8 @@ class Master:
         Chooses configurations; built with its space, such as ``RandomSearch(space)``.
     iter_generator
         Chooses budgets.
-    progress_callback
-        Called with (evaluations done, evaluations planned), it returns a context manager whose
-        value has ``update(n)``.
+    progress_callback, result_logger
+        As for `ResultViews`.
     checkpoint_file
         Where to keep the journal instead.
     checkpoint_freq
@@ -68,9 +67,6 @@ class Master:
         Whether workers are sent home at `shutdown` and when the time is up.
     job_queue_sizes, dynamic_queue_size
         When to choose further configurations; see `QueueSizes`.
-    result_logger
-        Called with each `FinishedJob`; its ``new_config(config_id, config, config_info)`` with each
-        new configuration.
     previous_result
         Earlier runs to learn from: a path, `Results` or DataFrame, or a list of these.
     incumbents, incumbent_performances
@@ -150,9 +146,9 @@ class Master:
             "direction": direction,
             "initial_configs": initial_configs,
         }
-        self._ends: queue.SimpleQueue[RunEnded | BaseException] = queue.SimpleQueue()
+        self._ends = Ends()
         self._changed = threading.Event()
-        self._stream = JobStream(self.views.new_trial, self.job_callback)
+        self._stream = JobStream(self.views.new_trial, self.job_callback, self.views.known)
         self.directory.create()
         self._run = open_run(
             Path(checkpoint_file) if checkpoint_file else self.directory.journal,
@@ -167,6 +163,8 @@ class Master:
         )
         self._iterations_before = finished_iterations(self._run.records)
         self._stream.observe(self._run.records, quietly=True)
+        if self._run.dispatch.paused:
+            change(self._run, Controlled("resume"), time.time())
         self.dispatcher = Dispatcher(
             lambda job: None,
             self.run_id,
@@ -220,10 +218,9 @@ class Master:
         with self.views.shown(len(self._run.study.ledger.jobs), planned):
             if iteration_kwargs:
                 self.dispatcher.post(ControlRequested("iteration_kwargs", dict(iteration_kwargs)))
+            self._ends.forget()
             self.dispatcher.post(ControlRequested("extend", {"n_iterations": target}))
-            ended = self._ends.get()
-        if isinstance(ended, BaseException):
-            raise ended
+            self._ends.wait()
         self._iterations_before = target
         return self.results()
 
@@ -316,6 +313,8 @@ class Master:
             former_port,
             lambda address: run.announce(time.time(), address),
             [self._observe, *observers],
+            self._stream.number_of,
+            tuple(run.records),
         )
 
     def _start(self) -> None:

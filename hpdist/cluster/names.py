@@ -169,6 +169,7 @@ def register_worker(
         "state": state,
         "slots": info.slots,
         "device": info.device,
+        **{name: str(value) for name, value in info.details.items()},
     }
     names.register(_worker(run_id, info.worker_id), uri, notes)
 

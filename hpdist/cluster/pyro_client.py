@@ -147,8 +147,8 @@ class Connection:
         except errors.SecurityError:
             raise AuthenticationError(
                 f"{self._who} at {self._address} has another key than this process",
-                cause="it belongs to another run, or the key was made anew",
-                do="use the key file of the run: HPDIST_KEY_FILE=<run directory>/key",
+                cause="it belongs to another run, the key was made anew, or none was given here",
+                do="use the key file of the run: --key-file or HPDIST_KEY_FILE=<run directory>/key",
             ) from None
         except (errors.ProtocolError, struct.error, UnicodeDecodeError) as error:
             raise self._foreign(str(error)) from None

@@ -20,7 +20,7 @@ from hpdist.cluster.names import (
     remove_run,
     remove_worker,
 )
-from hpdist.errors import ConfigurationError, MasterNotFound, TransportError
+from hpdist.errors import ConfigurationError, HpdistError, MasterNotFound, TransportError
 from hpdist.model import WorkerInfo
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class Registry:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._missing = False
+        self._reviewing = threading.Lock()  #: one review at a time; it guards no state of the run
         self._thread = threading.Thread(target=self._keep, name="hpdist-registry", daemon=True)
 
     def start(self) -> None:
@@ -84,11 +85,11 @@ class Registry:
             return
         self._thread.join()
         try:
-            with self._names() as names:
+            with self._reviewing, self._names() as names:
                 remove_run(names, self.served.place.run_id, self.served.uri)
                 if finished:
                     register_end(names, self.served.place.run_id, self.served.uri)
-        except TransportError as error:
+        except (HpdistError, OSError) as error:
             logger.debug("could not strike out the run: %s", error)
 
     def review(self) -> None:
@@ -100,7 +101,9 @@ class Registry:
             If no nameserver answers.
         """
         served, run_id = self.served, self.served.place.run_id
-        with self._names() as names:
+        with self._reviewing, self._names() as names:
+            if self._closing.is_set():
+                return
             notes = {"host": socket.gethostname(), "pid": os.getpid(), "epoch": served.epoch}
             register_dispatcher(names, run_id, served.uri, notes)
             workers = served.workers()
@@ -120,7 +123,7 @@ class Registry:
             try:
                 self.review()
                 self._missing = False
-            except TransportError as error:
+            except (HpdistError, OSError) as error:
                 if not self._missing:
                     logger.warning("%s\n  workers that are here work on; trying again", error)
                 self._missing, wait_s = True, RETRY_S

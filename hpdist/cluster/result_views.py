@@ -44,12 +44,16 @@ class ResultViews:
 
     def finished(self, job: FinishedJob) -> None:
         """Take notice of a settled job."""
-        if job.result is not None:
-            self._note_incumbent(job.kwargs["budget"], job.result["loss"], job.kwargs["config"])
+        self.known(job)
         if self.result_logger is not None:
             self.result_logger(job)
         if self._progress is not None:
             self._progress.update(1)
+
+    def known(self, job: FinishedJob) -> None:
+        """Take notice of a job that was settled before a resume."""
+        if job.result is not None:
+            self._note_incumbent(job.kwargs["budget"], job.result["loss"], job.kwargs["config"])
 
     def _note_incumbent(self, budget: float, loss: float, config: dict[str, Any]) -> None:
         best = self.performances.get(budget)

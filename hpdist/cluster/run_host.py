@@ -90,6 +90,7 @@ class RunHost:
         self._service: Service | None = None
         self._post: Post | None = None
         self._held_back = min_workers > 1
+        self._given_up: HpdistError | None = None  #: why none of our own processes is left
         self._closing = threading.Event()
         self._watch = threading.Thread(target=self._look, name="hpdist-watch", daemon=True)
 
@@ -109,6 +110,7 @@ class RunHost:
             announce=lambda address: run.announce(time.time(), address),
             on_workers=self._counted,
         )
+        self._service.recall(run.records)
 
     @property
     def service(self) -> Service:
@@ -164,6 +166,9 @@ class RunHost:
         began = told = time.monotonic()
         while not self._closing.wait(LOOK_EVERY_S):
             now = time.monotonic()
+            if self._given_up is not None and not self.service.workers:
+                self._stop(self._given_up)
+                return
             if self._enough:
                 began = told = now
             elif now - began > self._worker_timeout_s:
@@ -182,10 +187,10 @@ class RunHost:
         return why_no_workers(self.place, len(self.service.workers), wanted, waited_s)
 
     def _workers_ended(self, why: HpdistError) -> None:
+        """Stop the search as soon as nobody else works for it."""
+        self._given_up = why
         if self.service.workers:
-            logger.warning("%s\n  other workers go on", why)
-        else:
-            self._stop(why)
+            logger.warning("%s\n  the search goes on while other workers are there", why)
 
     def _stop(self, why: HpdistError) -> None:
         self.failure = why

@@ -162,11 +162,8 @@ class Service:
         """Renew what other threads may know; called in the loop's thread."""
         before = self.workers
         for _, record in fresh:
-            if isinstance(record, AttemptStarted):
-                self.running[record.job_id] = (record.worker_id, record.attempt)
-            elif isinstance(record, AttemptEnded):
-                self.running.pop(record.job_id, None)
-            elif isinstance(record, WorkerChanged):
+            self._follow(record)
+            if isinstance(record, WorkerChanged):
                 self._note(record)
             elif isinstance(record, RunEnded):
                 self._finished = record.reason == "finished"
@@ -177,6 +174,17 @@ class Service:
                 self.registry.trigger()
             if self._on_workers is not None:
                 self._on_workers(len(self.workers))
+
+    def recall(self, records: Sequence[tuple[float, Record]]) -> None:
+        """Learn from an earlier session's records what may still run."""
+        for _, record in records:
+            self._follow(record)
+
+    def _follow(self, record: Record) -> None:
+        if isinstance(record, AttemptStarted):
+            self.running[record.job_id] = (record.worker_id, record.attempt)
+        elif isinstance(record, AttemptEnded):
+            self.running.pop(record.job_id, None)
 
     def _note(self, record: WorkerChanged) -> None:
         worker_id = record.worker.worker_id

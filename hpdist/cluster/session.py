@@ -22,9 +22,13 @@ from typing import Any, Protocol
 from hpdist.attempt import Runner
 from hpdist.cluster.hands import Hands
 from hpdist.errors import AuthenticationError, ProtocolMismatch, RunOver, TransportError
+from hpdist.events import Held
 from hpdist.model import Failure, Timing, WorkerInfo
 
 logger = logging.getLogger(__name__)
+
+#: Different failures that a worker shows of itself; the journal has them all.
+MAX_TOLD = 10
 
 
 class Channel(Protocol):
@@ -85,6 +89,7 @@ class Session:
         self._terms = vars(Timing())
         self._known_end: str | None = None  #: when the run had ended at the first look, if it had
         self._welcomed = False  #: until then it waits without limit
+        self._told: set[str] = set()  #: messages of failures that were shown
         self._over = threading.Event()
         self._last_contact = time.monotonic()
         self._idle_since = math.inf
@@ -194,11 +199,20 @@ class Session:
         finally:
             self.hands.finish(held, result)
         self.finished += 1
+        if result is not None and isinstance(result.outcome, Failure):
+            self._tell_failure(held, result.outcome)
         self._idle_since = time.monotonic()
         if self.leave_on_failure and result is not None and isinstance(result.outcome, Failure):
             logger.error("%s\n%s", result.outcome.message, result.outcome.traceback)
             self.hands.leave("an evaluation failed", at_once=False)
         return True
+
+    def _tell_failure(self, held: Held, failure: Failure) -> None:
+        """Say it here too, where the code is: each message once, in full."""
+        text = f"job {held[0]} failed ({failure.kind.value}): {failure.message}"
+        if failure.message not in self._told and len(self._told) < MAX_TOLD:
+            self._told.add(failure.message)
+            logger.warning("%s", f"{text}\n{failure.traceback}".rstrip())
 
     def _hello(self, channel: Channel) -> None:
         info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}
@@ -211,11 +225,12 @@ class Session:
 
     def say_good_bye(self) -> None:
         """Hand everything back, once and without insisting: a lease covers for it."""
-        message = self._message("bye", reason=self.hands.leaving or "")
-        message["released"] = self.hands.to_tell()["released"]
         channel = self._open_channel()
         try:
-            channel.call(message)
+            if self.hands.to_tell()["done"]:
+                self._exchange(channel, self._message("step", wait=0.0, **self.hands.to_tell()))
+            message = self._message("bye", reason=self.hands.leaving or "")
+            channel.call(message | {"released": self.hands.to_tell()["released"]})
         except TransportError:
             logger.debug("worker %s left without saying so", self.info.worker_id)
         finally:
@@ -279,6 +294,7 @@ class Session:
             "incarnation": self.info.incarnation,
             "request": self.hands.number("beat" if kind == "beat" else "step"),
             "kind": kind,
+            "leaving": self.hands.leaving is not None,
             **fields,
         }
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpdist.cluster.wire import encode
 from hpdist.errors import ConfigurationError
 from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, Record
 from hpdist.model import Failure, Job, JsonValue, Success
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -45,6 +49,14 @@ def finish(job: FinishedJob, record: AttemptEnded, at: float) -> FinishedJob:
     return job
 
 
+def guarded(callback: Callable[[Any], object], value: Any) -> None:
+    """Call what the user gave; what it raises is logged, and harms neither the run nor others."""
+    try:
+        callback(value)
+    except Exception:  # the user's code
+        logger.exception("%r failed; the search goes on", callback)
+
+
 class Submissions:
     """A source that proposes nothing itself. Ids are the caller's; inside, jobs are numbered.
 
@@ -68,10 +80,11 @@ class Submissions:
         Raises
         ------
         ConfigurationError
-            If there is no ``config``, or the budget is no number.
+            If there is no ``config``, the budget is no number, or it is not JSON.
         """
         if not isinstance(arguments.get("config"), dict):
             raise ConfigurationError(f"job {id!r} needs config=<dict>, got {arguments!r}")
+        encode({"config": arguments["config"], "config_info": arguments.get("config_info")})
         if id in self._open:
             return None
         number = next(self._numbers)
@@ -115,4 +128,4 @@ class Submissions:
             elif isinstance(record, AttemptEnded) and record.final:
                 job = self._jobs.pop(record.job_id)
                 self._open.pop(job.id, None)
-                self._on_finished(finish(job, record, at))
+                guarded(self._on_finished, finish(job, record, at))

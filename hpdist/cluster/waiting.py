@@ -91,11 +91,6 @@ def find_nameserver(place: Place) -> str:
     return join_address(host, port)
 
 
-def find_master(place: Place) -> str:
-    """Return the URI of the dispatcher; raises as `Place.dispatcher` does."""
-    return place.dispatcher()
-
-
 def _address_known(place: Place) -> bool:
     try:
         place.nameserver()

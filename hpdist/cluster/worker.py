@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import platform
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
+from importlib.metadata import version
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from typing import Any
 from hpdist.attempt import Runner
 from hpdist.child_runner import ChildRunner
 from hpdist.cluster.background import ask_to_leave, start_process
-from hpdist.cluster.compute import BoundObjective, ComputeObjective
+from hpdist.cluster.compute import BoundObjective, ComputeObjective, direct_compute
 from hpdist.cluster.link import Link
 from hpdist.cluster.locate import Place
 from hpdist.cluster.session import Patience, Session
@@ -254,7 +256,8 @@ class Worker:
         """Run one computation here and now, and hand it to ``callback.register_result``."""
         result: dict[str, Any] = {"result": None, "exception": None}
         try:
-            result["result"] = self.compute(config_id, *args, **kwargs)
+            compute = self.compute if self._function is None else direct_compute(self._function)
+            result["result"] = compute(config_id, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  (the callback is told of it)
             result["exception"] = f"{type(error).__name__}: {error}"
         callback.register_result(config_id, result)
@@ -279,6 +282,7 @@ class Worker:
                 pid=os.getpid(),
                 prefetch=self.prefetch,
                 device=self.device,
+                details={"hpdist": version("hpdist"), "python": platform.python_version()},
             ),
             self.run_id,
             runner,
@@ -288,15 +292,16 @@ class Worker:
             leave_on_failure=self.debug,
         )
         self._session = session
-        if self._left.is_set():
-            return
         try:
+            if self._left.is_set():
+                return
             runner.start()
             self.reason = session.run()
             self.logger.info("worker %s left: %s", self.worker_id, self.reason)
         finally:
             runner.close()
             self._session = None
+            self._left.clear()  # it may be run again
 
     def _find_dispatcher(self) -> str:
         """Ask the nameserver; while that is gone, try where the dispatcher was."""

@@ -62,7 +62,8 @@ class WorkerProcesses:
         self._lock = threading.Lock()
         self._alive: dict[int, subprocess.Popen[bytes]] = {}
         self._threads: list[threading.Thread] = []
-        self._given_up = 0
+        self._count_gone = 0
+        self._failed: HpdistError | None = None
 
     def start(self, key: bytes, on_end: Callable[[HpdistError], None]) -> None:
         """Start them all.
@@ -70,7 +71,7 @@ class WorkerProcesses:
         Parameters
         ----------
         on_end
-            Called, in a thread of its own, when the last one was given up.
+            Called, in a thread of its own, when the last one is gone and any was given up.
         """
         self._logs.mkdir(parents=True, exist_ok=True)
         self._key, self._on_end = key, on_end
@@ -115,7 +116,10 @@ class WorkerProcesses:
             began = time.monotonic()
             code = self._run(index)
             # 0: it left of its own will, because it was dismissed or somebody asked it to.
-            if code == 0 or self._closing.is_set():
+            if self._closing.is_set():
+                return
+            if code == 0:
+                self._gone(None)
                 return
             early = early + 1 if time.monotonic() - began < GOOD_START_S else 1
             if early == MAX_EARLY_DEATHS:
@@ -149,18 +153,23 @@ class WorkerProcesses:
         return code
 
     def _give_up(self, index: int, code: int) -> None:
-        with self._lock:
-            self._given_up += 1
-            last = self._given_up == self._count
         error = HpdistError(
             f"worker process {index} was given up: it ended {MAX_EARLY_DEATHS} times with "
             f"{_told(code)} soon after its start",
             cause=_tail(self.log(index)),
             do=f"read {self.log(index)}, mend the cause, and run the same command again",
         )
-        if last:
-            self._on_end(error)
-        else:
+        self._gone(error)
+
+    def _gone(self, error: HpdistError | None) -> None:
+        """Note that one is not replaced any more; the last one ends it if any was given up."""
+        with self._lock:
+            self._count_gone += 1
+            self._failed = error or self._failed
+            last = self._count_gone == self._count
+        if last and self._failed is not None:
+            self._on_end(self._failed)
+        elif error is not None:
             logger.warning("%s", error)
 
 

@@ -179,7 +179,7 @@ def _read_hello(message: Fields, worker_id: str, incarnation: str) -> list[Event
 
 
 def _read_step(message: Fields, worker_id: str, incarnation: str) -> list[Event]:
-    events: list[Event] = [WorkerSeen(worker_id, incarnation)]
+    events: list[Event] = [WorkerSeen(worker_id, incarnation, leaving=_leaving(message))]
     for index, item in enumerate(read_list(message, "done")):
         result = _result(item, f"done[{index}]")
         events.append(AttemptFinished(worker_id, incarnation, result))
@@ -187,7 +187,8 @@ def _read_step(message: Fields, worker_id: str, incarnation: str) -> list[Event]
 
 
 def _read_beat(message: Fields, worker_id: str, incarnation: str) -> list[Event]:
-    events: list[Event] = [WorkerSeen(worker_id, incarnation, _holds(message))]
+    seen = WorkerSeen(worker_id, incarnation, _holds(message), _leaving(message))
+    events: list[Event] = [seen]
     for row in read_list(message, "reports"):
         if not is_row(row, 4) or not is_int(row[2]) or not is_number(row[3]):
             raise wrong("reports", row, "[job, attempt, step, loss]")
@@ -215,6 +216,13 @@ def _released(message: Fields, worker_id: str, incarnation: str) -> list[Event]:
             raise wrong("released", row, "[job, attempt, reason]")
         events.append(AttemptReleased(worker_id, incarnation, *row))
     return events
+
+
+def _leaving(message: Fields) -> bool:
+    leaving = message.get("leaving", False)
+    if not isinstance(leaving, bool):
+        raise wrong("leaving", leaving, "true or false")
+    return leaving
 
 
 def _holds(message: Fields) -> tuple[Held, ...]:

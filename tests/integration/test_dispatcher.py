@@ -13,8 +13,10 @@ from cluster_scene import LIMIT_S, RUN, Scene, eventually, scene_in
 
 from hpdist import Dispatcher
 from hpdist.cluster.names import Names, list_runs, list_workers
-from hpdist.cluster.submissions import FinishedJob
+from hpdist.cluster.submissions import FinishedJob, Submissions
 from hpdist.errors import ConfigurationError
+from hpdist.events import AttemptEnded
+from hpdist.model import Success
 from hpdist.run_directory import find_key
 
 
@@ -267,3 +269,23 @@ def test_a_second_dispatcher_of_a_run_is_refused(scene: Scene) -> None:
     first.discover_workers()
     with pytest.raises(ConfigurationError, match=r"(?s)'scene' has a master already.*process \d+"):
         scene.dispatcher(lambda job: None)
+
+
+def test_a_callback_that_raises_does_not_hide_the_next_result() -> None:
+    told: list[Any] = []
+
+    def careless(job: FinishedJob) -> None:
+        told.append(job.id)
+        raise KeyError(job.id)
+
+    source = Submissions(careless)
+    jobs = [source.add(name, {"config": {"x": 1.0}}, 0.0) for name in "ab"]
+    ended = [AttemptEnded(job.job_id, 1, "w", Success(1.0)) for job in jobs if job is not None]
+    source.observe([(0.0, record) for record in ended])
+    assert told == ["a", "b"]
+    assert source.add("b", {"config": {"x": 1.0}}, 0.0) is not None
+
+
+def test_a_job_that_is_no_json_is_refused_at_once() -> None:
+    with pytest.raises(ConfigurationError, match="cannot be sent as JSON"):
+        Submissions(lambda job: None).add("a", {"config": {"x": {1, 2}}}, 0.0)

@@ -312,3 +312,58 @@ def test_open_brackets_are_the_active_iterations(scene: Scene) -> None:
     caller.join(LIMIT_S)
     assert master.active_iterations() == []
     assert bracket.is_finished
+
+
+def test_a_logger_that_raises_does_not_block_the_run(scene: Scene) -> None:
+    def careless(job: Any) -> None:
+        raise KeyError(job.id)
+
+    scene.worker()
+    with scene.master(3, result_logger=careless) as master:
+        assert len(master.run().evaluations) == 3
+
+
+def test_an_end_that_answers_another_command_ends_no_later_call(scene: Scene) -> None:
+    scene.worker()
+    with scene.master(3) as master:
+        assert len(master.run().evaluations) == 3
+        master.dispatcher.control("retry")
+        assert len(master.run().evaluations) == 6
+
+
+def test_iteration_kwargs_are_known_again_after_a_restart(scene: Scene) -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Coloured(Master):
+        def get_next_iteration(self, iteration: int, iteration_kwargs: dict[str, Any]) -> Bracket:
+            asked.append(dict(iteration_kwargs))
+            return super().get_next_iteration(iteration, {})
+
+    def coloured() -> Master:
+        space = Space.of({"x": (0.0, 1.0)})
+        options = {"working_directory": scene.directory, "nameserver": None}
+        return Coloured(RUN, RandomSearch(space), SingleFidelity(), **options)
+
+    scene.worker()
+    with coloured() as master:
+        master.run(iteration_kwargs={"colour": "red"})
+    asked.clear()
+    with coloured():
+        assert asked == [{"colour": "red"}]
+
+
+def test_incumbents_are_known_again_after_a_restart(scene: Scene) -> None:
+    scene.worker()
+    with scene.master(3, shutdown_workers=False) as first:
+        first.run()
+    with scene.master(3) as second:
+        assert second.incumbent_performances == first.incumbent_performances
+        assert second.incumbents == first.incumbents
+
+
+def test_a_study_decides_what_its_dispatcher_runs(scene: Scene) -> None:
+    with (
+        scene.master(3) as master,
+        pytest.raises(ConfigurationError, match="a study decides"),
+    ):
+        master.dispatcher.submit_job("a", config={"x": 0.5})

@@ -234,3 +234,28 @@ def test_reports_reach_the_journal(exchange: Exchange) -> None:
     worker.join()
     reports = [(r.step, r.loss) for r in master.records if r.kind == "report"]
     assert reports == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_worker_that_drains_leaves_after_the_evaluation_in_hand(
+    exchange: Exchange, prefetch: int
+) -> None:
+    began, go_on = threading.Event(), threading.Event()
+
+    def slow(config: dict[str, float]) -> float:
+        began.set()
+        assert go_on.wait(LIMIT_S)
+        return config["x"]
+
+    master = MasterThread(exchange, study(20), [])
+    first = WorkerThread(exchange, "w0", slow, prefetch=prefetch)
+    assert began.wait(LIMIT_S)
+    first.session.leave("drained", at_once=False)
+    go_on.set()
+    first.join()
+    assert first.session.finished == 1
+    second = WorkerThread(exchange, "w1", lambda config: config["x"])
+    master.join()
+    second.join()
+    assert second.session.finished == 19
+    assert done(master.records) == Counter(range(20))
