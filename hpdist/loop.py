@@ -341,7 +341,8 @@ class Loop:
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         try:
-            self._take(self.dispatch.withdraw(cancel=False))
+            if interrupted and not self.executor.keeps_running:
+                self._take(self.dispatch.withdraw(cancel=False))  # it ends with this process
             self.record(RunEnded("stopped" if interrupted else "failed", text))
             self.journal.commit()
         except (HpdistError, OSError, ValueError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from cli_scene import BOWL, WAITING, Commands, Program, eventually, records, wri
 from hpdist import Context, Results, demo
 from hpdist.cli.failures import Exit
 from hpdist.events import AttemptStarted, RunCreated, WorkerChanged
+from hpdist.model import JobState
 
 LOCAL = ("--executor", "serial", "--budget", "1:3")
 
@@ -231,3 +233,21 @@ def test_the_demo_goes_on_from_where_the_lower_budget_ended(tmp_path: Path) -> N
     assert second["loss"] < first["loss"] == pytest.approx(1 - first["accuracy"])
     with np.load(tmp_path / "high" / "weights.npz", allow_pickle=False) as saved:
         assert saved["epochs"] == 4
+
+
+def test_what_failed_is_evaluated_again_when_its_cause_is_mended(
+    hpdist: Commands, directory: Path
+) -> None:
+    (directory / "mend.py").write_text(
+        "from pathlib import Path\n"
+        "space = {'x': (0.0, 1.0)}\n"
+        "def train(config):\n"
+        "    return config['x'] / Path('mended').exists()\n"
+    )
+    search = ("run", "mend.py", "--executor", "serial", "--trials", 3, "--progress", "none")
+    assert hpdist(*search).code == 1
+    (directory / "mended").touch()
+    assert hpdist(*search).code == 1, "what failed is kept unless somebody asks"
+    assert hpdist(*search, "--retry-failed").code == 0
+    states = Counter(one.state for one in Results.read("hpdist-runs/mend").evaluations)
+    assert states == {JobState.FAILED: 3, JobState.COMPLETED: 3}

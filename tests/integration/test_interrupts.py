@@ -204,7 +204,9 @@ def test_the_second_ctrl_c_stops_at_once_and_the_run_can_be_resumed(
     (tmp_path / "go").touch()
     again = Search(tmp_path, executor)
     assert again.end() == (0, "finished 3\n")
-    assert b"found 0 finished, 1 interrupted (will be run again)" in again.shown
+    assert (
+        b"found 0 finished, 1 interrupted (handed in by their workers, or run again)" in again.shown
+    )
 
 
 def test_sigterm_ends_what_runs_and_the_run_can_be_resumed(tmp_path: Path) -> None:

@@ -339,7 +339,10 @@ def test_the_same_call_after_a_kill_goes_on_and_says_what_it_found(
     interrupted(run, evaluations=3)
     options: dict[str, Any] = {"executor": "serial", "progress": "log", "on_change": "continue"}
     results = minimize(bowl, SPACE, n_trials=5, run=run, **options)
-    assert "found 3 finished, 1 interrupted (will be run again)" in capsys.readouterr().err
+    assert (
+        "found 3 finished, 1 interrupted (handed in by their workers, or run again)"
+        in capsys.readouterr().err
+    )
     assert results.reason == "finished"
     assert [one.attempts for one in results.evaluations] == [1, 1, 1, 2, 1]
 

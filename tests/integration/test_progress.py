@@ -349,7 +349,10 @@ def test_what_was_found_is_said_by_state() -> None:
     counts = dict.fromkeys(JobState, 0) | {JobState.COMPLETED: 96}
     assert text.found(counts) == "found 96 finished"
     counts |= {JobState.RUNNING: 3, JobState.QUEUED: 1, JobState.FAILED: 2}
-    said = "found 96 finished, 4 interrupted (will be run again), 2 failed (kept)"
+    said = (
+        "found 96 finished, 4 interrupted (handed in by their workers, or run again), "
+        "2 failed (kept, unless --retry-failed)"
+    )
     assert text.found(counts) == said
 
 
