@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from hpdist.attempt import StopSwitch
@@ -158,11 +159,31 @@ class ChildRunner:
             self._child = None
 
 
+@contextmanager
+def _by_value(name: str) -> Iterator[None]:
+    """Have what a module defines pickled itself, not its name, which says nothing elsewhere.
+
+    So that functions of a script go to the child from a process that multiprocessing started.
+    """
+    import cloudpickle
+
+    module = sys.modules.get(name)
+    if module is None:
+        yield
+        return
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        yield
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+
+
 def _pickled(objective: Objective) -> bytes:
     import cloudpickle
 
     try:
-        pickled: bytes = cloudpickle.dumps(objective)
+        with _by_value("__mp_main__"):
+            pickled: bytes = cloudpickle.dumps(objective)
     except Exception as error:  # the user's own objects take part in it
         raise ConfigurationError(
             f"the objective {objective.name} cannot be sent to its process",

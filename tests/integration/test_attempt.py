@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -337,3 +339,41 @@ def test_replaced_children_leave_no_descriptor(children: Callable[..., ChildRunn
         runner.run(payload_of({"poison": "os._exit"}), (0, 1))
     runner.start()
     assert psutil.Process().num_fds() == before
+
+
+SPAWNED = """
+import multiprocessing
+
+from hpdist.child_runner import ChildRunner
+from hpdist.objective import objective_of
+
+PAYLOAD = {
+    "trial_id": 0, "config_id": [0, 0, 0], "config": {"x": 0.5}, "config_info": {},
+    "budget": 1.0, "seed": 1, "previous": None,
+}
+
+def bowl(config):
+    return config["x"]
+
+def work(queue):
+    runner = ChildRunner(objective_of(bowl))
+    queue.put(runner.run(PAYLOAD, (0, 1)).outcome.loss)
+    runner.close()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    process = context.Process(target=work, args=(queue,))
+    process.start()
+    print(queue.get(timeout=60))
+    process.join()
+"""
+
+
+def test_a_scripts_function_runs_below_a_process_of_multiprocessing(tmp_path: Path) -> None:
+    script = tmp_path / "spawned.py"
+    script.write_text(SPAWNED)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.stdout.strip() == "0.5", done.stderr
