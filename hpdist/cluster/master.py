@@ -76,8 +76,7 @@ class Master:
     seed, direction, initial_configs
         As for `Study`.
     worker_timeout
-        Seconds to wait for workers before `NoWorkers` is raised; default: for ever, with a
-        diagnosis every half minute.
+        Seconds to wait for workers; default: for ever, with a diagnosis every half minute.
     grace
         Seconds for what runs when the time is up.
 
