@@ -168,7 +168,7 @@ class DispatchState(DispatchBook):
                 AttemptEnded(
                     result.job_id,
                     result.attempt,
-                    event.worker_id,
+                    event.evaluated_by or event.worker_id,
                     outcome,
                     final,
                     result.seconds,
@@ -176,7 +176,7 @@ class DispatchState(DispatchBook):
                     result.output,
                 )
             )
-            if worker:
+            if worker and not event.evaluated_by:
                 self._judge(worker, result.job_id, outcome)
         self._order(Acknowledge(event.worker_id, event.incarnation, result.job_id, result.attempt))
 

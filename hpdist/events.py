@@ -93,11 +93,12 @@ class AttemptResult:
 
 @dataclass(frozen=True)
 class AttemptFinished:
-    """A worker handed in a result."""
+    """A worker handed in a result: its own, or that of a dead one, named in ``evaluated_by``."""
 
     worker_id: str
     incarnation: str
     result: AttemptResult
+    evaluated_by: str = ""
 
 
 @dataclass(frozen=True)

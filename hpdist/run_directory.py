@@ -62,7 +62,7 @@ class RunDirectory:
 
     Attributes
     ----------
-    path, journal, key, connection, lock, logs, configs
+    path, journal, key, connection, lock, logs, configs, spool
         The directory, and what lies in it.
     """
 
@@ -74,6 +74,7 @@ class RunDirectory:
         self.lock = self.path / "lock"
         self.logs = self.path / "logs"
         self.configs = self.path / "configs"
+        self.spool = self.path / "spool"
 
     def create(self) -> None:
         """Make the directory, for its owner only; one that exists is left as it is.
@@ -166,7 +167,7 @@ def read_connection(path: Path) -> dict[str, Any] | None:
     ConfigurationError
         If another user could have written it, or it is no such note.
     """
-    text = _read_private(path)
+    text = read_private(path)
     if text is None:
         return None
     try:
@@ -229,7 +230,7 @@ def _take_environment_key() -> bytes | None:
 
 def _key_in(path: Path, required: bool = False) -> bytes:
     """Return the key in a file, empty if there is no file."""
-    text = _read_private(path)
+    text = read_private(path)
     if text is not None:
         return _decode_key(text, str(path))
     if required:
@@ -272,7 +273,7 @@ def _create_key(path: Path) -> bytes:
     return _key_in(path)
 
 
-def _read_private(path: Path) -> str | None:
+def read_private(path: Path, most_bytes: int = _LARGEST_BYTES) -> str | None:
     """Return the text of a file that no other user can read or write; None if it is missing."""
     try:
         # Neither a link to someone else's file nor a pipe that never answers.
@@ -283,7 +284,7 @@ def _read_private(path: Path) -> str | None:
         raise ConfigurationError(f"{path} cannot be read", cause=str(error.strerror)) from error
     try:
         _check_private(path, os.fstat(fd))
-        return os.read(fd, _LARGEST_BYTES).decode("utf-8", "replace")
+        return os.read(fd, most_bytes).decode("utf-8", "replace")
     finally:
         os.close(fd)
 

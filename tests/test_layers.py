@@ -44,7 +44,8 @@ LAYERS = {
         cluster.job_stream cluster.link
         cluster.locate cluster.master cluster.names cluster.nameserver cluster.pyro
         cluster.pyro_client cluster.pyro_server cluster.registry cluster.result_views
-        cluster.run_host cluster.server cluster.service cluster.session cluster.submissions
+        cluster.run_host cluster.server cluster.service cluster.session cluster.spool
+        cluster.submissions
         cluster.waiting cluster.wire cluster.worker cluster.worker_processes
         cluster.worker_slots
         """,

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
 import threading
 from typing import Any
 
 from hpdist.attempt import GRACE_S, StopSwitch
+from hpdist.cluster.spool import Spool, Told, as_many_as_fit, attempt_of, tell
 from hpdist.events import AttemptResult, Held
-from hpdist.record_json import outcome_to_json
 
 Payload = dict[str, Any]
 
 #: How long an objective may take to end when its worker has to leave at once.
 LEAVING_GRACE_S = 2.0
-
-#: JSON text of results in one message, beyond the first.
-MAX_TOLD_BYTES = 500_000
 
 #: Reports kept for the next heartbeat; more would only be thrown away by the reader.
 MAX_REPORTS = 500
@@ -26,15 +22,18 @@ MAX_REPORTS = 500
 class Hands:
     """Attempts that wait, run, or ended without being acknowledged.
 
-    One small lock guards it all; nothing foreign is ever called under it.
+    One small lock guards it all; nothing foreign is ever called under it. What ended is kept in
+    the ``spool`` as well, where it outlives this process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting: dict[Held, Payload] = {}
         self._running: tuple[Held, StopSwitch] | None = None
-        self._finished: dict[Held, AttemptResult] = {}
+        self._finished: dict[Held, Told] = {}
+        self._inherited: list[Told] = []  #: what dead workers left, of whatever book
         self._released: dict[Held, str] = {}
         self._reports: list[tuple[int, int, int, float]] = []
         self._seen: set[Held] = set()
@@ -57,7 +56,7 @@ class Hands:
     @property
     def owes(self) -> bool:
         """Whether something has to be told at the next opportunity."""
-        return bool(self._finished or self._released)
+        return bool(self._finished or self._inherited or self._released)
 
     def holds(self) -> list[Held]:
         """All that has not been acknowledged or handed back."""
@@ -98,13 +97,32 @@ class Hands:
 
     def finish(self, held: Held, result: AttemptResult | None) -> None:
         """Note what an attempt came to; None if it was cancelled and is handed back."""
+        told = None if result is None else tell(result)
+        if told is not None:
+            self._spool.keep(told)
         with self._lock:
             self._running = None
-            if result is None:
+            if told is None:
                 self._released.setdefault(held, "cancelled")
             elif held not in self._released:
-                self._finished[held] = result
+                self._finished[held] = told
+            wanted = held in self._finished
             self._changed.notify_all()
+        if not wanted:
+            self._spool.forget(held)
+
+    def inherit(self) -> list[Told]:
+        """Take over what dead workers have left; returns what of it an introduction can tell."""
+        left = self._spool.inherit()
+        with self._lock:
+            self._inherited += left
+            return as_many_as_fit(self._inherited)
+
+    def _open_book(self, book: str) -> None:
+        """Learn which run of this name is served: what was left of others is of no use."""
+        self._spool.open_book(book)
+        with self._lock:
+            self._inherited = [told for told in self._inherited if told.get("book") == book]
 
     def report(self, held: Held, step: int, loss: float) -> None:
         """Keep an intermediate loss for the next heartbeat."""
@@ -137,16 +155,8 @@ class Hands:
     def to_tell(self) -> dict[str, Any]:
         """Results and returns that have not been acknowledged, as many as a message may hold."""
         with self._lock:
-            done: list[dict[str, Any]] = []
-            size = 0
-            for result in self._finished.values():
-                told = {**vars(result), "outcome": outcome_to_json(result.outcome)}
-                size += len(self._finished) > 1 and len(json.dumps(told))
-                if done and size > MAX_TOLD_BYTES:
-                    break
-                done.append(told)
             return {
-                "done": done,
+                "done": as_many_as_fit([*self._inherited, *self._finished.values()]),
                 "released": [[*held, why] for held, why in self._released.items()],
             }
 
@@ -157,14 +167,20 @@ class Hands:
 
     def told(self, message: dict[str, Any], reply: dict[str, Any]) -> None:
         """Forget what ``reply`` confirms of ``message``."""
+        if "terms" in reply:
+            self._open_book(reply["terms"].get("book", ""))
         with self._lock:
-            for job_id, attempt in reply.get("acks", ()):
-                self._finished.pop((job_id, attempt), None)
+            acks = {(job_id, attempt) for job_id, attempt in reply.get("acks", ())}
+            for held in acks:
+                self._finished.pop(held, None)
+            self._inherited = [t for t in self._inherited if attempt_of(t) not in acks]
             if reply["kind"] == "ok":
                 told = {tuple(report) for report in message.get("reports", ())}
                 self._reports = [report for report in self._reports if report not in told]
                 for job_id, attempt, _ in message.get("released", ()):
                     self._released.pop((job_id, attempt), None)
+        for held in acks:
+            self._spool.forget(held)
 
     # ------------------------------------------------------------------ commands
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from hpdist.attempt import Runner
 from hpdist.cluster.hands import Hands
+from hpdist.cluster.spool import Spool
 from hpdist.errors import AuthenticationError, ProtocolMismatch, RunOver, TransportError
 from hpdist.events import Held
 from hpdist.model import Failure, Timing, WorkerInfo
@@ -62,8 +63,9 @@ class Session:
         Who calls, and for which run.
     open_channel
         Makes a channel; called once in each of the two threads.
-    directory
-        Root of the attempts' directories; None for a temporary one.
+    spool, directory
+        Where results are until they are acknowledged, and the root of the attempts' directories;
+        None for a temporary one.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Session:
         run_id: str,
         runner: Runner,
         open_channel: Callable[[], Channel],
+        spool: Spool,
         *,
         directory: Path | None = None,
         patience: Patience | None = None,
@@ -79,7 +82,7 @@ class Session:
     ) -> None:
         self.info, self.run_id, self.runner = info, run_id, runner
         self.directory, self.patience = directory, patience or Patience()
-        self.hands, self.leave_on_failure = Hands(), leave_on_failure
+        self.hands, self.leave_on_failure = Hands(spool), leave_on_failure
         self.finished = 0  #: how many attempts were run to their end
         self._open_channel = open_channel
         self._stepping: Channel | None = None
@@ -215,13 +218,16 @@ class Session:
             logger.warning("%s", f"{text}\n{failure.traceback}".rstrip())
 
     def _hello(self, channel: Channel) -> None:
-        info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}
-        reply = self._persist(channel, self._message("hello", info=info, holds=self.hands.holds()))
+        reply = self._persist(channel, self._introduction(done=self.hands.inherit()))
         if "terms" in reply:
             self._welcomed, self._known_end = True, ""
             self._terms = reply["terms"]
             self._book = self._terms.get("book", "")
             logger.info("worker %s joined run %s", self.info.worker_id, self.run_id)
+
+    def _introduction(self, **more: Any) -> dict[str, Any]:
+        info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}
+        return self._message("hello", info=info, holds=self.hands.holds(), **more)
 
     def say_good_bye(self) -> None:
         """Hand everything back, once and without insisting: a lease covers for it."""
@@ -272,8 +278,7 @@ class Session:
         return min(2 * pause, self.patience.longest_pause_s, float(self._terms["lease_s"]) / 4)
 
     def _hello_once(self, channel: Channel) -> None:
-        info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}
-        self._exchange(channel, self._message("hello", info=info, holds=self.hands.holds()))
+        self._exchange(channel, self._introduction())
 
     def _beat_s(self) -> float:
         return float(self._terms["heartbeat_s"])

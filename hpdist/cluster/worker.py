@@ -23,6 +23,7 @@ from hpdist.cluster.compute import BoundObjective, ComputeObjective, direct_comp
 from hpdist.cluster.link import Link
 from hpdist.cluster.locate import Place
 from hpdist.cluster.session import Patience, Session
+from hpdist.cluster.spool import Spool
 from hpdist.errors import ConfigurationError, NameServerNotFound
 from hpdist.inline_runner import InlineRunner
 from hpdist.model import WorkerInfo
@@ -273,11 +274,12 @@ class Worker:
     # ------------------------------------------------------------------ within
 
     def _serve(self) -> None:
-        runner = self._make_runner()
+        runner, incarnation = self._make_runner(), uuid.uuid4().hex
+        lasting = RunDirectory(self.directory or Path.home() / ".hpdist" / self.run_id)
         session = Session(
             WorkerInfo(
                 self.worker_id,
-                uuid.uuid4().hex,
+                incarnation,
                 host=self.host,
                 pid=os.getpid(),
                 prefetch=self.prefetch,
@@ -287,6 +289,7 @@ class Worker:
             self.run_id,
             runner,
             lambda: Link(self._place.key(), self._find_dispatcher, self.run_id),
+            Spool(lasting.spool, self.worker_id, incarnation),
             directory=self.directory,
             patience=self.patience,
             leave_on_failure=self.debug,

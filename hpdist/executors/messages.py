@@ -100,8 +100,11 @@ def check_address(message: Fields, run_id: str, epoch: int, book: str = "") -> N
         )
 
 
-def read_message(message: Fields) -> Message:
+def read_message(message: Fields, book: str = "") -> Message:
     """Turn a worker's message into events.
+
+    A worker that introduces itself may hand in what dead workers left; it does not know yet which
+    ``book`` is served here, so the results of others are passed over.
 
     Raises
     ------
@@ -113,7 +116,7 @@ def read_message(message: Fields) -> Message:
         raise wrong("kind", kind, "one of " + ", ".join(_READERS))
     worker_id = read_match(message, "worker", _WORKER_ID)
     incarnation = read_match(message, "incarnation", _INCARNATION)
-    events = _READERS[kind](message, worker_id, incarnation)
+    events = _READERS[kind](message, worker_id, incarnation, book)
     return Message(
         kind,
         worker_id,
@@ -158,7 +161,7 @@ def make_reply(
 # ------------------------------------------------------------------- one reader a kind
 
 
-def _read_hello(message: Fields, worker_id: str, incarnation: str) -> list[Event]:
+def _read_hello(message: Fields, worker_id: str, incarnation: str, book: str) -> list[Event]:
     info = message.get("info")
     if not isinstance(info, dict):
         raise wrong("info", info, "an object")
@@ -175,18 +178,18 @@ def _read_hello(message: Fields, worker_id: str, incarnation: str) -> list[Event
         device=read_text(info, "device", 255),
         details=details,
     )
-    return [WorkerJoined(worker, _holds(message))]
+    joined = WorkerJoined(worker, _holds(message))
+    inherited = [item for item in read_list(message, "done") if _book_of(item) == book]
+    return [joined, *read_results(inherited, worker_id, incarnation)]
 
 
-def _read_step(message: Fields, worker_id: str, incarnation: str) -> list[Event]:
-    events: list[Event] = [WorkerSeen(worker_id, incarnation, leaving=_leaving(message))]
-    for index, item in enumerate(read_list(message, "done")):
-        result = _result(item, f"done[{index}]")
-        events.append(AttemptFinished(worker_id, incarnation, result))
-    return events + _released(message, worker_id, incarnation)
+def _read_step(message: Fields, worker_id: str, incarnation: str, book: str) -> list[Event]:
+    seen = WorkerSeen(worker_id, incarnation, leaving=_leaving(message))
+    handed_in = read_results(read_list(message, "done"), worker_id, incarnation)
+    return [seen, *handed_in, *_released(message, worker_id, incarnation)]
 
 
-def _read_beat(message: Fields, worker_id: str, incarnation: str) -> list[Event]:
+def _read_beat(message: Fields, worker_id: str, incarnation: str, book: str) -> list[Event]:
     seen = WorkerSeen(worker_id, incarnation, _holds(message), _leaving(message))
     events: list[Event] = [seen]
     for row in read_list(message, "reports"):
@@ -196,17 +199,37 @@ def _read_beat(message: Fields, worker_id: str, incarnation: str) -> list[Event]
     return events + _released(message, worker_id, incarnation)
 
 
-def _read_bye(message: Fields, worker_id: str, incarnation: str) -> list[Event]:
+def _read_bye(message: Fields, worker_id: str, incarnation: str, book: str) -> list[Event]:
     left = WorkerLeft(worker_id, incarnation, read_text(message, "reason", MAX_OUTPUT))
     return [*_released(message, worker_id, incarnation), left]
 
 
-_READERS: dict[str, Callable[[Fields, str, str], list[Event]]] = {
+_READERS: dict[str, Callable[[Fields, str, str, str], list[Event]]] = {
     "hello": _read_hello,
     "step": _read_step,
     "beat": _read_beat,
     "bye": _read_bye,
 }
+
+
+def read_results(items: Sequence[Any], worker_id: str, incarnation: str) -> list[Event]:
+    """Read what a worker hands in: results of its own, and those of dead ones, by their names.
+
+    Raises
+    ------
+    ProtocolMismatch
+        As `read_message`.
+    """
+    events: list[Event] = []
+    for index, item in enumerate(items):
+        result = _result(item, f"done[{index}]")
+        former = read_match(item, "worker", _WORKER_ID) if "worker" in item else ""
+        events.append(AttemptFinished(worker_id, incarnation, result, former))
+    return events
+
+
+def _book_of(item: Any) -> Any:
+    return item.get("book") if isinstance(item, dict) else None
 
 
 def _released(message: Fields, worker_id: str, incarnation: str) -> list[Event]:

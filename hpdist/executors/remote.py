@@ -74,7 +74,7 @@ class RemoteExecutor:
         """
         try:
             check_address(message, self._run_id, self._epoch, self._book)
-            said = read_message(message)
+            said = read_message(message, self._book)
         except ProtocolMismatch as error:
             return make_reply("refused", self._epoch, message=str(error))
         post = self._enter()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hpdist.cluster.session import Patience, Session
+from hpdist.cluster.spool import Spool
 from hpdist.cluster.wire import decode, encode
 from hpdist.dispatch_state import DispatchState
 from hpdist.errors import ProtocolMismatch, TransportError
@@ -31,8 +33,9 @@ LIMIT_S = 20.0
 class Exchange:
     """Stands where the network is; ``executor`` is whichever master lives now."""
 
-    def __init__(self) -> None:
+    def __init__(self, spool: Path) -> None:
         self.executor: RemoteExecutor | None = None
+        self.spool = spool
         self.faults = iter(())
 
     def open(self) -> Exchange:
@@ -89,7 +92,8 @@ class WorkerThread:
         runner = InlineRunner(objective_of(objective))
         worker = WorkerInfo(name, uuid.uuid4().hex, **info)
         patience = Patience(first_pause_s=0.01, longest_pause_s=0.05)
-        self.session = Session(worker, "r", runner, exchange.open, patience=patience)
+        spool = Spool(exchange.spool, name, worker.incarnation)
+        self.session = Session(worker, "r", runner, exchange.open, spool, patience=patience)
         self.reason: str | None = None
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -106,8 +110,8 @@ class WorkerThread:
 
 
 @pytest.fixture
-def exchange() -> Exchange:
-    return Exchange()
+def exchange(tmp_path: Path) -> Exchange:
+    return Exchange(tmp_path / "spool")
 
 
 def study(n: int) -> Study:

@@ -1,0 +1,39 @@
+"""What was evaluated is not lost with its worker, even while there is nobody to tell it to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from killed_cluster import WORKERS, Cluster, judge
+
+
+def test_results_of_workers_killed_without_a_master_are_handed_in_by_others(
+    tmp_path: Path,
+) -> None:
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start("nameserver")
+        workers = [cluster.start("worker") for _ in range(WORKERS)]
+        master = cluster.start_master()
+        cluster.wait_for_more(3)
+        lines = cluster.hold(WORKERS)
+        cluster.kill(master)
+        cluster.gate.unlink()
+        spool = tmp_path / "killed" / "spool"
+        cluster.wait_until(lambda: len(list(spool.glob("*"))) == WORKERS, "all results on disk")
+        for worker in workers:
+            cluster.kill(worker)
+        before = len(cluster.journal("start"))
+        master = cluster.start_master()
+        cluster.start("worker")
+        assert master.wait(60) == 0, cluster.outputs()
+        for line in lines:
+            job = cluster.job_of(line)
+            (final,) = [r for r in cluster.journal("done") if r["job_id"] == job and r["final"]]
+            assert final["attempt"] == line["attempt"]
+            assert f"-{line['worker']}-" in final["worker_id"], "it was done by the dead worker"
+            assert job not in [r["job_id"] for r in cluster.journal("start")[before:]]
+        assert list(spool.glob("*")) == []
+        assert judge(tmp_path)["complaints"] == []
+    finally:
+        cluster.close()
