@@ -13,6 +13,7 @@ import logging
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ MAX_TOLD_BYTES = 500_000
 
 #: Seconds after which a result may be handed in by others though its worker may be alive.
 ORPHANED_AFTER_S = 60.0
+
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def tell(result: AttemptResult) -> Told:
@@ -69,11 +72,12 @@ class Spool:
     """
 
     def __init__(self, directory: Path, worker_id: str, incarnation: str) -> None:
-        self._directory = directory
+        self._directory, self._made = str(directory), False
         self._worker_id, self._incarnation = worker_id, incarnation
+        self._owner = f"{os.getpid()}@{socket.gethostname()}"
         self._book = ""
         self._numbers = itertools.count()
-        self._files: dict[tuple[str, Held], Path] = {}  #: by book and attempt
+        self._files: dict[tuple[str, Held], str] = {}  #: by book and attempt
         self._failed = False  #: said once
 
     def open_book(self, book: str) -> None:
@@ -90,13 +94,17 @@ class Spool:
         note = {**told, "worker": self._worker_id, "book": self._book}
         path = self._next_file()
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(path, flags, 0o600), "w") as file:
-                json.dump(note, file)
+            self._write(path, json.dumps(note).encode())
         except OSError as error:
             self._warn(error)
         self._files[self._book, attempt_of(told)] = path
+
+    def _write(self, path: str, data: bytes) -> None:
+        if not self._made:
+            Path(self._directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._made = True
+        with open(os.open(path, _NEW_FILE, 0o600), "wb", buffering=0) as file:
+            file.write(data)
 
     def forget(self, held: Held) -> None:
         """Remove what was acknowledged, or is not wanted."""
@@ -108,7 +116,7 @@ class Spool:
             names = sorted(os.listdir(self._directory))
         except (FileNotFoundError, NotADirectoryError):
             return []
-        taken = [self._take(self._directory / name) for name in names]
+        taken = [self._take(Path(self._directory, name)) for name in names]
         return [told for told in taken if told is not None]
 
     def _take(self, path: Path) -> Told | None:
@@ -129,11 +137,12 @@ class Spool:
     def _remove(self, name: tuple[str, Held]) -> None:
         path = self._files.pop(name, None)
         if path is not None:
-            path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                os.unlink(path)
 
-    def _next_file(self) -> Path:
-        owner = f"{os.getpid()}@{socket.gethostname()}"
-        return self._directory / f"{self._incarnation}-{next(self._numbers)}-{owner}.json"
+    def _next_file(self) -> str:
+        name = f"{self._incarnation}-{next(self._numbers)}-{self._owner}.json"
+        return os.path.join(self._directory, name)
 
     def _warn(self, error: OSError) -> None:
         if not self._failed:
