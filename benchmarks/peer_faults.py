@@ -191,8 +191,8 @@ def _told(run: Run, ended: bool, seconds: float) -> str:
     if not file.exists():
         return f"the master died with exit code {run.processes['master'].returncode}"
     losses = [loss for loss in json.loads(file.read_text()) if loss is not None]
-    missing = f", {JOBS - len(losses)} lost" if len(losses) < JOBS else ""
-    return f"{len(losses)} of {JOBS} results{missing}{repeated}, {seconds:.0f} s after the fault"
+    failed = f", {JOBS - len(losses)} recorded as failed" if len(losses) < JOBS else ""
+    return f"{len(losses)} of {JOBS} results{failed}{repeated}, {seconds:.0f} s after the fault"
 
 
 def main() -> int:
