@@ -21,7 +21,7 @@ MAX_OUTPUT = 64 * 1024
 """How many bytes of what an attempt printed are kept: the last ones."""
 
 _CHUNK = 64 * 1024
-_KEY_VARIABLES = ("HPDIST_KEY", "HPDIST_KEY_FILE")
+_KEY_VARIABLES = ("HPDIST_KEY", "HPDIST_KEY_FILE", "HPDIST_TLS_DIR")
 
 
 class ChildProcess:

@@ -62,7 +62,7 @@ class RunDirectory:
 
     Attributes
     ----------
-    path, journal, key, connection, lock, logs, configs, spool
+    path, journal, key, tls, connection, lock, logs, configs, spool
         The directory, and what lies in it.
     """
 
@@ -70,6 +70,7 @@ class RunDirectory:
         self.path = Path(path)
         self.journal = self.path / "journal"
         self.key = self.path / "key"
+        self.tls = self.path / "tls"
         self.connection = self.path / "connection.json"
         self.lock = self.path / "lock"
         self.logs = self.path / "logs"

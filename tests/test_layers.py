@@ -40,20 +40,20 @@ LAYERS = {
         """,
     "cluster": """
         cluster cluster.address cluster.background cluster.commands cluster.compute
-        cluster.diagnosis cluster.dispatcher cluster.ends cluster.hands
+        cluster.diagnosis cluster.dispatcher cluster.encryption cluster.ends cluster.hands
         cluster.job_stream cluster.link
         cluster.locate cluster.master cluster.names cluster.nameserver cluster.pyro
         cluster.pyro_client cluster.pyro_server cluster.registry cluster.result_views
         cluster.run_host cluster.server cluster.service cluster.session cluster.spool
-        cluster.submissions
+        cluster.submissions cluster.tls
         cluster.waiting cluster.wire cluster.worker cluster.worker_processes
         cluster.worker_slots
         """,
     "front doors": """
         hpdist local_run optimize demo
-        cli cli.command_file cli.control cli.demo cli.failures cli.journal cli.keys cli.main
-        cli.master cli.nameserver cli.place cli.plan cli.results cli.resume cli.run
-        cli.run_state cli.script cli.searching cli.status cli.tables cli.values cli.verb
+        cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.journal
+        cli.keys cli.main cli.master cli.nameserver cli.place cli.plan cli.results cli.resume
+        cli.run cli.run_state cli.script cli.searching cli.status cli.tables cli.values cli.verb
         cli.worker
         testing testing.executors testing.iter_generators testing.optimizers testing.simulate
         """,
@@ -77,6 +77,7 @@ OTHERS = {
     "rich": "cli. progress",
     "pandas": "results multi_fidelity.cycle",
     "psutil": "memory_watch cluster.address testing.executors",
+    "cryptography": "cli.certificates",
     "cloudpickle": "child_runner cluster.background",
     "ConfigSpace": "spec space testing.optimizers",
     "scipy": "optimizers.",

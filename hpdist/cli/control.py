@@ -63,7 +63,7 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
     _check_running(path)
     place = Place(safe_run_id(path.resolve().name), directory=path)
     key = find_key(place.run_id, path, create=False)
-    link = Link(key, place.dispatcher, place.run_id)
+    link = Link(key, place.dispatcher, place.run_id, tls=place.tls())
     try:
         link.control({"command": command, "arguments": arguments})
     except MasterNotFound as error:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import secrets
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from hpdist.cli.failures import Exit
+from hpdist.cli.failures import Exit, tell
 from hpdist.cli.verb import Verb, example, run_argument
-from hpdist.errors import ConfigurationError
+from hpdist.errors import ConfigurationError, MissingExtra
 from hpdist.progress_text import duration
+
+if TYPE_CHECKING:
+    from hpdist.run_directory import RunDirectory
 
 _KEY_BYTES = 32
 
 
 @click.group(epilog=example("hpdist keys show runs/mnist"))
 def keys() -> None:
-    """Show which key a run has, or make it anew."""
+    """Show which key a run has, or make it anew; make certificates for TLS."""
 
 
 @keys.command("show", cls=Verb, epilog=example("hpdist keys show runs/mnist"))
@@ -28,8 +33,10 @@ def keys() -> None:
 def show(run: str) -> Exit:
     """Show where the key is, its age, and its fingerprint; never the key itself.
 
-    Two machines have the same key if the fingerprints are the same.
+    Two machines have the same key if the fingerprints are the same. Certificates are shown too,
+    if the run has any: `hpdist keys tls` makes them.
     """
+    from hpdist.cluster.tls import find_tls_directory
     from hpdist.run_directory import RunDirectory, find_key
     from hpdist.run_names import safe_run_id
 
@@ -46,6 +53,7 @@ def show(run: str) -> Exit:
     if file.exists():
         click.echo(f"age:         {duration(time.time() - file.stat().st_mtime)}")
     click.echo(f"fingerprint: {fingerprint(key)}")
+    _show_certificates(find_tls_directory(run_id, path))
     return Exit.DONE
 
 
@@ -57,25 +65,81 @@ def rotate(run: str) -> Exit:
     Not while a nameserver of the run is there: its workers could not speak to it any more.
     """
     from hpdist.durable_files import temporary_copy
-    from hpdist.run_directory import RunDirectory, connection_is_stale, read_connection
+    from hpdist.run_directory import RunDirectory
 
     directory = RunDirectory(run)
     if not directory.key.exists():
         raise ConfigurationError(
             f"there is no {directory.key}", do="the first process of a run makes it"
         )
-    note = read_connection(directory.connection)
-    if note is not None and not connection_is_stale(note):
-        raise ConfigurationError(
-            f"run {note['run_id']!r} has a nameserver at {note['address']}",
-            cause=f"process {note['pid']} on {note['host']} would go on with the old key",
-            do="end nameserver, master and workers first; then rotate, and start them again\n"
-            f"if they are gone for good: rm {directory.connection}",
-        )
+    _refuse_while_served(directory, "the old key")
     key = secrets.token_bytes(_KEY_BYTES)
     temporary_copy(directory.key, key.hex().encode() + b"\n").replace(directory.key)
     click.echo(f"key:         {directory.key}\nfingerprint: {fingerprint(key)}")
     return Exit.DONE
+
+
+@keys.command(
+    "tls",
+    cls=Verb,
+    epilog=example("hpdist keys tls runs/mnist", "hpdist keys tls runs/mnist --days 7 --force"),
+)
+@run_argument
+@click.option(
+    "--days", type=click.IntRange(1, 36500), default=365, show_default=True,
+    help="How long the certificates are valid.",
+)  # fmt: skip
+@click.option("--force", is_flag=True, help="Replace those that are there.")
+def tls(run: str, days: int, force: bool) -> Exit:
+    """Make certificates: from then on the run's processes speak TLS, besides the key.
+
+    They are in the directory tls of the run directory. Processes that do not see that directory
+    need a copy, named by --tls-dir or HPDIST_TLS_DIR.
+    """
+    from hpdist.run_directory import RunDirectory
+    from hpdist.run_names import safe_run_id
+
+    if importlib.util.find_spec("cryptography") is None:
+        raise MissingExtra(
+            "making certificates needs the package cryptography, which is not installed",
+            cause="that is for making them only; a copy of some made elsewhere will do without",
+            do='pip install "hpdist[tls]"',
+        )
+    from hpdist.cli.certificates import make_certificates
+
+    directory = RunDirectory(run)
+    _refuse_while_served(directory, "what it has")
+    directory.create()
+    make_certificates(directory.tls, safe_run_id(directory.path.resolve().name), days, force=force)
+    _show_certificates(directory.tls)
+    tell("what is started for this run from now on speaks TLS, and nothing else")
+    return Exit.DONE
+
+
+def _show_certificates(directory: Path | None) -> None:
+    from hpdist.cluster.tls import read_tls
+
+    if directory is None:
+        click.echo("TLS:         none; hpdist keys tls RUN makes certificates")
+        return
+    found = read_tls(directory)
+    until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(found.ends))
+    click.echo(f"TLS:         {directory}")
+    click.echo(f"valid until: {until}{' (over)' if found.ends < time.time() else ''}")
+    click.echo(f"fingerprint: {found.fingerprint}")
+
+
+def _refuse_while_served(directory: RunDirectory, former: str) -> None:
+    from hpdist.run_directory import connection_is_stale, read_connection
+
+    note = read_connection(directory.connection)
+    if note is not None and not connection_is_stale(note):
+        raise ConfigurationError(
+            f"run {note['run_id']!r} has a nameserver at {note['address']}",
+            cause=f"process {note['pid']} on {note['host']} would go on with {former}",
+            do="end nameserver, master and workers first; then make it, and start them again\n"
+            f"if they are gone for good: rm {directory.connection}",
+        )
 
 
 def fingerprint(key: bytes) -> str:

@@ -11,7 +11,7 @@ import click
 
 from hpdist.cli.command_file import write_command
 from hpdist.cli.failures import Exit, tell
-from hpdist.cli.place import place_of, place_options, use_key_file
+from hpdist.cli.place import place_of, place_options, use_secrets
 from hpdist.cli.script import Reference, load_script
 from hpdist.cli.searching import (
     SearchOptions,
@@ -62,6 +62,7 @@ def master(
     run_id: str | None,
     nameserver: str | None,
     key_file: str | None,
+    tls_dir: str | None,
     wait: float,
     **values: Any,
 ) -> Exit:
@@ -77,7 +78,7 @@ def master(
 
     harden_process()
     note = dict(context.params)
-    use_key_file(key_file)
+    use_secrets(key_file, tls_dir)
     log_from(logging.WARNING)
     reference = Reference.parse(script)
     loaded = load_script(reference)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from hpdist.cli.failures import Exit, tell
-from hpdist.cli.place import use_key_file
+from hpdist.cli.place import tls_option, use_secrets
 from hpdist.cli.verb import Verb, example
 from hpdist.errors import ConfigurationError
 
@@ -28,6 +28,7 @@ from hpdist.errors import ConfigurationError
 @click.option("--nic", help="Network interface to listen on.")
 @click.option("--port", type=int, default=0, help="Default: the former one, or any.")
 @click.option("--key-file", type=click.Path(dir_okay=False), help="Where the run's key is.")
+@tls_option
 def nameserver(
     run: str | None,
     run_id: str | None,
@@ -35,6 +36,7 @@ def nameserver(
     nic: str | None,
     port: int,
     key_file: str | None,
+    tls_dir: str | None,
 ) -> Exit:
     """Serve a run's nameserver until Ctrl-C or SIGTERM.
 
@@ -48,7 +50,7 @@ def nameserver(
     from hpdist.cluster.service import Listening
 
     harden_process()
-    use_key_file(key_file)
+    use_secrets(key_file, tls_dir)
     if bool(run) == bool(run_id):
         raise ConfigurationError(
             "a nameserver needs either --run or --run-id", do="hpdist nameserver --run runs/NAME"
@@ -74,9 +76,12 @@ def nameserver(
 
 def _explain(run_id: str, run: Path | None, address: str) -> None:
     from hpdist.cluster.address import is_loopback, split_address
+    from hpdist.cluster.tls import find_tls_directory
     from hpdist.run_directory import RunDirectory
 
+    tls = find_tls_directory(run_id, run)
     remote = f"--run-id {run_id} --nameserver {address} --key-file KEY"
+    remote += " --tls-dir TLS" if tls else ""
     key = RunDirectory(run).key if run else Path.home() / ".hpdist" / run_id / "key"
     lines = [f"nameserver of run {run_id} at {address}  (Ctrl-C ends it)"]
     if run:
@@ -88,6 +93,7 @@ def _explain(run_id: str, run: Path | None, address: str) -> None:
         f"without:              hpdist worker SCRIPT {remote}",
         f"                      hpdist master SCRIPT {remote} --run DIR --budget MIN:MAX",
         f"the key:              {key}",
+        *([f"the certificates:     {tls}"] if tls else []),
     ]
     click.echo("\n  ".join(lines))
     if is_loopback(split_address(address)[0]):

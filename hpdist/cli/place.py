@@ -16,6 +16,11 @@ from hpdist.run_names import safe_run_id
 if TYPE_CHECKING:
     from hpdist.cluster.locate import Place
 
+tls_option = click.option(
+    "--tls-dir", type=click.Path(file_okay=False), help="Where the run's certificates are, if it "
+    "has any.",
+)  # fmt: skip
+
 place_options = options(
     click.option(
         "--run", type=click.Path(file_okay=False), metavar="DIR",
@@ -26,6 +31,7 @@ place_options = options(
         "--nameserver", metavar="HOST:PORT", help="Default: what the run directory says."
     ),
     click.option("--key-file", type=click.Path(dir_okay=False), help="Where the run's key is."),
+    tls_option,
     click.option(
         "--wait", type=SECONDS, default=300.0, show_default=True,
         help="How long to try an address at which nothing answers.",
@@ -59,7 +65,8 @@ def place_of(run: str | None, run_id: str | None, nameserver: str | None, defaul
     return Place(name, host, port, directory)
 
 
-def use_key_file(key_file: str | None) -> None:
-    """Take the key from this file, here and in the processes that are started."""
-    if key_file:
-        os.environ["HPDIST_KEY_FILE"] = str(Path(key_file).expanduser().resolve())
+def use_secrets(key_file: str | None, tls_dir: str | None) -> None:
+    """Take key and certificates from there, here and in the processes that are started."""
+    for name, path in (("HPDIST_KEY_FILE", key_file), ("HPDIST_TLS_DIR", tls_dir)):
+        if path:
+            os.environ[name] = str(Path(path).expanduser().resolve())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpdist.cli.failures import Exit, tell
-from hpdist.cli.place import place_of, place_options, use_key_file
+from hpdist.cli.place import place_of, place_options, use_secrets
 from hpdist.cli.script import Reference, load_script, names_function
 from hpdist.cli.searching import evaluation_options, log_from
 from hpdist.cli.values import LIST, SECONDS
@@ -54,6 +54,7 @@ def worker(
     run_id: str | None,
     nameserver: str | None,
     key_file: str | None,
+    tls_dir: str | None,
     wait: float,
     from_parent: bool,
     **values: Any,
@@ -68,7 +69,7 @@ def worker(
     from hpdist.cluster.worker_slots import WorkerSlots
 
     harden_process()
-    use_key_file(key_file)
+    use_secrets(key_file, tls_dir)
     log_from(logging.INFO)
     reference = Reference.parse(script)
     place = place_of(run, run_id, nameserver, reference.directory)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpdist.cluster.address import is_loopback, join_address
 from hpdist.cluster.locate import Place
-from hpdist.cluster.names import Names, list_runs
+from hpdist.cluster.names import list_runs
 from hpdist.errors import NoWorkers, TransportError
 
 
@@ -31,7 +31,7 @@ def why_no_workers(place: Place, found: int, wanted: int, waited_s: float) -> No
 
 
 def _seen(place: Place, host: str, port: int) -> str:
-    with Names(host, port, place.key()) as names:
+    with place.names() as names:
         runs = list_runs(names)
         entries = names.entries("hpdist.").values()
     others = [

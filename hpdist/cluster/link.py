@@ -8,6 +8,7 @@ from typing import Any
 from hpdist.cluster.address import split_address
 from hpdist.cluster.pyro import OBJECT_ID
 from hpdist.cluster.pyro_client import Connection
+from hpdist.cluster.tls import Tls
 from hpdist.cluster.wire import decode, encode
 from hpdist.errors import ProtocolMismatch
 from hpdist.executors.messages import PROTOCOL
@@ -26,6 +27,8 @@ class Link:
         out, called before each connection.
     timeout_s
         For connecting, and for an answer beyond the time that a message allows for waiting.
+    tls
+        The run's certificates, if it has any.
     """
 
     def __init__(
@@ -34,9 +37,10 @@ class Link:
         address: str | Callable[[], str],
         run_id: str,
         timeout_s: float = 10.0,
+        tls: Tls | None = None,
     ) -> None:
         self._key, self._address, self._run_id = key, address, run_id
-        self._timeout_s = timeout_s
+        self._timeout_s, self._tls = timeout_s, tls
         self._connection: Connection | None = None
 
     def call(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,7 +83,7 @@ class Link:
             address = self._address if isinstance(self._address, str) else self._address()
             host, port = split_address(address)
             self._connection = Connection(
-                "the dispatcher", OBJECT_ID, host, port, self._key, self._timeout_s
+                "the dispatcher", OBJECT_ID, host, port, self._key, self._timeout_s, self._tls
             )
         return self._connection
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hpdist.cluster.address import is_loopback, join_address, split_address
-from hpdist.cluster.names import find_dispatcher
+from hpdist.cluster.link import Link
+from hpdist.cluster.names import Names, find_dispatcher
+from hpdist.cluster.tls import Tls, find_tls
 from hpdist.errors import ConfigurationError, MasterNotFound, NameServerNotFound, TransportError
 from hpdist.run_directory import RunDirectory, connection_is_stale, find_key, read_connection
 
@@ -66,6 +69,18 @@ class Place:
         host = self.nameserver_host()
         return find_key(self.run_id, self.directory, create=host is None or _is_here(host))
 
+    def tls(self) -> Tls | None:
+        """The certificates of the run, if it has any."""
+        return find_tls(self.run_id, self.directory)
+
+    def names(self, timeout_s: float = 5.0) -> Names:
+        """A client of the nameserver; raises as `nameserver` does."""
+        return Names(*self.nameserver(), self.key(), timeout_s, self.tls())
+
+    def link(self, address: str | Callable[[], str], timeout_s: float = 10.0) -> Link:
+        """A line to the dispatcher at ``address``."""
+        return Link(self.key(), address, self.run_id, timeout_s, self.tls())
+
     def dispatcher(self) -> str:
         """Ask the nameserver for the dispatcher's URI.
 
@@ -76,7 +91,7 @@ class Place:
         """
         host, port = self.nameserver()
         try:
-            return find_dispatcher(host, port, self.run_id, self.key())
+            return find_dispatcher(host, port, self.run_id, self.key(), tls=self.tls())
         except MasterNotFound:
             raise
         except NameServerNotFound as error:

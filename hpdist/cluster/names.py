@@ -16,6 +16,7 @@ from Pyro4 import constants
 
 from hpdist.cluster.address import join_address
 from hpdist.cluster.pyro_client import Connection
+from hpdist.cluster.tls import Tls
 from hpdist.errors import (
     AuthenticationError,
     MasterNotFound,
@@ -42,6 +43,8 @@ class Names:
     ----------
     timeout_s
         For each call: one to a nameserver that hangs fails after so many seconds.
+    tls
+        The run's certificates, if it has any.
 
     Raises
     ------
@@ -51,9 +54,12 @@ class Names:
         By all methods, if it has another key.
     """
 
-    def __init__(self, host: str, port: int, key: bytes, timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, host: str, port: int, key: bytes, timeout_s: float = 5.0, tls: Tls | None = None
+    ) -> None:
         self.address = join_address(host, port)
         self._host, self._port, self._key, self._timeout_s = host, port, key, timeout_s
+        self._tls = tls
         self._connection: Connection | None = None
 
     def __enter__(self) -> Names:
@@ -96,6 +102,7 @@ class Names:
                     self._port,
                     self._key,
                     self._timeout_s,
+                    self._tls,
                 )
             return self._connection.invoke(method, arguments, self._timeout_s)
         except (AuthenticationError, ProtocolMismatch):
@@ -112,7 +119,9 @@ class Names:
             ) from None
 
 
-def find_dispatcher(host: str, port: int, run_id: str, key: bytes, timeout_s: float = 5.0) -> str:
+def find_dispatcher(
+    host: str, port: int, run_id: str, key: bytes, timeout_s: float = 5.0, tls: Tls | None = None
+) -> str:
     """Ask the nameserver for the URI of the dispatcher of a run.
 
     Raises
@@ -126,7 +135,7 @@ def find_dispatcher(host: str, port: int, run_id: str, key: bytes, timeout_s: fl
     AuthenticationError
         If it has another key.
     """
-    with Names(host, port, key, timeout_s) as names:
+    with Names(host, port, key, timeout_s, tls) as names:
         entry = names.entries(_dispatcher(run_id)).get(_dispatcher(run_id))
         if entry is not None:
             return entry.uri

@@ -16,6 +16,7 @@ from Pyro4 import constants, core, errors, message, naming
 from hpdist.cluster.address import bind_host, is_loopback, join_address, split_address
 from hpdist.cluster.names import Names
 from hpdist.cluster.pyro_server import GuardedDaemon
+from hpdist.cluster.tls import Tls, find_tls
 from hpdist.errors import ConfigurationError, TransportError
 from hpdist.run_directory import (
     CONNECTION_FORMAT,
@@ -63,6 +64,7 @@ class NameServer:
             None if working_directory is None else RunDirectory(Path(working_directory) / run_id)
         )
         self._host, self._port, self._nic_name = host, port, nic_name
+        self._tls: Tls | None = None
         self._daemon: GuardedDaemon | None = None
 
     def start(self) -> tuple[str, int]:
@@ -80,7 +82,8 @@ class NameServer:
         host = bind_host(self._host, self._nic_name)
         if self._run is not None:
             self._run.create()
-        key = find_key(self.run_id, None if self._run is None else self._run.path)
+        path = None if self._run is None else self._run.path
+        key, self._tls = find_key(self.run_id, path), find_tls(self.run_id, path)
         if len(key) < _KEY_BYTES_BEYOND_LOOPBACK and not is_loopback(host):
             raise ConfigurationError(
                 f"the key of run {self.run_id!r} has {len(key)} bytes, too few for the network",
@@ -115,11 +118,11 @@ class NameServer:
     def _listen(self, host: str, key: bytes) -> GuardedDaemon:
         former = self._former_port(key)
         if self._port or not former:
-            return _make_daemon(host, self._port, key)
+            return _make_daemon(host, self._port, key, self._tls)
         try:
-            return _make_daemon(host, former, key)
+            return _make_daemon(host, former, key, self._tls)
         except TransportError:
-            return _make_daemon(host, 0, key)  # somebody else has the former port by now
+            return _make_daemon(host, 0, key, self._tls)  # somebody else has the former port by now
 
     def _former_port(self, key: bytes) -> int:
         """Return the port of the nameserver that this run had before, 0 if it had none."""
@@ -128,7 +131,7 @@ class NameServer:
             return 0
         host, port = split_address(note["address"])
         try:
-            with Names(host, port, key, timeout_s=1.0) as names:
+            with Names(host, port, key, timeout_s=1.0, tls=self._tls) as names:
                 names.entries("hpdist.")
         except TransportError:
             return port
@@ -186,7 +189,7 @@ def _refuse(regex: str | None) -> None:
         raise errors.NamingError("regular expressions are not allowed here: use a prefix")
 
 
-def _make_daemon(host: str, port: int, key: bytes) -> GuardedDaemon:
+def _make_daemon(host: str, port: int, key: bytes, tls: Tls | None) -> GuardedDaemon:
     daemon = GuardedDaemon(
         host,
         port,
@@ -194,6 +197,7 @@ def _make_daemon(host: str, port: int, key: bytes) -> GuardedDaemon:
         _MAX_CONNECTIONS,
         serializers=("serpent",),
         flags=message.FLAGS_META_ON_CONNECT,
+        tls=tls,
     )
     daemon.register(Register(), constants.NAMESERVER_NAME)
     return daemon

@@ -137,7 +137,9 @@ def keep_alive(sock: socket.socket) -> None:
 def cut(sock: socket.socket, how: int = socket.SHUT_RDWR) -> None:
     """End a connection, waking whoever reads from it."""
     try:
-        sock.shutdown(how)
+        # Of a TLS socket as well: its own `shutdown` would go on in clear text in the other
+        # direction.
+        socket.socket.shutdown(sock, how)
     except OSError:
         return  # it was closed already
 

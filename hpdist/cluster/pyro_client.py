@@ -16,6 +16,7 @@ from typing import Any
 from Pyro4 import errors, message
 
 from hpdist.cluster.address import join_address
+from hpdist.cluster.encryption import encrypt, turned_away
 from hpdist.cluster.pyro import (
     NONCE_BYTES,
     SESSION,
@@ -25,6 +26,7 @@ from hpdist.cluster.pyro import (
     serializer,
     session_mark,
 )
+from hpdist.cluster.tls import Tls
 from hpdist.errors import AuthenticationError, ProtocolMismatch, TransportError
 
 
@@ -36,12 +38,14 @@ class Connection:
     who
         What is at the other end, for messages: "the dispatcher", "the nameserver".
     timeout_s
-        For everything until the connection stands.
+        For each step until the connection stands.
+    tls
+        The run's certificates; None if it does without TLS.
 
     Raises
     ------
     AuthenticationError
-        If the other side has another key, or none.
+        If the other side has another key or certificate, or only one side speaks TLS.
     ProtocolMismatch
         If something else than a daemon of hpdist answers.
     TransportError
@@ -49,7 +53,14 @@ class Connection:
     """
 
     def __init__(
-        self, who: str, object_id: str, host: str, port: int, key: bytes, timeout_s: float
+        self,
+        who: str,
+        object_id: str,
+        host: str,
+        port: int,
+        key: bytes,
+        timeout_s: float,
+        tls: Tls | None = None,
     ) -> None:
         self._who, self._object_id, self._key = who, object_id, key
         self._address = join_address(host, port)
@@ -60,6 +71,8 @@ class Connection:
             self._sock = socket.create_connection((host, port), timeout_s)
         except (OSError, UnicodeError) as error:
             raise self._unreachable(error, timeout_s) from None
+        if tls is not None:
+            self._sock = encrypt(self._sock, tls, who, self._address, timeout_s)
         self._reader = Reader(self._sock, message.FLAGS_EXCEPTION)
         try:
             keep_alive(self._sock)
@@ -108,9 +121,7 @@ class Connection:
         reply = self._ask(message.MSG_CONNECT, data, {}, 0, timeout_s)
         content = self._content(reply, 0)
         if reply.type == message.MSG_CONNECTFAIL:
-            raise TransportError(
-                f"{self._who} at {self._address} turned this process away", cause=str(content)
-            )
+            raise turned_away(str(content), self._who, self._address)
         try:
             nonce = bytes.fromhex(content)
         except (TypeError, ValueError):

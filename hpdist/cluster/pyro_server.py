@@ -19,6 +19,7 @@ from Pyro4 import core, errors, message, util
 from Pyro4.socketserver.threadpool import NoFreeWorkersError, PoolError
 
 from hpdist.cluster.address import join_address
+from hpdist.cluster.encryption import NEEDS_TLS, encrypt_peer, is_encrypted
 from hpdist.cluster.pyro import (
     HANDSHAKE_S,
     Reader,
@@ -28,6 +29,7 @@ from hpdist.cluster.pyro import (
     make_nonce,
     serializer,
 )
+from hpdist.cluster.tls import Tls
 from hpdist.errors import ConfigurationError, TransportError
 
 logger = logging.getLogger(__name__)
@@ -51,6 +53,8 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         Accepted besides the one that hpdist uses.
     flags
         Message flags that are accepted.
+    tls
+        The run's certificates, which every peer must have then, besides the key.
 
     Raises
     ------
@@ -67,6 +71,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         *,
         serializers: Sequence[str] = (),
         flags: int = 0,
+        tls: Tls | None = None,
     ) -> None:
         check_environment()
         if not key:
@@ -79,7 +84,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
                 f"cannot listen at {join_address(host, port)}", cause=_bind_cause(error, port)
             ) from None
         self._pyroHmacKey = key
-        self._max_peers, self._flags = max_peers, flags
+        self._max_peers, self._flags, self._tls = max_peers, flags, tls
         self._accepted = {util.get_serializer(name).serializer_id for name in serializers}
         self._accepted.add(serializer().serializer_id)
         self._Daemon__serializer_ids = self._accepted
@@ -121,11 +126,16 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
     def _handshake(self, conn: Any, denied_reason: str | None = None) -> bool:
         if denied_reason or self._closing:
             return False  # in the accepting thread, which must not read
+        until = time.monotonic() + HANDSHAKE_S
+        if not self._encrypt(conn):
+            return False
         conn.reader = Reader(conn.sock, self._flags)
         conn.recv = conn.reader.recv
-        conn.reader.expect(HANDSHAKE_S)
+        conn.reader.expect(until - time.monotonic())
         try:
             request = message.Message.recv(conn, [message.MSG_CONNECT], hmac_key=self._pyroHmacKey)
+            if self._tls is not None and not is_encrypted(conn.sock):
+                raise errors.ProtocolError(NEEDS_TLS)
             answer = self._admit(conn, request)
         except errors.ConnectionClosedError:
             return False
@@ -137,6 +147,16 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         spoken = util.get_serializer_by_id(request.serializer_id)
         self._send(conn, message.MSG_CONNECTOK, spoken, answer, flags, request.seq)
         return True
+
+    def _encrypt(self, conn: Any) -> bool:
+        """Begin TLS if that is spoken here; False if it cannot be."""
+        try:
+            if self._tls is not None:
+                encrypt_peer(conn, self._tls, HANDSHAKE_S)
+        except OSError as error:
+            logger.debug("a connection was refused: %r", error)
+            return False
+        return not self._closing
 
     def _admit(self, conn: Any, request: Any) -> Any:
         """Return the answer to a peer's introduction, or raise why he is not let in."""

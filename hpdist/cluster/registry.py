@@ -9,10 +9,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from hpdist.cluster.link import Link
 from hpdist.cluster.locate import Place
 from hpdist.cluster.names import (
-    Names,
     list_workers,
     register_dispatcher,
     register_end,
@@ -85,7 +83,7 @@ class Registry:
             return
         self._thread.join()
         try:
-            with self._reviewing, self._names() as names:
+            with self._reviewing, self.served.place.names() as names:
                 remove_run(names, self.served.place.run_id, self.served.uri)
                 if finished:
                     register_end(names, self.served.place.run_id, self.served.uri)
@@ -101,7 +99,7 @@ class Registry:
             If no nameserver answers.
         """
         served, run_id = self.served, self.served.place.run_id
-        with self._reviewing, self._names() as names:
+        with self._reviewing, self.served.place.names() as names:
             if self._closing.is_set():
                 return
             notes = {"host": socket.gethostname(), "pid": os.getpid(), "epoch": served.epoch}
@@ -112,9 +110,6 @@ class Registry:
                 register_worker(names, run_id, info, served.uri, state)
             for worker_id in list_workers(names, run_id).keys() - workers.keys():
                 remove_worker(names, run_id, worker_id)
-
-    def _names(self) -> Names:
-        return Names(*self.served.place.nameserver(), self.served.place.key())
 
     def _keep(self) -> None:
         while not self._closing.is_set():
@@ -136,7 +131,7 @@ class Registry:
             return
         if other == self.served.uri:
             return
-        link = Link(self.served.place.key(), other, self.served.place.run_id, timeout_s=3.0)
+        link = self.served.place.link(other, timeout_s=3.0)
         try:
             found = link.control({"command": "who"})
         except TransportError:

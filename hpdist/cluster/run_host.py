@@ -12,7 +12,6 @@ from pathlib import Path
 
 from hpdist.cluster.diagnosis import why_no_workers
 from hpdist.cluster.locate import Place
-from hpdist.cluster.names import Names
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.worker_processes import WorkerProcesses
@@ -201,7 +200,7 @@ class RunHost:
 def answers(place: Place) -> bool:
     """Whether the nameserver of a run answers now."""
     try:
-        with Names(*place.nameserver(), place.key(), timeout_s=2.0) as names:
+        with place.names(timeout_s=2.0) as names:
             names.entries("hpdist.")
     except TransportError:
         return False

@@ -12,6 +12,7 @@ from Pyro4 import core, errors
 from hpdist.cluster.address import join_address
 from hpdist.cluster.pyro import OBJECT_ID, SESSION, session_mark
 from hpdist.cluster.pyro_server import GuardedDaemon
+from hpdist.cluster.tls import Tls
 from hpdist.cluster.wire import decode, encode
 from hpdist.errors import HpdistError
 from hpdist.executors.messages import make_reply
@@ -38,6 +39,8 @@ class Server:
         Where to listen; port 0 takes any that is free.
     max_workers
         Each may have two connections; more are turned away.
+    tls
+        The run's certificates, if it has any; whoever connects must have them too.
     """
 
     def __init__(
@@ -50,10 +53,12 @@ class Server:
         port: int = 0,
         max_workers: int = 1024,
         on_disconnect: OnDisconnect | None = None,
+        tls: Tls | None = None,
     ) -> None:
         self._exchange, self._control = exchange, control
         self._key, self._host, self._port = key, host, port
         self._max_workers, self._on_disconnect = max_workers, on_disconnect
+        self._tls = tls
         self._daemon: _Daemon | None = None
 
     def start(self) -> tuple[str, int]:
@@ -65,7 +70,7 @@ class Server:
             If the port is taken or the address is not one of this machine.
         """
         peers = 2 * self._max_workers + 64
-        daemon = _Daemon(self._host, self._port, self._key, peers)
+        daemon = _Daemon(self._host, self._port, self._key, peers, tls=self._tls)
         daemon.on_disconnect = self._on_disconnect
         daemon.register(Endpoint(self._exchange, self._control), OBJECT_ID)
         daemon.serve("hpdist-pyro-accept")

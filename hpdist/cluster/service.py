@@ -151,6 +151,7 @@ class Service:
             self._remote.exchange,
             self._control,
             key=self.place.key(),
+            tls=self.place.tls(),
             host=host,
             port=port,
             on_disconnect=self._remote.connection_closed,

@@ -20,7 +20,6 @@ from hpdist.attempt import Runner
 from hpdist.child_runner import ChildRunner
 from hpdist.cluster.background import ask_to_leave, start_process
 from hpdist.cluster.compute import BoundObjective, ComputeObjective, direct_compute
-from hpdist.cluster.link import Link
 from hpdist.cluster.locate import Place
 from hpdist.cluster.session import Patience, Session
 from hpdist.cluster.spool import Spool
@@ -288,7 +287,7 @@ class Worker:
             ),
             self.run_id,
             runner,
-            lambda: Link(self._place.key(), self._find_dispatcher, self.run_id),
+            lambda: self._place.link(self._find_dispatcher),
             Spool(lasting.spool, self.worker_id, incarnation),
             directory=self.directory,
             patience=self.patience,

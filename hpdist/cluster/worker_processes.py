@@ -176,7 +176,8 @@ class WorkerProcesses:
 def _environment(more: Mapping[str, str]) -> dict[str, str]:
     """Return this process's variables, without the options that are meant for it alone."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("HPDIST_")}
-    kept = {name: os.environ[name] for name in ("HPDIST_KEY_FILE",) if name in os.environ}
+    passed_on = ("HPDIST_KEY_FILE", "HPDIST_TLS_DIR")
+    kept = {name: os.environ[name] for name in passed_on if name in os.environ}
     return own | kept | dict(more)
 
 

@@ -77,6 +77,7 @@ def test_files_of_a_run_have_the_agreed_names(run):
     assert names == {
         "journal": "journal",
         "key": "key",
+        "tls": "tls",
         "connection": "connection.json",
         "lock": "lock",
         "logs": "logs",
