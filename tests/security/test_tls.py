@@ -388,21 +388,27 @@ def test_an_answer_given_while_the_server_closes_is_encrypted_too(tls: Tls) -> N
     entered, released = threading.Event(), threading.Event()
 
     def slow(message: Mapping[str, Any]) -> dict[str, Any]:
-        entered.set()
-        released.wait(LIMIT_S)
+        if message.get("slow"):
+            entered.set()
+            released.wait(LIMIT_S)
         return echo(message)
 
-    with serving(slow, tls) as server, Relay(server) as relay, linked(relay.address, tls) as link:
-        with ThreadPoolExecutor(2) as pool:
-            answer = pool.submit(link.call, {"text": "my-loss"})
-            assert entered.wait(LIMIT_S)
-            closing = pool.submit(server.close, LIMIT_S)
-            until = time.monotonic() + LIMIT_S
-            while not server._daemon._closing:
-                assert time.monotonic() < until
-            released.set()
-            assert answer.result(LIMIT_S)["said"]["text"] == "my-loss"
-            closing.result(LIMIT_S)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(serving(slow, tls))
+        relay = stack.enter_context(Relay(server))
+        busy = stack.enter_context(linked(relay.address, tls))
+        idle = stack.enter_context(linked(server.uri, tls))
+        pool = stack.enter_context(ThreadPoolExecutor(2))
+        answer = pool.submit(busy.call, {"slow": True, "text": "my-loss"})
+        assert entered.wait(LIMIT_S)
+        idle.call({})
+        closing = pool.submit(server.close, LIMIT_S)
+        assert idle._connection is not None
+        idle._connection._sock.settimeout(LIMIT_S)
+        assert heard(idle._connection._sock) == b""  # no connection is read from any more
+        released.set()
+        assert answer.result(LIMIT_S)["said"]["text"] == "my-loss"
+        closing.result(LIMIT_S)
         assert b"my-loss" not in relay.seen
 
 
