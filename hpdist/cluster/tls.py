@@ -26,7 +26,7 @@ AUTHORITY, CERTIFICATE, PRIVATE_KEY = "ca.pem", "cert.pem", "key.pem"
 _NO_CHECK_TIME = 0x200000  # of OpenSSL; the standard library has no name for it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tls:
     """What a process needs to speak TLS within its run.
 
