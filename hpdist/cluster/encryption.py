@@ -86,31 +86,36 @@ def turned_away(words: str, who: str, address: str) -> TransportError:
 
 
 def _refusal(error: OSError, tls: Tls, who: str, address: str, timeout_s: float) -> TransportError:
+    """Return what to say of ``error``, which ended a handshake."""
+    there, reason = f"{who} at {address}", str(getattr(error, "reason", None))
     if isinstance(error, TimeoutError):
         return TransportError(
-            f"no answer from {who} at {address} within {timeout_s:g} s",
+            f"no answer from {there} within {timeout_s:g} s",
             cause="it hangs, was stopped, or the network is cut",
         )
     if isinstance(error, ssl.SSLCertVerificationError):
-        if (old := tls.out_of_date()) is not None:
-            return AuthenticationError(old.what, cause=old.cause, do=old.do)
-        return AuthenticationError(
-            f"{who} at {address} has no certificate of the authority in {tls.directory}",
-            cause=f"it belongs to another run, or the certificates were made anew "
-            f"({error.verify_message})",
-            do=COPY,
-        )
-    if isinstance(error, ssl.SSLError) and "VERSION" in (error.reason or ""):
-        return AuthenticationError(
-            f"{who} at {address} does not speak TLS, as this process does",
-            cause=f"it was started without the certificates in {tls.directory}",
-            do="start it again with them: in its run directory as tls, or named by HPDIST_TLS_DIR",
-        )
-    reason = getattr(error, "reason", None) or ""
+        return _stranger(error, tls, there)
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
         return AuthenticationError(
-            f"{who} at {address} does not accept the certificate of this process",
+            f"{there} does not accept the certificate of this process",
             cause=f"it is another run's, or not valid by the clock there ({reason})",
             do=COPY,
         )
-    return TransportError(f"{who} at {address} closed the connection", cause=str(error))
+    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLEOFError):
+        return TransportError(f"{there} closed the connection", cause=str(error))
+    return AuthenticationError(
+        f"{there} does not speak TLS as this process does ({reason})",
+        cause=f"it was started without the certificates in {tls.directory}, or is something else",
+        do="start it again with them: in its run directory as tls, or named by HPDIST_TLS_DIR",
+    )
+
+
+def _stranger(error: ssl.SSLCertVerificationError, tls: Tls, there: str) -> AuthenticationError:
+    if (old := tls.out_of_date()) is not None:  # all have the same
+        return AuthenticationError(old.what, cause=old.cause, do=old.do)
+    return AuthenticationError(
+        f"{there} has no certificate of the authority in {tls.directory}",
+        cause="it belongs to another run, or the certificates were made anew "
+        f"({error.verify_message})",
+        do=COPY,
+    )

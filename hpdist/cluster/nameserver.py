@@ -35,7 +35,8 @@ _KEY_BYTES_BEYOND_LOOPBACK = 32
 class NameServer:
     """A nameserver in a thread of this process, for whoever has the key of the run.
 
-    A client of Pyro4 (``Pyro4.locateNS(host, port, broadcast=False, hmac_key=key)``) can read it.
+    A client of Pyro4 (``Pyro4.locateNS(host, port, broadcast=False, hmac_key=key)``) can read it,
+    unless the run has certificates: then it speaks TLS only.
 
     Parameters
     ----------

@@ -213,6 +213,8 @@ def test_a_whole_run_goes_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         near.load_nameserver_credentials(tmp_path)
         far = Worker(RUN, host, port, isolation="none")  # knows no directory of the run
         monkeypatch.setenv("HPDIST_KEY_FILE", str(run / "key"))
+        with pytest.raises(AuthenticationError, match="HPDIST_TLS_DIR"):
+            Place(RUN, host, port).dispatcher()
         monkeypatch.setenv("HPDIST_TLS_DIR", str(tmp_path / "copy"))
         master = Master(RUN, RandomSearch(space), jobs, working_directory=tmp_path,
                         nameserver=None, timing=timing)  # fmt: skip
