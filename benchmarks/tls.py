@@ -3,8 +3,9 @@
     python -m benchmarks.tls [--calls 2000] [--connections 200] [--repeats 5]
 
 A server and a link in one process over loopback, with and without TLS by turns: calls on an open
-connection, small and large, and connections with their first call. The best of the repeats is
-shown, since other work on the machine only adds. Needs the package cryptography.
+connection, small and large, and connections with their first call. Time by the clock, and
+processor time of both ends together, which other work on the machine does not lengthen so much;
+of each the best of the repeats. Needs the package cryptography.
 """
 
 from __future__ import annotations
@@ -31,18 +32,25 @@ def echo(message: Mapping[str, Any]) -> dict[str, Any]:
     return {"v": 1, "kind": "ok", "said": message["text"]}
 
 
-def seconds_each(times: int, do: Callable[[], object]) -> float:
-    began = time.perf_counter()
+Costs = tuple[float, float]  # microseconds by the clock, and of the processor
+
+
+def cost_of(do: Callable[[], object], times: int) -> Costs:
+    began, worked = time.perf_counter(), time.process_time()
     for _ in range(times):
         do()
-    return (time.perf_counter() - began) / times
+    scale = 1e6 / times
+    return scale * (time.perf_counter() - began), scale * (time.process_time() - worked)
 
 
-def measure(tls: Tls | None, calls: int, connections: int) -> dict[str, float]:
-    """Return seconds by what was done."""
+def measure(tls: Tls | None, calls: int, connections: int) -> dict[str, Costs]:
+    """Return the costs of what was done."""
     server = Server(echo, echo, key=KEY, host="127.0.0.1", tls=tls)
     server.start()
     link = Link(KEY, server.uri, RUN, tls=tls)
+
+    def call(size: int) -> Callable[[], object]:
+        return lambda: link.call({"text": "x" * size})
 
     def connect_and_call() -> None:
         other = Link(KEY, server.uri, RUN, tls=tls)
@@ -52,10 +60,10 @@ def measure(tls: Tls | None, calls: int, connections: int) -> dict[str, float]:
     try:
         link.call({"text": ""})
         return {
-            "call, 100 bytes": seconds_each(calls, lambda: link.call({"text": "x" * 100})),
-            "call, 10 KiB": seconds_each(calls, lambda: link.call({"text": "x" * 10_240})),
-            "call, 1 MiB": seconds_each(calls // 50, lambda: link.call({"text": "x" * 2**20})),
-            "connection and call": seconds_each(connections, connect_and_call),
+            "call, 100 bytes": cost_of(call(100), calls),
+            "call, 10 KiB": cost_of(call(10 * 1024), calls),
+            "call, 1 MiB": cost_of(call(1024 * 1024), max(1, calls // 50)),
+            "connection and call": cost_of(connect_and_call, connections),
         }
     finally:
         link.close()
@@ -71,16 +79,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         make_certificates(Path(directory) / "tls", RUN, 1)
         tls = read_tls(Path(directory) / "tls")
-    found: dict[Tls | None, list[dict[str, float]]] = {None: [], tls: []}
+    found: dict[Tls | None, list[dict[str, Costs]]] = {None: [], tls: []}
     for _ in range(options.repeats):
         for used, measured in found.items():
             measured.append(measure(used, options.calls, options.connections))
     for name in found[tls][0]:
-        plain, secured = (min(each[name] for each in found[used]) for used in (None, tls))
-        print(
-            f"{name:20} {1e6 * plain:8.0f} us, with TLS {1e6 * secured:8.0f} us: "
-            f"{secured / plain:.2f} times, {1e6 * (secured - plain):+.0f} us"
-        )
+        for kind, what in enumerate(("clock", "processor")):
+            plain, secured = (min(each[name][kind] for each in found[used]) for used in found)
+            print(
+                f"{name:20} {what:9} {plain:8.0f} us, with TLS {secured:8.0f} us: "
+                f"{secured / plain:.2f} times, {secured - plain:+.0f} us"
+            )
     print(
         f"best of {options.repeats}; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
         f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}"
