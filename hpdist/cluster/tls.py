@@ -108,7 +108,7 @@ def read_tls(directory: Path) -> Tls:
         raise ConfigurationError(
             f"there is no {directory / missing}",
             cause=f"{directory} is to hold {AUTHORITY}, {CERTIFICATE} and {PRIVATE_KEY} of a run",
-            do=_again(directory),
+            do=f"copy all of them from the run directory, or make them anew:\n{_again(directory)}",
         )
     try:
         return _load(directory, *map(str, texts))
