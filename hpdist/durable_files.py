@@ -2,39 +2,80 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
-import tempfile
 from pathlib import Path
 
+from hpdist.disk import REAL, Disk
 from hpdist.errors import JournalError, JournalLocked
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
 
-def sync_directory(path: Path) -> None:
+
+def sync_directory(path: Path, disk: Disk = REAL) -> None:
     """Make creations, renames and removals in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = disk.open(path, _DIRECTORY)
     try:
-        os.fsync(fd)
+        disk.sync(fd)
     finally:
-        os.close(fd)
+        disk.close(fd)
 
 
-def temporary_copy(path: Path, data: bytes) -> Path:
+def make_directory(path: Path) -> None:
+    """Make a directory for its owner only, and those above it, so that a crash cannot undo it."""
+    new = [each for each in (path, *path.parents) if not each.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    for each in new:
+        sync_directory(each.parent)
+
+
+def temporary_copy(path: Path, data: bytes, disk: Disk = REAL) -> Path:
     """Write ``data`` durably to a new file beside ``path``, readable by its owner only."""
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    fd = disk.open(temporary, _NEW)
     try:
-        with open(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
+        write_all(fd, data, disk)
+        disk.sync(fd)
     except BaseException:
-        os.unlink(name)
+        disk.unlink(temporary)
         raise
-    return Path(name)
+    finally:
+        disk.close(fd)
+    return temporary
 
 
-def take_lock(path: Path) -> int:
+def write_all(fd: int, data: bytes, disk: Disk = REAL) -> None:
+    """Go on after writes that were cut short."""
+    done = 0
+    while done < len(data):
+        done += disk.write(fd, data[done:])
+
+
+def replace_file(path: Path, data: bytes, disk: Disk = REAL) -> None:
+    """Write a file anew: at any time, crashes included, it is the old one or the new one."""
+    temporary = temporary_copy(path, data, disk)
+    disk.rename(temporary, path)
+    sync_directory(path.parent, disk)
+
+
+def create_file(path: Path, data: bytes, disk: Disk = REAL) -> bool:
+    """Make a file that is whole or absent; False if there is one already, which stays as it is."""
+    temporary = temporary_copy(path, data, disk)
+    try:
+        disk.link(temporary, path)
+        new = True
+    except FileExistsError:
+        new = False
+    finally:
+        disk.unlink(temporary)
+    # Another process may have made it, and not have come to this.
+    sync_directory(path.parent, disk)
+    return new
+
+
+def take_lock(path: Path, disk: Disk = REAL) -> int:
     """Lock a file for as long as this process lives or until `release_lock`.
 
     The file holds the name of the process that locked it.
@@ -51,29 +92,28 @@ def take_lock(path: Path) -> int:
     JournalError
         If the file cannot be opened or locked.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     lock = -1
     try:
-        lock = os.open(path, flags, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        lock = disk.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        disk.lock(lock)
+        disk.truncate(lock, 0)
+        write_all(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), disk)
     except BlockingIOError as error:
-        holder = os.pread(lock, 300, 0).decode("utf-8", "replace") or "another process"
-        os.close(lock)
+        holder = disk.read(lock)[:300].decode("utf-8", "replace") or "another process"
+        disk.close(lock)
         raise JournalLocked(
             f"{path} is locked: {holder} writes this run",
             do="stop that process first, or give this run another directory",
         ) from error
     except OSError as error:
         if lock >= 0:
-            os.close(lock)
+            disk.close(lock)
         raise JournalError(f"{path} cannot be locked", cause=str(error.strerror)) from error
     return lock
 
 
-def release_lock(lock: int) -> None:
+def release_lock(lock: int, disk: Disk = REAL) -> None:
     """Give back what `take_lock` returned."""
     # Closing alone would not do: a forked child may hold a copy of the open file.
-    fcntl.flock(lock, fcntl.LOCK_UN)
-    os.close(lock)
+    disk.unlock(lock)
+    disk.close(lock)

@@ -11,7 +11,14 @@ import errno
 import os
 from pathlib import Path
 
-from hpdist.durable_files import release_lock, sync_directory, take_lock, temporary_copy
+from hpdist.disk import REAL, Disk
+from hpdist.durable_files import (
+    release_lock,
+    sync_directory,
+    take_lock,
+    temporary_copy,
+    write_all,
+)
 from hpdist.errors import JournalError, JournalFull
 from hpdist.events import AttemptEnded, Record
 from hpdist.journal_format import FORMAT, Damage, Entry, Scan, encode, scan
@@ -46,13 +53,15 @@ class Journal:
         Length of the torn tail that was cut off then.
     """
 
-    def __init__(self, path: Path, fd: int, lock: int, found: Scan, sync_every: int) -> None:
+    def __init__(
+        self, path: Path, fd: int, lock: int, found: Scan, sync_every: int, disk: Disk
+    ) -> None:
         self.path = path
         self.records: list[Entry] = found.records
         self.cut_bytes = found.total_bytes - found.good_bytes
-        self._fd, self._lock, self._sync_every = fd, lock, sync_every
+        self._fd, self._lock, self._sync_every, self._disk = fd, lock, sync_every, disk
         self._crc = found.crc
-        self._size = os.fstat(fd).st_size
+        self._size, _ = disk.status(fd)
         self._buffer: list[tuple[bytes, int]] = []  #: lines and their CRCs
         self._results = 0
         self._unsynced = False
@@ -60,7 +69,9 @@ class Journal:
         self._closed = False
 
     @classmethod
-    def open(cls, path: str | Path, *, create: bool = True, sync_every: int = 1) -> Journal:
+    def open(
+        cls, path: str | Path, *, create: bool = True, sync_every: int = 1, disk: Disk = REAL
+    ) -> Journal:
         """Lock the journal, read it, and cut off a torn tail.
 
         Parameters
@@ -88,16 +99,16 @@ class Journal:
         if sync_every < 1:
             raise JournalError(f"sync_every must be >= 1, got {sync_every!r}")
         path = Path(path)
-        lock = take_lock(_lock_file(path))
+        lock = take_lock(_lock_file(path), disk)
         fd = -1
         try:
-            fd = _open(path, create)
-            found = _read(fd)
+            fd = _open(path, create, disk)
+            found = scan(_read(fd, disk))
             refuse(path, found)
-            _tidy(fd, found)
-            return cls(path, fd, lock, found, sync_every)
+            _tidy(fd, found, disk)
+            return cls(path, fd, lock, found, sync_every, disk)
         except BaseException as error:
-            _release(fd, lock)
+            _release(fd, lock, disk)
             if isinstance(error, OSError):
                 raise _unusable(path, error) from error
             raise
@@ -114,7 +125,8 @@ class Journal:
         """
         crc = self._buffer[-1][1] if self._buffer else self._crc
         # Line and CRC in one step: an interrupt in between would break the chain.
-        self._buffer.append(encode(record, at, crc))
+        joined = bool(self._buffer) or self._unsynced
+        self._buffer.append(encode(record, at, crc, joined))
         self._results += isinstance(record, AttemptEnded) and record.final
 
     def commit(self) -> None:
@@ -131,42 +143,46 @@ class Journal:
         """
         if self._broken or self._closed:
             raise JournalError(f"nothing can be written to {self.path}: {self._broken or 'closed'}")
-        if self._buffer:
-            self._check_alone()
-            self._write_buffer()
+        self._check_alone()
+        if not (self._buffer or self._unsynced):
+            return
+        self._write_buffer()
         if self._results >= self._sync_every or self._sync_every == 1:
             self._make_durable()
+        # Somebody may have written between the look before and the write: then these records
+        # are in the wrong place, and nobody may act on them.
+        self._check_alone()
 
     def close(self) -> None:
         """Commit what is left and release the lock; a second call does nothing."""
         if self._closed:
             return
         try:
-            if not self._broken:
+            if not self._broken and (self._buffer or self._unsynced):
                 self.commit()
                 self._make_durable()
         finally:
             self._closed = True
-            _release(self._fd, self._lock)
+            _release(self._fd, self._lock, self._disk)
 
     def _check_alone(self) -> None:
-        status = os.fstat(self._fd)
-        if status.st_size == self._size and status.st_nlink:
+        size, names = self._disk.status(self._fd)
+        if size == self._size and names:
             return
-        self._broken = "it was changed by another writer" if status.st_nlink else "it was deleted"
+        self._broken = "it was changed by another writer" if names else "it was deleted"
         raise JournalError(
             f"the journal {self.path} cannot be continued: {self._broken}",
-            cause=f"it should have {self._size} bytes and has {status.st_size}; something other "
+            cause=f"it should have {self._size} bytes and has {size}; something other "
             "than this process touched it",
             do="find out what did; then run the same command again to resume",
         )
 
     def _write_buffer(self) -> None:
+        if not self._buffer:
+            return
         data, crc = b"".join(line for line, _ in self._buffer), self._buffer[-1][1]
-        done = 0
         try:
-            while done < len(data):
-                done += self._write(data[done:])
+            write_all(self._fd, data, self._disk)
         except OSError as error:
             self._take_back()
             if error.errno in _FULL:
@@ -176,11 +192,11 @@ class Journal:
             self._take_back()
             raise
         self._unsynced = True
-        self._size, self._crc, self._buffer = self._size + done, crc, []
+        self._size, self._crc, self._buffer = self._size + len(data), crc, []
 
     def _take_back(self) -> None:
         try:
-            os.ftruncate(self._fd, self._size)
+            self._disk.truncate(self._fd, self._size)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -188,17 +204,11 @@ class Journal:
         if not self._unsynced:
             return
         try:
-            self._sync()
+            self._disk.sync_data(self._fd)
         except OSError as error:
             # After a failed sync the kernel may drop the pages and call the next one a success.
             raise self._failed(error) from error
         self._unsynced, self._results = False, 0
-
-    def _write(self, data: bytes) -> int:
-        return os.write(self._fd, data)
-
-    def _sync(self) -> None:
-        os.fdatasync(self._fd)
 
     def _full(self, error: OSError, wanted: int) -> JournalFull:
         return JournalFull(
@@ -235,7 +245,7 @@ class MemoryJournal:
         """Do nothing: the records stay readable."""
 
 
-def repair(path: str | Path) -> int:
+def repair(path: str | Path, disk: Disk = REAL) -> int:
     """Cut a damaged journal down to the whole records at its beginning.
 
     A copy is kept beside it, named ``<path>.damaged-<n>``.
@@ -246,53 +256,57 @@ def repair(path: str | Path) -> int:
         Number of bytes cut off; 0 if the journal was whole.
     """
     path = Path(path)
-    lock = take_lock(_lock_file(path))
+    lock = take_lock(_lock_file(path), disk)
     fd = -1
     try:
-        fd = _open(path, create=False)
-        found = _read(fd)
+        fd = _open(path, False, disk)
+        data = _read(fd, disk)
+        found = scan(data)
         refuse_newer(path, found)
         if found.good_bytes < found.total_bytes:
-            _keep_copy(path)
-        _tidy(fd, found)
+            _keep_copy(path, data, disk)
+        _tidy(fd, found, disk)
     except OSError as error:
         raise _unusable(path, error) from error
     finally:
-        _release(fd, lock)
+        _release(fd, lock, disk)
     return found.total_bytes - found.good_bytes
 
 
-def _open(path: Path, create: bool) -> int:
-    new = not path.exists()
-    flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-    fd = os.open(path, flags, 0o600)
-    if new:
-        sync_directory(path.parent)
+def _open(path: Path, create: bool, disk: Disk) -> int:
+    fd = disk.open(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0))
+    # Always: whoever made the file may not have come to this.
+    sync_directory(path.parent, disk)
     return fd
 
 
-def _read(fd: int) -> Scan:
-    with open(fd, "rb", closefd=False) as file:
-        return scan(file.read())
+def _read(fd: int, disk: Disk) -> bytes:
+    """Return what the disk holds: what is read is acted on.
+
+    Its writer may have died before it was durable, or because it could not be made durable; then
+    memory shows what the disk has not got.
+    """
+    disk.sync(fd)
+    disk.forget(fd)
+    return disk.read(fd)
 
 
-def _tidy(fd: int, found: Scan) -> None:
+def _tidy(fd: int, found: Scan, disk: Disk) -> None:
     """Cut the file to its good records, end the last one with a newline, make it all durable."""
     if found.good_bytes < found.total_bytes:
-        os.ftruncate(fd, found.good_bytes)
+        disk.truncate(fd, found.good_bytes)
     if not found.closed:
-        os.write(fd, b"\n")
-    # What was read is acted on, and its writer may have died before it was durable.
-    os.fsync(fd)
+        write_all(fd, b"\n", disk)
+    disk.sync(fd)
 
 
-def _keep_copy(path: Path) -> None:
-    copy = temporary_copy(path, path.read_bytes())
+def _keep_copy(path: Path, data: bytes, disk: Disk) -> None:
+    copy = temporary_copy(path, data, disk)
     number = 1
-    while (name := path.with_name(f"{path.name}.damaged-{number}")).exists():
+    while disk.exists(name := path.with_name(f"{path.name}.damaged-{number}")):
         number += 1
-    copy.rename(name)
-    sync_directory(path.parent)
+    disk.rename(copy, name)
+    sync_directory(path.parent, disk)
 
 
 def _unusable(path: Path, error: OSError) -> JournalError:
@@ -303,7 +317,7 @@ def _lock_file(path: Path) -> Path:
     return path.with_name("lock" if path.name == "journal" else f"{path.name}.lock")
 
 
-def _release(fd: int, lock: int) -> None:
+def _release(fd: int, lock: int, disk: Disk) -> None:
     if fd >= 0:
-        os.close(fd)
-    release_lock(lock)
+        disk.close(fd)
+    release_lock(lock, disk)

@@ -3,6 +3,9 @@
 Each line is ``length crc json\\n``: the number of bytes of the JSON text and its CRC32, eight
 hexadecimal digits each, then the JSON text, which is ASCII and holds no newline. A CRC continues
 that of the line before, so that a line which is lost, doubled or moved is noticed as well.
+
+A record that bears the mark ``joined`` was written when those before it were not yet known to be
+durable: a crash may take them and leave this one. A record without it vouches for all before it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpdist.errors import JournalError
@@ -24,8 +28,8 @@ Entry = tuple[float, Record]
 """(wall seconds since 1970 at which it was recorded, record)."""
 
 _HEADER = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{8}) \{")
-_HEX = re.compile(rb"[0-9a-f]{8}")
 _BLANK_HEADER = b"00000000 00000000 {"
+_JOINED = "joined"
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def scan(data: bytes, crc: int = 0, line: int = 1) -> Scan:
     """Read all whole records at the beginning of ``data``.
 
     A bad record with no valid one after it is a torn tail; with a valid one after it, it is
-    damage. A last record whose CRC is right counts even when its newline is missing.
+    damage, unless all of those are `joined` to it and a part of it never reached the disk. A
+    last record whose CRC is right counts even when its newline is missing.
 
     Parameters
     ----------
@@ -97,8 +102,10 @@ def scan(data: bytes, crc: int = 0, line: int = 1) -> Scan:
     return Scan(records, good, len(data), damage, crc, closed, newer)
 
 
-def encode(record: Record, at: float, crc: int) -> tuple[bytes, int]:
+def encode(record: Record, at: float, crc: int, joined: bool = False) -> tuple[bytes, int]:
     """Return the line of ``record`` after a line with CRC ``crc``, and its own CRC.
+
+    ``joined`` says that the lines before it are not durable yet.
 
     Raises
     ------
@@ -107,6 +114,8 @@ def encode(record: Record, at: float, crc: int) -> tuple[bytes, int]:
     """
     data = record_to_json(record)
     data["at"] = at
+    if joined:
+        data[_JOINED] = True
     try:
         payload = _ENCODE(data).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
@@ -128,6 +137,7 @@ _DECODE = json.JSONDecoder(parse_constant=_not_finite).decode
 def _decode(payload: bytes) -> Entry:
     try:
         data = _DECODE(payload.decode("ascii"))
+        data.pop(_JOINED, None)
         if data["kind"] == "run" and data["format"] > FORMAT:
             raise _Unreadable(newer=int(data["format"]))
         return float(data["at"]), record_from_json(data)
@@ -139,39 +149,53 @@ def _frame(data: bytes, start: int, crc: int) -> tuple[int, int]:
     """Return where the JSON text of the record at ``start`` begins and ends, once checked."""
     header = _HEADER.match(data, start)
     if header is None:
-        raise _torn_or("no length and checksum stand at its beginning", data, start, crc)
+        raise _torn_or("no length and checksum stand at its beginning", data, start)
     begin = header.end() - 1
     end = begin + int(header[1], 16)
     if end > len(data) or zlib.crc32(data[begin:end], crc) != int(header[2], 16):
-        raise _torn_or("its checksum is wrong", data, start, crc)
-    if not data.startswith(b"\n", end) and _valid_later(data, start, crc):
+        raise _torn_or("its checksum is wrong", data, start)
+    if not data.startswith(b"\n", end) and not _is_torn(data, start):
         raise _Unreadable("no newline ends it")
     return begin, end
 
 
-def _torn_or(reason: str, data: bytes, start: int, crc: int) -> _Unreadable:
-    return _Unreadable(reason if _valid_later(data, start, crc) else "")
+def _torn_or(reason: str, data: bytes, start: int) -> _Unreadable:
+    return _Unreadable("" if _is_torn(data, start) else reason)
 
 
-def _valid_later(data: bytes, start: int, crc: int) -> bool:
-    """Whether a record that was once whole follows the bad one at ``start``.
+def _is_torn(data: bytes, start: int) -> bool:
+    """Whether the bad record at ``start`` was never durable.
 
-    The CRC that the next record continues is either still to be read in the bad record, or can
-    be computed from its text; from there on, any two records in a row vouch for each other.
+    So it is if nothing follows it, or only what was written before it was durable; the part that
+    did not reach the disk is then zeros, which no record contains.
     """
-    line_end = data.find(b"\n", start + 18)
-    text = data[start + 18 : line_end if line_end >= 0 else len(data)]
-    before = {zlib.crc32(text, crc)}
-    stored = _HEX.fullmatch(data, start + 9, start + 17)
-    before |= {int(stored[0], 16)} if stored else set()
-    last = -1
+    first = len(data)
+    for place, joined in _later_records(data, start):
+        if not joined:
+            return False
+        first = min(first, place)
+    return first == len(data) or b"\0" in data[start:first]
+
+
+def _later_records(data: bytes, start: int) -> Iterator[tuple[int, bool]]:
+    """Tell where whole records follow the bad one at ``start``, and which are `joined`."""
     for header in _HEADER.finditer(data, start + 1):
-        begin, length, told = header.end() - 1, int(header[1], 16), int(header[2], 16)
-        payload = data[begin : begin + length]
-        if any(zlib.crc32(payload, old) == told for old in (*before, last) if old >= 0):
-            return True
-        last = told
-    return False
+        begin = header.end() - 1
+        end = begin + int(header[1], 16)
+        # No string within a record looks like this: its quotation marks are escaped.
+        if end <= len(data) and data[end : end + 1] in (b"\n", b""):
+            told = _loads(data[begin:end])
+            if "kind" in told:
+                yield header.start(), _JOINED in told
+
+
+def _loads(text: bytes) -> dict[str, JsonValue]:
+    """Return the object that a text describes, an empty one if it describes none."""
+    try:
+        found = _DECODE(text.decode("ascii"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _may_be_journal(data: bytes) -> bool:

@@ -15,7 +15,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from hpdist.durable_files import sync_directory, temporary_copy
+from hpdist.durable_files import create_file, make_directory, replace_file
 from hpdist.errors import ConfigurationError
 
 CONNECTION_FORMAT = 1
@@ -86,7 +86,7 @@ class RunDirectory:
             If it cannot be made.
         """
         try:
-            _make_private(self.path)
+            make_directory(self.path)
         except OSError as error:
             raise ConfigurationError(
                 f"the run directory {self.path} cannot be made", cause=str(error.strerror)
@@ -155,9 +155,7 @@ def take_environment_key(key: bytes | None) -> None:
 
 def write_connection(path: Path, data: dict[str, Any]) -> None:
     """Note how to reach the dispatcher of a run; readers see the old note or the new one."""
-    temporary = temporary_copy(path, json.dumps(data, indent=1).encode())
-    os.replace(temporary, path)
-    sync_directory(path.parent)
+    replace_file(path, json.dumps(data, indent=1).encode())
 
 
 def read_connection(path: Path) -> dict[str, Any] | None:
@@ -217,11 +215,6 @@ def _budget_name(budget: float) -> str:
     return str(int(budget)) if whole else repr(float(budget))
 
 
-def _make_private(directory: Path) -> None:
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    directory.mkdir(mode=0o700, exist_ok=True)
-
-
 def _take_environment_key() -> bytes | None:
     global _environment_key
     if text := os.environ.pop("HPDIST_KEY", ""):
@@ -256,15 +249,9 @@ def _decode_key(text: str, source: str) -> bytes:
 
 def _create_key(path: Path) -> bytes:
     try:
-        _make_private(path.parent)
-        temporary = temporary_copy(path, secrets.token_hex(_KEY_BYTES).encode() + b"\n")
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass  # Another process was first: its key is read below.
-        finally:
-            temporary.unlink()
-        sync_directory(path.parent)
+        make_directory(path.parent)
+        # If another process is first, its key is read below.
+        create_file(path, secrets.token_hex(_KEY_BYTES).encode() + b"\n")
     except OSError as error:
         raise ConfigurationError(
             f"the key {path} cannot be made",

@@ -27,7 +27,7 @@ LAYERS = {
         summary evaluations forecast run_view progress_text
         """,
     "files": """
-        durable_files journal_format journal_reader journal run_directory results resuming
+        disk durable_files journal_format journal_reader journal run_directory results resuming
         """,
     "attempts": """
         frames context objective attempt attempt_directories memory_watch inline_runner

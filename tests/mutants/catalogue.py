@@ -309,7 +309,7 @@ MUTANTS = (
     ),
     Mutant(
         "half a record stays in the file when the disk is full",
-        ((JOURNAL, "os.ftruncate(self._fd, self._size)", "pass"),),
+        ((JOURNAL, "self._disk.truncate(self._fd, self._size)", "pass"),),
         JOURNALS + "test_a_full_disk_leaves_whole_records_and_loses_nothing",
         "== b''",
     ),
@@ -318,8 +318,8 @@ MUTANTS = (
         (
             (
                 JOURNAL,
-                "    if found.good_bytes < found.total_bytes:\n        os.ftruncate",
-                "    if False:\n        os.ftruncate",
+                "    if found.good_bytes < found.total_bytes:\n        disk.truncate",
+                "    if False:\n        disk.truncate",
             ),
         ),
         "tests/property/test_journal_damage.py"
@@ -328,7 +328,7 @@ MUTANTS = (
     ),
     Mutant(
         "a commit does not wait for the disk",
-        ((JOURNAL, "            self._sync()\n", "            pass\n"),),
+        ((JOURNAL, "            self._disk.sync_data(self._fd)\n", "            pass\n"),),
         JOURNALS + "test_a_commit_is_one_write_and_one_sync",
         "assert ['write'] == ['write', 'sync']",
     ),

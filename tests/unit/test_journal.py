@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from hpdist.disk import Disk
 from hpdist.errors import (
     JournalDamaged,
     JournalError,
@@ -109,11 +110,25 @@ def test_nothing_is_in_the_file_before_commit_and_everything_after(path):
         assert len(read_journal(path).records) == 2
 
 
-def test_a_commit_is_one_write_and_one_sync(path, monkeypatch):
-    calls = []
-    monkeypatch.setattr(Journal, "_write", lambda j, d: calls.append("write") or os.write(j._fd, d))
-    monkeypatch.setattr(Journal, "_sync", lambda j: calls.append("sync"))
-    with closing(Journal.open(path)) as journal:
+class CountingDisk(Disk):
+    """Notes what is asked of it."""
+
+    def __init__(self):
+        self.calls = []
+
+    def write(self, fd, data):
+        self.calls.append("write")
+        return super().write(fd, data)
+
+    def sync_data(self, fd):
+        self.calls.append("sync")
+
+
+def test_a_commit_is_one_write_and_one_sync(path):
+    disk = CountingDisk()
+    with closing(Journal.open(path, disk=disk)) as journal:
+        calls = disk.calls
+        calls.clear()
         for record in EVERY_KIND:
             journal.append(record, 0.0)
         journal.commit()
@@ -122,10 +137,14 @@ def test_a_commit_is_one_write_and_one_sync(path, monkeypatch):
     assert calls == ["write", "sync"]
 
 
-def test_sync_every_waits_for_the_disk_once_in_n_settled_jobs_and_when_closed(path, monkeypatch):
+def test_sync_every_waits_for_the_disk_once_in_n_settled_jobs_and_when_closed(path):
     syncs = []
-    monkeypatch.setattr(Journal, "_sync", lambda j: syncs.append(len(read_journal(path).records)))
-    with closing(Journal.open(path, sync_every=3)) as journal:
+
+    class NotingDisk(Disk):
+        def sync_data(self, fd):
+            syncs.append(len(read_journal(path).records))
+
+    with closing(Journal.open(path, sync_every=3, disk=NotingDisk())) as journal:
         for job_id in range(7):
             journal.append(done(job_id, final=False), 0.0)
             journal.append(done(job_id), 0.0)
@@ -135,12 +154,25 @@ def test_sync_every_waits_for_the_disk_once_in_n_settled_jobs_and_when_closed(pa
     assert syncs == [6, 12, 14]
 
 
-def test_what_is_read_is_made_durable_before_it_is_relied_on(path, monkeypatch):
+def test_what_is_read_is_durable_and_not_from_memory(path):
     write(path)
-    synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
-    Journal.open(path).close()
-    assert synced == [path.stat().st_ino]
+    calls = []
+
+    class NotingDisk(Disk):
+        def sync(self, fd):
+            calls.append(("sync", os.fstat(fd).st_ino))
+
+        def forget(self, fd):
+            calls.append(("forget", os.fstat(fd).st_ino))
+
+        def read(self, fd):
+            calls.append(("read", os.fstat(fd).st_ino))
+            return super().read(fd)
+
+    Journal.open(path, disk=NotingDisk()).close()
+    file, names = path.stat().st_ino, path.parent.stat().st_ino
+    before = [("sync", names), ("sync", file), ("forget", file), ("read", file)]
+    assert calls == [*before, ("sync", file)]
 
 
 def test_close_commits_and_may_be_called_twice(path):
@@ -247,25 +279,50 @@ def test_a_deleted_journal_stops_the_writer(path):
 # ------------------------------------------------------------------------- a failing disk
 
 
-def test_short_writes_are_continued(path, monkeypatch):
-    monkeypatch.setattr(Journal, "_write", lambda j, data: os.write(j._fd, data[:7]))
-    write(path)
+class FailingDisk(Disk):
+    """Does as it is told instead of writing or syncing."""
+
+    def __init__(self, write=None, sync=None):
+        self.instead_of_write, self.instead_of_sync = write, sync
+        self.armed = False
+
+    def write(self, fd, data):
+        if self.armed and self.instead_of_write:
+            return self.instead_of_write(fd, data)
+        return super().write(fd, data)
+
+    def sync_data(self, fd):
+        if self.armed and self.instead_of_sync:
+            self.instead_of_sync()
+        super().sync_data(fd)
+
+
+def failing(path, **instead):
+    disk = FailingDisk(**instead)
+    journal = Journal.open(path, disk=disk)
+    disk.armed = True
+    return journal
+
+
+def test_short_writes_are_continued(path):
+    with closing(failing(path, write=lambda fd, data: os.write(fd, data[:7]))) as journal:
+        for record in EVERY_KIND:
+            journal.append(record, 0.0)
     assert [record for _, record in read_journal(path).records] == EVERY_KIND
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_leaves_whole_records_and_loses_nothing(path, monkeypatch, number):
+def test_a_full_disk_leaves_whole_records_and_loses_nothing(path, number):
     room = [100]
 
-    def until_full(journal, data):
+    def until_full(fd, data):
         if not room[0]:
             raise OSError(number, os.strerror(number))
-        written = os.write(journal._fd, data[: room[0]])
+        written = os.write(fd, data[: room[0]])
         room[0] -= written
         return written
 
-    monkeypatch.setattr(Journal, "_write", until_full)
-    with closing(Journal.open(path)) as journal:
+    with closing(failing(path, write=until_full)) as journal:
         for record in EVERY_KIND:
             journal.append(record, 0.0)
         with pytest.raises(JournalFull, match=os.strerror(number)):
@@ -300,45 +357,41 @@ def test_the_kernel_refusing_to_grow_the_file_loses_nothing(path):
     assert len(read_journal(path).records) == len(EVERY_KIND) + 3
 
 
-def test_a_disk_still_full_at_the_end_is_told_and_the_lock_released(path, monkeypatch):
-    def full(journal, data):
+def test_a_disk_still_full_at_the_end_is_told_and_the_lock_released(path):
+    def full(fd, data):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Journal, "_write", full)
-    journal = Journal.open(path)
+    journal = failing(path, write=full)
     journal.append(EVERY_KIND[0], 0.0)
     with pytest.raises(JournalFull):
         journal.close()
     Journal.open(path).close()
 
 
-def test_a_failed_sync_is_never_tried_again(path, monkeypatch):
+def test_a_failed_sync_is_never_tried_again(path):
     calls = []
 
-    def fail(journal):
+    def fail():
         calls.append(1)
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(Journal, "_sync", fail)
-    journal = Journal.open(path)
+    journal = failing(path, sync=fail)
     journal.append(EVERY_KIND[0], 0.0)
     for _ in range(3):
         with pytest.raises(JournalError, match="Input/output error"):
             journal.commit()
     journal.close()
     assert calls == [1]
-    monkeypatch.undo()
     with closing(Journal.open(path)) as again:
         assert len(again.records) == 1
 
 
-def test_an_unknown_write_error_takes_the_bytes_back_and_breaks_the_journal(path, monkeypatch):
-    def tear(journal, data):
-        os.write(journal._fd, data[:10])
+def test_an_unknown_write_error_takes_the_bytes_back_and_breaks_the_journal(path):
+    def tear(fd, data):
+        os.write(fd, data[:10])
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(Journal, "_write", tear)
-    journal = Journal.open(path)
+    journal = failing(path, write=tear)
     journal.append(EVERY_KIND[0], 0.0)
     for _ in range(2):
         with pytest.raises(JournalError, match="Input/output error"):
@@ -347,17 +400,18 @@ def test_an_unknown_write_error_takes_the_bytes_back_and_breaks_the_journal(path
     assert path.read_bytes() == b""
 
 
-def test_an_interrupt_while_writing_takes_the_bytes_back_and_keeps_the_records(path, monkeypatch):
-    def interrupt(journal, data):
-        os.write(journal._fd, data[:10])
+def test_an_interrupt_while_writing_takes_the_bytes_back_and_keeps_the_records(path):
+    def interrupt(fd, data):
+        os.write(fd, data[:10])
         raise KeyboardInterrupt
 
-    with closing(Journal.open(path)) as journal:
+    disk = FailingDisk(write=interrupt)
+    with closing(Journal.open(path, disk=disk)) as journal:
         journal.append(EVERY_KIND[0], 0.0)
-        with monkeypatch.context() as patch:
-            patch.setattr(Journal, "_write", interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                journal.commit()
+        disk.armed = True
+        with pytest.raises(KeyboardInterrupt):
+            journal.commit()
+        disk.armed = False
         assert path.read_bytes() == b""
     assert len(read_journal(path).records) == 1
 
