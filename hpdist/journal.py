@@ -61,7 +61,8 @@ class Journal:
         self.cut_bytes = found.total_bytes - found.good_bytes
         self._fd, self._lock, self._sync_every, self._disk = fd, lock, sync_every, disk
         self._crc = found.crc
-        self._size, _ = disk.status(fd)
+        # Not what it is by now: whoever wrote since it was read would go unnoticed.
+        self._size = found.good_bytes + (not found.closed)
         self._buffer: list[tuple[bytes, int]] = []  #: lines and their CRCs
         self._results = 0
         self._unsynced = False
@@ -105,7 +106,7 @@ class Journal:
             fd = _open(path, create, disk)
             found = scan(_read(fd, disk))
             refuse(path, found)
-            _tidy(fd, found, disk)
+            _tidy(path, fd, found, disk)
             return cls(path, fd, lock, found, sync_every, disk)
         except BaseException as error:
             _release(fd, lock, disk)
@@ -265,7 +266,7 @@ def repair(path: str | Path, disk: Disk = REAL) -> int:
         refuse_newer(path, found)
         if found.good_bytes < found.total_bytes:
             _keep_copy(path, data, disk)
-        _tidy(fd, found, disk)
+        _tidy(path, fd, found, disk)
     except OSError as error:
         raise _unusable(path, error) from error
     finally:
@@ -291,8 +292,14 @@ def _read(fd: int, disk: Disk) -> bytes:
     return disk.read(fd)
 
 
-def _tidy(fd: int, found: Scan, disk: Disk) -> None:
+def _tidy(path: Path, fd: int, found: Scan, disk: Disk) -> None:
     """Cut the file to its good records, end the last one with a newline, make it all durable."""
+    if disk.status(fd)[0] != found.total_bytes:
+        raise JournalError(
+            f"the journal {path} grew while it was read",
+            cause="another process writes it, although its lock is free",
+            do="stop that process first",
+        )
     if found.good_bytes < found.total_bytes:
         disk.truncate(fd, found.good_bytes)
     if not found.closed:

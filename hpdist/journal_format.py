@@ -28,6 +28,7 @@ Entry = tuple[float, Record]
 """(wall seconds since 1970 at which it was recorded, record)."""
 
 _HEADER = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{8}) \{")
+_TEXT = re.compile(rb"[\0\n -~]*")
 _BLANK_HEADER = b"00000000 00000000 {"
 _JOINED = "joined"
 
@@ -201,5 +202,8 @@ def _loads(text: bytes) -> dict[str, JsonValue]:
 def _may_be_journal(data: bytes) -> bool:
     """Whether the beginning is, or was going to be, a record: else nothing may be cut off."""
     head = data[: len(_BLANK_HEADER)]
-    padded = head + _BLANK_HEADER[len(head) :]
-    return _HEADER.match(padded) is not None or not data.strip(b"\0")
+    # What did not reach the disk is zeros; what did is text.
+    if b"\0" in head and not _TEXT.fullmatch(data):
+        return False
+    known = bytes(byte or blank for byte, blank in zip(head, _BLANK_HEADER, strict=False))
+    return _HEADER.match(known + _BLANK_HEADER[len(head) :]) is not None

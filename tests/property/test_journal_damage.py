@@ -29,10 +29,10 @@ def no_waiting_for_the_disk(monkeypatch):
     monkeypatch.setattr(os, "fdatasync", lambda fd: None)
 
 
-def lines_of(records):
+def lines_of(records, joined=()):
     lines, crc = [], 0
-    for record in records:
-        line, crc = encode(record, 7.0, crc)
+    for number, record in enumerate(records):
+        line, crc = encode(record, 7.0, crc, number in joined)
         lines.append(line)
     return lines
 
@@ -103,10 +103,43 @@ def test_a_line_that_is_lost_doubled_or_moved_is_damage(line):
         assert len(found.records) <= line + 1
 
 
-def test_an_overwritten_line_is_damage_when_two_good_ones_follow():
-    zeros = bytes(len(LINES[1]))
-    found = scan(b"".join([LINES[0], zeros, *LINES[2:]]))
-    assert found.damage.line == 2
+@pytest.mark.parametrize("line", range(len(LINES) - 1))
+def test_an_overwritten_line_is_damage_when_a_good_one_follows(line):
+    zeros = bytes(len(LINES[line]))
+    found = scan(b"".join([*LINES[:line], zeros, *LINES[line + 1 :]]))
+    assert found.damage.line == line + 1
+
+
+# The last three were written together, after the first two were durable.
+TOGETHER = lines_of(RECORDS, joined=(3, 4))
+GROUP = b"".join(TOGETHER)
+STARTS = [sum(map(len, TOGETHER[:n])) for n in range(len(TOGETHER) + 1)]
+
+
+@pytest.mark.parametrize("length", [1, 17, 200])
+def test_what_never_reached_the_disk_of_one_commit_is_a_torn_tail(length):
+    for start in range(STARTS[2], len(GROUP)):
+        data = GROUP[:start] + bytes(len(GROUP[start : start + length])) + GROUP[start + length :]
+        found = scan(data)
+        assert found.damage is None
+        # A record is whole without its newline; the last one's may be anything.
+        whole = max(n for n, at in enumerate(STARTS) if at - 1 <= start)
+        assert records_read(found) == RECORDS[:whole]
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x02, 0xFF])
+def test_a_wrong_byte_in_one_commit_is_damage_all_the_same(flip):
+    for place in range(STARTS[4]):
+        found = scan(GROUP[:place] + bytes([GROUP[place] ^ flip]) + GROUP[place + 1 :])
+        assert found.damage is not None
+        assert records_read(found) == RECORDS[: len(found.records)]
+
+
+def test_zeros_in_what_was_durable_when_more_was_written_are_damage():
+    for start in range(STARTS[2]):
+        found = scan(GROUP[:start] + b"\0" + GROUP[start + 1 :])
+        assert found.damage is not None
+        assert records_read(found) == RECORDS[: len(found.records)]
 
 
 @settings(

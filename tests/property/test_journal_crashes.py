@@ -1,0 +1,353 @@
+"""A journal on a simulated disk: killed or cut off from power at any call, failing at any call."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import pytest
+from disk_scene import (
+    ERRORS,
+    FIRST,
+    PATH,
+    SECOND,
+    Told,
+    at_call,
+    begun,
+    check_recovered,
+    count_calls,
+    die,
+    fail,
+    job,
+    live,
+    until_dead,
+)
+
+from hpdist.disk import Disk
+from hpdist.durable_files import create_file, replace_file
+from hpdist.errors import JournalDamaged, JournalError, JournalFull
+from hpdist.events import RunResumed
+from hpdist.journal import Journal, repair
+from hpdist.testing.simulated_disk import SimulatedDisk, SimulatedProcess
+
+CALLS = count_calls(lambda process: live(process, SECOND, Told()), begun(0)[0])
+OPENING = count_calls(lambda process: Journal.open(PATH, disk=process).close(), begun(0)[0])
+WAYS = pytest.mark.parametrize("machine", [False, True], ids=["process", "machine"])
+
+
+def test_the_simulated_process_leaves_no_call_to_the_real_disk() -> None:
+    calls = [name for name, value in vars(Disk).items() if callable(value)]
+    assert len(calls) > 10
+    assert set(calls) <= vars(SimulatedProcess).keys()
+
+
+def test_the_calls_are_those_that_are_thought_of() -> None:
+    assert set(CALLS) >= {"open", "lock", "sync", "write", "status", "unlock", "close"}
+    assert len(CALLS) > 30
+
+
+@WAYS
+@pytest.mark.parametrize("seed", range(6))
+def test_an_end_at_any_call_of_the_first_life_loses_nothing_that_was_safe(
+    seed: int, machine: bool
+) -> None:
+    calls = count_calls(lambda process: live(process, FIRST, Told()), SimulatedDisk())
+    for number in range(len(calls)):
+        disk, told = SimulatedDisk(seed), Told()
+        at_call(number, disk, lambda disk=disk: die(disk, machine=machine))
+        assert until_dead(lambda disk=disk, told=told: live(disk.process(), FIRST, told))
+        check_recovered(disk, told)
+
+
+@WAYS
+@pytest.mark.parametrize("seed", range(12))
+def test_an_end_at_any_call_loses_nothing_that_was_safe(seed: int, machine: bool) -> None:
+    for number in range(len(CALLS)):
+        disk, told = begun(seed)
+        at_call(number, disk, lambda disk=disk: die(disk, machine=machine))
+        assert until_dead(lambda disk=disk, told=told: live(disk.process(), SECOND, told))
+        check_recovered(disk, told)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("ways", [(False, True), (True, False), (True, True)])
+def test_an_end_at_any_call_of_the_recovery_loses_nothing_either(
+    seed: int, ways: tuple[bool, bool]
+) -> None:
+    first, second = ways
+    for number in range(len(CALLS)):
+        for later in range(len(OPENING)):
+            disk, told = begun(1000 * seed + later)
+            at_call(number, disk, lambda disk=disk: die(disk, machine=first))
+            until_dead(lambda disk=disk, told=told: live(disk.process(), SECOND, told))
+            at_call(later, disk, lambda disk=disk: die(disk, machine=second))
+            until_dead(lambda disk=disk: Journal.open(PATH, disk=disk.process()).close())
+            check_recovered(disk, told)
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("call", "number"), [(call, number) for call, numbers in ERRORS.items() for number in numbers]
+)
+def test_an_error_at_any_call_is_told_and_loses_nothing(
+    call: str, number: int, machine: bool
+) -> None:
+    happened = 0
+    for place, name in enumerate(CALLS):
+        if name != call:
+            continue
+        for seed in range(6):
+            disk, told = begun(seed)
+            at_call(place, disk, lambda number=number: fail(number))
+            process = disk.process()
+            with pytest.raises(JournalError):
+                live(process, SECOND, told)
+            happened += 1
+            process.die()
+            if machine:
+                disk.crash()
+            check_recovered(disk, told)
+    assert happened or call == "truncate"  # which comes only after another fault
+
+
+@pytest.mark.parametrize("free", range(0, 700, 7))
+def test_a_disk_that_is_full_after_any_number_of_bytes_loses_nothing(free: int) -> None:
+    disk, told = begun(free)
+    process = disk.process()
+    journal = Journal.open(PATH, disk=process)
+    full = 0
+    disk.room = free
+    for batch in SECOND:
+        for record in batch:
+            told.written.append(record)
+            journal.append(record, 7.0)
+        try:
+            journal.commit()
+        except JournalFull:
+            full += 1
+            disk.room = -1
+            continue  # as the loop does: the next commit writes it all
+        told.safe = len(told.written)
+    assert full == (free < 700)
+    journal.close()
+    assert len(Journal.open(PATH, disk=disk.process()).records) == len(told.written)
+    disk.crash()
+    check_recovered(disk, told)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_full_disk_whose_bytes_cannot_be_taken_back_breaks_the_journal_and_loses_nothing(
+    seed: int,
+) -> None:
+    disk, told = begun(seed)
+    journal = Journal.open(PATH, disk=disk.process())
+    disk.room = 30
+    for record in job(1):
+        journal.append(record, 7.0)
+        told.written.append(record)
+    disk.before = lambda call, process: fail(errno.EIO) if call == "truncate" else None
+    for _ in range(2):
+        with pytest.raises(JournalError, match="cannot be written|nothing can be written"):
+            journal.commit()
+    disk.crash()
+    check_recovered(disk, told)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_a_failed_sync_left_in_memory_is_not_believed(seed: int) -> None:
+    """The kernel calls pages clean that it could not write, and the next sync a success."""
+    disk, told = begun(seed)
+    journal = Journal.open(PATH, disk=disk.process())
+    for record in job(1):
+        journal.append(record, 7.0)
+        told.written.append(record)
+    disk.before = lambda call, process: fail(errno.EIO) if call == "sync" else None
+    with pytest.raises(JournalError):
+        journal.commit()
+    disk.before = lambda call, process: None
+    journal.close()
+    believed = Journal.open(PATH, disk=disk.process()).records
+    disk.crash()
+    assert Journal.open(PATH, disk=disk.process()).records == believed
+    disk.crash()
+    check_recovered(disk, told)
+
+
+@WAYS
+@pytest.mark.parametrize("seed", range(30))
+def test_with_rarer_syncs_a_machine_may_take_results_and_never_the_order(
+    seed: int, machine: bool
+) -> None:
+    disk, told = begun(seed)
+    journal = Journal.open(PATH, disk=disk.process(), sync_every=3)
+    for number in range(1, 3):
+        for record in job(number):
+            journal.append(record, 7.0)
+            told.written.append(record)
+            journal.commit()
+    if machine:
+        disk.crash()
+    else:
+        told.safe = len(told.written)
+        journal._disk.die()
+    check_recovered(disk, told)
+
+
+# ------------------------------------------------------------------ two writers
+
+
+def second_master(disk: SimulatedDisk, told: Told) -> Journal | None:
+    """Somebody removed the lock, and another master takes the run over; None if it cannot."""
+    disk.names.pop(PATH.with_name("lock"), None)
+    try:
+        journal = Journal.open(PATH, disk=disk.process())
+        commit(journal, told, [RunResumed(2, 1, "b"), *job(7)])
+    except JournalError:
+        return None
+    return journal
+
+
+def commit(journal: Journal, told: Told, records: list) -> bool:
+    """Whether a commit said that the records are safe."""
+    for record in records:
+        journal.append(record, 7.0)
+    try:
+        journal.commit()
+    except JournalError:
+        return False
+    told.written += records
+    return True
+
+
+def check_two(disk: SimulatedDisk, told: Told) -> None:
+    """All that either master was told is safe is there, after repair if it must be."""
+    disk.before = lambda call, process: None
+    disk.crash()
+    try:
+        journal = Journal.open(PATH, disk=disk.process())
+    except JournalDamaged:
+        repair(PATH, disk.process())
+        journal = Journal.open(PATH, disk=disk.process())
+    found = [repr(record) for _, record in journal.records]
+    assert [record for record in map(repr, told.written) if record not in found] == []
+    assert len(set(found)) == len(found)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_second_master_at_any_call_of_the_first_ones_commit_costs_no_safe_record(
+    seed: int,
+) -> None:
+    fenced = 0
+    for number in range(8):
+        disk, told = begun(seed)
+        first = Journal.open(PATH, disk=disk.process())
+        begin = len(told.written)
+        at_call(number, disk, lambda disk=disk, told=told: second_master(disk, told))
+        one = commit(first, told, job(3))
+        two = commit(first, told, job(4))
+        there = any(isinstance(record, RunResumed) for record in told.written[begin:])
+        assert not (there and two), "two masters went on at once"
+        fenced += there and not one
+        check_two(disk, told)
+    assert fenced, "the first was never stopped: this shows nothing"
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_first_master_that_wakes_at_any_call_of_the_second_costs_no_safe_record(
+    seed: int,
+) -> None:
+    stopped = 0
+    for number in range(24):
+        disk, told = begun(seed)
+        first = Journal.open(PATH, disk=disk.process())
+        at_call(number, disk, lambda first=first, told=told: commit(first, told, job(3)))
+        second = second_master(disk, told)
+        disk.before = lambda call, process: None
+        both = commit(first, told, job(4)) and second and commit(second, told, job(5))
+        assert not both, "two masters went on at once"
+        stopped += second is None
+        check_two(disk, told)
+    assert stopped, "the second was never stopped: this shows nothing"
+
+
+# ------------------------------------------------------------------ repair, keys, notes
+
+
+def damaged(seed: int) -> tuple[SimulatedDisk, bytes]:
+    """A disk whose journal has a wrong bit in its second record."""
+    disk, _ = begun(seed)
+    file = disk.names[PATH]
+    for data in (file.data, file.durable):
+        data[data.index(b"\n") + 60] ^= 1
+    return disk, bytes(file.durable)
+
+
+@WAYS
+@pytest.mark.parametrize("seed", range(6))
+def test_an_end_at_any_call_of_a_repair_loses_neither_records_nor_the_copy(
+    seed: int, machine: bool
+) -> None:
+    calls = count_calls(lambda process: repair(PATH, process), damaged(0)[0])
+    assert {"truncate", "rename"} <= set(calls)
+    for number in range(len(calls)):
+        disk, before = damaged(seed)
+        at_call(number, disk, lambda disk=disk: die(disk, machine=machine))
+        assert until_dead(lambda disk=disk: repair(PATH, disk.process()))
+        disk.before = lambda call, process: None
+        disk.crash()
+        copies = [disk.read(path) for path in disk.paths() if "damaged-" in path.name]
+        assert disk.read(PATH) == before or before in copies, "what was cut off is gone"
+        repair(PATH, disk.process())
+        journal = Journal.open(PATH, disk=disk.process())
+        assert [record for _, record in journal.records] == FIRST[0]
+
+
+@WAYS
+@pytest.mark.parametrize("seed", range(6))
+def test_a_note_is_the_old_one_or_the_new_one_after_an_end_at_any_call(
+    seed: int, machine: bool
+) -> None:
+    path, old, new = Path("/runs/r/connection.json"), b'{"epoch": 1}', b'{"epoch": 2, "more": 1}'
+    calls = count_calls(lambda process: replace_file(path, new, process), SimulatedDisk())
+    for number in range(len(calls) + 1):
+        disk = SimulatedDisk(seed)
+        replace_file(path, old, disk.process())
+        at_call(number, disk, lambda disk=disk: die(disk, machine=machine))
+        died = until_dead(lambda disk=disk: replace_file(path, new, disk.process()))
+        disk.before = lambda call, process: None
+        disk.crash()
+        assert disk.read(path) in ((old, new) if died else (new,))
+    assert not died
+
+
+@WAYS
+@pytest.mark.parametrize("seed", range(6))
+def test_a_key_is_whole_or_absent_after_an_end_at_any_call(seed: int, machine: bool) -> None:
+    path, key = Path("/runs/r/key"), b"ab" * 32 + b"\n"
+    calls = count_calls(lambda process: create_file(path, key, process), SimulatedDisk())
+    for number in range(len(calls) + 1):
+        disk = SimulatedDisk(seed)
+        at_call(number, disk, lambda disk=disk: die(disk, machine=machine))
+        died = until_dead(lambda disk=disk: create_file(path, key, disk.process()))
+        disk.before = lambda call, process: None
+        if not died:
+            disk.crash()
+        assert (path in disk.names) or died, "a key that was made is gone"
+        if path in disk.names:
+            assert disk.read(path) == key
+        absent = path not in disk.paths()
+        assert create_file(path, b"other", disk.process()) == absent
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_a_process_that_makes_the_key_at_any_call_of_another_is_first_or_second(
+    number: int,
+) -> None:
+    path, made = Path("/runs/r/key"), []
+    disk = SimulatedDisk(number)
+    at_call(number, disk, lambda: made.append(create_file(path, b"two", disk.process())))
+    one = create_file(path, b"one", disk.process())
+    assert made == [not one]
+    disk.crash()
+    assert disk.read(path) == (b"one" if one else b"two")
+    assert disk.paths() == [path]
