@@ -22,7 +22,7 @@ from hpdist.durable_files import (
 from hpdist.errors import JournalError, JournalFull
 from hpdist.events import AttemptEnded, Record
 from hpdist.journal_format import FORMAT, Damage, Entry, Scan, encode, scan
-from hpdist.journal_reader import JournalReader, read_journal, refuse, refuse_newer
+from hpdist.journal_reader import JournalReader, read_journal, refuse, refuse_foreign
 
 __all__ = [
     "FORMAT",
@@ -263,7 +263,7 @@ def repair(path: str | Path, disk: Disk = REAL) -> int:
         fd = _open(path, False, disk)
         data = _read(fd, disk)
         found = scan(data)
-        refuse_newer(path, found)
+        refuse_foreign(path, found)
         if found.good_bytes < found.total_bytes:
             _keep_copy(path, data, disk)
         _tidy(path, fd, found, disk)

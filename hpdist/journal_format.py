@@ -29,6 +29,7 @@ Entry = tuple[float, Record]
 
 _HEADER = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{8}) \{")
 _TEXT = re.compile(rb"[\0\n -~]*")
+NO_JOURNAL = "this is no journal"
 _BLANK_HEADER = b"00000000 00000000 {"
 _JOINED = "joined"
 
@@ -89,7 +90,7 @@ def scan(data: bytes, crc: int = 0, line: int = 1) -> Scan:
     records: list[Entry] = []
     good, closed, damage, newer = 0, True, None, None
     if line == 1 and not _may_be_journal(data):
-        return Scan([], 0, len(data), Damage(0, 1, "this is no journal"))
+        return Scan([], 0, len(data), Damage(0, 1, NO_JOURNAL))
     try:
         while good < len(data) and closed:
             begin, end = _frame(data, good, crc)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from hpdist.errors import JournalDamaged, JournalError, JournalVersion
-from hpdist.journal_format import FORMAT, Entry, Scan, scan
+from hpdist.journal_format import FORMAT, NO_JOURNAL, Entry, Scan, scan
 
 
 def read_journal(path: str | Path) -> Scan:
@@ -80,7 +80,7 @@ def refuse(path: Path, found: Scan, offset: int = 0) -> None:
     JournalVersion
         If its format is newer than `FORMAT`.
     """
-    refuse_newer(path, found)
+    refuse_foreign(path, found)
     damage = found.damage
     if damage is None:
         return
@@ -90,6 +90,17 @@ def refuse(path: Path, found: Scan, offset: int = 0) -> None:
         cause=f"{damage.reason}; the disk, or a program other than hpdist, changed the file",
         do=f"put back a copy, or keep the records before it: hpdist journal repair {run}",
     )
+
+
+def refuse_foreign(path: Path, found: Scan) -> None:
+    """Raise if nothing may be cut off: `JournalDamaged` if it is no journal, or as below."""
+    refuse_newer(path, found)
+    if found.damage is not None and found.damage.reason == NO_JOURNAL:
+        raise JournalDamaged(
+            f"{path} is no journal, and is left as it is",
+            cause="its first bytes are not those of any journal of hpdist",
+            do="give the run another directory, or put that file elsewhere",
+        )
 
 
 def refuse_newer(path: Path, found: Scan) -> None:

@@ -28,6 +28,7 @@ LAYERS = {
         """,
     "files": """
         disk durable_files journal_format journal_reader journal run_directory results resuming
+        recomputing
         """,
     "attempts": """
         frames context objective attempt attempt_directories memory_watch inline_runner

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from hpdist.cli.failures import Exit
 from hpdist.cli.verb import Verb, example, run_argument
+from hpdist.errors import JournalError
+from hpdist.events import Record
 
 
 @click.group(epilog=example("hpdist journal check runs/mnist"))
@@ -15,10 +18,20 @@ def journal() -> None:
     """Check, repair or show the journal of a run."""
 
 
-@journal.command("check", cls=Verb, epilog=example("hpdist journal check runs/mnist"))
+@journal.command(
+    "check",
+    cls=Verb,
+    epilog=example(
+        "hpdist journal check runs/mnist", "hpdist journal check runs/mnist --recompute"
+    ),
+)
 @run_argument
-def check(run: str) -> Exit:
-    """Say whether each record is whole; changes nothing. Exit code 1 says that one is not."""
+@click.option("--recompute", is_flag=True, help="Compare each proposal with what it would be now.")
+def check(run: str, recompute: bool) -> Exit:
+    """Say whether each record is whole; changes nothing.
+
+    Exit code 1 says that a record is not whole, or that a proposal would be another one now.
+    """
     from hpdist.journal_reader import read_journal, refuse
 
     path = _journal(run)
@@ -30,6 +43,8 @@ def check(run: str) -> Exit:
             f"  after them {torn} bytes of a record that was not written to its end; they are cut "
             "off\n  when the run is resumed, and nothing that counted is lost"
         )
+    if recompute:
+        _recompute(path, [record for _, record in found.records])
     return Exit.DONE
 
 
@@ -69,6 +84,35 @@ def show(run: str, kind: tuple[str, ...], last: int | None) -> Exit:
         click.echo(json.dumps({"at": at, **record_to_json(record)}))
     refuse(path, found)
     return Exit.DONE
+
+
+def _recompute(path: Path, records: Sequence[Record]) -> None:
+    import json
+
+    from hpdist.recomputing import recompute, study_of
+    from hpdist.resuming import versions
+
+    same, deviation = recompute(records, study_of(records))
+    if deviation is None:
+        click.echo(f"  {same} proposals computed anew, all the same")
+        return
+    recorded, proposed = (
+        json.dumps(each, sort_keys=True) if each else "nothing"
+        for each in (deviation.recorded, deviation.proposed)
+    )
+    raise JournalError(
+        f"record {deviation.number} of {path} is another one than would be decided now",
+        cause=f"recorded: {recorded}\nnow:      {proposed}\n{deviation.why}".rstrip(),
+        tried=f"{same} proposals before it are the same; it was written with\n"
+        f"{_versions(deviation.versions)}, and installed is\n{_versions(versions())}",
+        do="resuming is safe, since it follows the journal; to repeat the search itself, install\n"
+        "the versions that wrote it. A search continued with another optimizer or\n"
+        "generator (--on-change continue) differs from there on",
+    )
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in versions.items()) or "(not known)"
 
 
 def _journal(run: str) -> Path:

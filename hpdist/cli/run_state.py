@@ -11,11 +11,10 @@ from hpdist.errors import ConfigurationError
 from hpdist.events import Record, RunCreated, RunResumed
 from hpdist.forecast import Forecast
 from hpdist.journal_reader import read_journal, refuse
-from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SingleFidelity, SuccessiveHalving
+from hpdist.multi_fidelity import Asha, IterGenerator
+from hpdist.recomputing import known_generator
 from hpdist.run_directory import RunDirectory
 from hpdist.run_view import RunView
-
-_KINDS = (Hyperband, SuccessiveHalving, Asha, SingleFidelity)
 
 
 @dataclass(frozen=True)
@@ -99,13 +98,8 @@ def has_finished(path: str | Path) -> bool:
 
 def _generator(header: Record | None) -> IterGenerator:
     """Make the iteration generator of a run, where it is one of hpdist's own."""
-    described = dict(header.iter_generator or {}) if isinstance(header, RunCreated) else {}
-    kinds = {kind.__name__: kind for kind in _KINDS}
-    kind = kinds.get(str(described.pop("name", "")))
-    if kind is not None:
-        made: IterGenerator = kind(**described)
-        return made
-    return Asha(1, 3)  # of which nothing can be foretold either
+    found = known_generator(header.iter_generator) if isinstance(header, RunCreated) else None
+    return found or Asha(1, 3)  # of which nothing can be foretold either
 
 
 def _lives(pid: int) -> bool:

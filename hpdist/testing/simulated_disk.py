@@ -12,6 +12,7 @@ import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,7 @@ class SimulatedDisk:
             return [change]
         cuts = self.rng.integers(0, len(data) + 1, size=self.rng.integers(MAX_PIECES))
         edges = [0, *sorted(int(cut) for cut in cuts), len(data)]
-        spans = zip(edges, edges[1:], strict=False)
+        spans = pairwise(edges)
         return [(offset + begin, data[begin:end]) for begin, end in spans if begin < end]
 
 

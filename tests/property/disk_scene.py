@@ -1,4 +1,4 @@
-"""What the tests with a simulated disk share: lives of processes that end where they are told to."""
+"""What the tests with a simulated disk share: processes that end where they are told to."""
 
 from __future__ import annotations
 
