@@ -57,7 +57,7 @@ LAYERS = {
         cli.run cli.run_state cli.script cli.searching cli.status cli.tables cli.values cli.verb
         cli.worker
         testing testing.executors testing.iter_generators testing.optimizers testing.simulate
-        testing.simulated_disk
+        testing.simulated_disk testing.simulated_time
         """,
 }
 

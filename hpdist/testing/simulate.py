@@ -6,14 +6,12 @@ crash, fall silent and come back; all of it follows from one seed.
 
 from __future__ import annotations
 
-import heapq
-import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hpdist.errors import StateError
 from hpdist.events import (
     Acknowledge,
     AttemptFinished,
@@ -32,64 +30,14 @@ from hpdist.events import (
     WorkerSeen,
 )
 from hpdist.executors.base import Post
-from hpdist.inbox import Stamped
 from hpdist.model import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
+from hpdist.testing.simulated_time import SimulatedInbox
 
 #: After how long a message that was lost is sent again, as a link does on a time-out.
 RESEND_S = 12.0
 
-#: How often one may look for events at the same moment and find none.
-MOST_LOOKS_IN_VAIN = 1000
-
 Evaluate = Callable[[dict[str, JsonValue], np.random.Generator], tuple[Outcome, float]]
 """Maps a payload to (outcome, seconds it takes)."""
-
-
-class SimulatedInbox:
-    """An inbox whose clock jumps to whatever happens next."""
-
-    def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-        self._now = 0.0
-        self._waiting: list[Stamped] = []
-        self._in_vain = 0
-
-    def post(self, events: Sequence[Event]) -> None:
-        self._waiting += [(self._now, event) for event in events]
-
-    def after(self, delay: float, action: Callable[[], None]) -> None:
-        """Let ``action`` happen ``delay`` simulated seconds from now."""
-        heapq.heappush(self._heap, (self._now + delay, next(self._order), action))
-
-    def take(self, until: float | None) -> list[Stamped]:
-        while not self._waiting:
-            if not self._heap and until is None:
-                raise StateError("nothing will ever happen again: the run is stuck")
-            if not self._heap or (until is not None and self._heap[0][0] > until):
-                assert until is not None
-                self._wait(until)
-                break
-            self._now, _, action = heapq.heappop(self._heap)
-            action()
-        taken, self._waiting = self._waiting, []
-        return taken
-
-    def _wait(self, until: float) -> None:
-        self._in_vain = self._in_vain + 1 if until <= self._now else 0
-        if self._in_vain > MOST_LOOKS_IN_VAIN:
-            raise StateError("time stands still: the loop spins")
-        self._now = max(self._now, until)
-
-    def now(self) -> float:
-        return self._now
-
-    def wall(self) -> float:
-        return 1_700_000_000.0 + self._now
-
-    def forget(self) -> None:
-        """Lose what has arrived and was not taken, as a killed master does."""
-        self._waiting = []
 
 
 @dataclass(frozen=True)
@@ -137,6 +85,7 @@ class SimulatedCluster:
         self.faults = faults or Faults()
         self.rng = np.random.default_rng(seed)
         self.started: list[Held] = []  #: every attempt that began, in order
+        self.happened: Counter[str] = Counter()  #: which faults there were, and how many
         self.post: Post | None = None
         self.agents = {
             f"w{number}": Agent(self, f"w{number}", slots, prefetch) for number in range(workers)
@@ -150,11 +99,12 @@ class SimulatedCluster:
     def start(self, post: Post) -> None:
         self.post = post
 
-    def perform(self, orders: Sequence[Order]) -> None:
+    def perform(self, orders: Sequence[Order], epoch: int = 0) -> None:
+        """Send orders; ``epoch`` is that of the master, and workers heed no earlier one."""
         for order in orders:
             agent = self.agents[order.worker_id]
             if agent.incarnation == order.incarnation:
-                self.travel(lambda agent=agent, order=order: agent.obey(order))  # type: ignore[misc]
+                self.travel(lambda agent=agent, order=order: agent.obey(order, epoch))  # type: ignore[misc]
 
     def close(self, grace_s: float) -> None:
         self.post = None
@@ -162,7 +112,7 @@ class SimulatedCluster:
     def retire(self) -> None:
         """Let nothing more happen, so that simulated time can run out."""
         self._running = False
-        self.inbox._heap.clear()
+        self.inbox.clock.clear()
 
     def tell(self, events: Sequence[Event]) -> None:
         """Send events to the loop, as far as the network lets them through."""
@@ -172,6 +122,8 @@ class SimulatedCluster:
         """Let a message arrive late: once or twice, or only when it was repeated."""
         late = RESEND_S if self.rng.random() < self.faults.lost else 0.0
         copies = 2 if self.rng.random() < self.faults.doubled else 1
+        self.happened["message lost"] += late > 0
+        self.happened["message doubled"] += copies - 1
         for _ in range(copies):
             self.inbox.after(late + float(self.rng.exponential(self.faults.delay_s)), arrive)
 
@@ -196,7 +148,7 @@ class Agent:
     def __init__(self, cluster: SimulatedCluster, worker_id: str, slots: int, prefetch: int):
         self.cluster, self.worker_id = cluster, worker_id
         self.slots, self.prefetch = slots, prefetch
-        self.life = 0
+        self.life = self.epoch = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -219,12 +171,14 @@ class Agent:
         self._beat(self.life)
 
     def die(self) -> None:
+        self.cluster.happened["worker killed"] += 1
         self._reset()
         self.cluster.inbox.after(float(self.cluster.rng.exponential(5.0)), self.begin)
 
     def freeze(self) -> None:
         if self.frozen is None:
             self.frozen, life = [], self.life
+            self.cluster.happened["worker frozen"] += 1
             length = float(self.cluster.rng.exponential(self.cluster.faults.freeze_s))
             self.cluster.inbox.after(length, lambda: self._thaw(life))
 
@@ -263,8 +217,9 @@ class Agent:
 
     # ------------------------------------------------------------------ work
 
-    def obey(self, order: Order) -> None:
-        if self.incarnation == order.incarnation:
+    def obey(self, order: Order, epoch: int = 0) -> None:
+        if self.incarnation == order.incarnation and epoch >= self.epoch:
+            self.epoch = epoch
             self._later(0.0, lambda: self._carry_out(order))
 
     def _carry_out(self, order: Order) -> None:

@@ -26,14 +26,13 @@ from hpdist.events import (
 )
 from hpdist.model import Failure, Success
 from hpdist.testing.simulate import (
-    MOST_LOOKS_IN_VAIN,
     RESEND_S,
     Faults,
     SimulatedCluster,
-    SimulatedInbox,
     crashing,
     quadratic,
 )
+from hpdist.testing.simulated_time import MOST_LOOKS_IN_VAIN, SimulatedInbox
 
 SEEN = WorkerSeen("a", "a.1")
 PAYLOAD = {"config": {"x": 0.5}, "budget": 2.0}
