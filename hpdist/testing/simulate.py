@@ -172,8 +172,12 @@ class Agent:
 
     def die(self) -> None:
         self.cluster.happened["worker killed"] += 1
+        self.start_again(float(self.cluster.rng.exponential(5.0)))
+
+    def start_again(self, after_s: float) -> None:
+        """Let another process take this one's name; what this one had in hand is gone."""
         self._reset()
-        self.cluster.inbox.after(float(self.cluster.rng.exponential(5.0)), self.begin)
+        self.cluster.inbox.after(after_s, self.begin)
 
     def freeze(self) -> None:
         if self.frozen is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from swarm_draw import Swarm
 
 from hpdist.dispatch_state import DispatchState
 from hpdist.events import RunCreated
@@ -13,7 +14,6 @@ from hpdist.model import Failure, FailureKind, JsonValue, Outcome, Success
 from hpdist.optimizers import Observation, Pending, Suggestion
 from hpdist.space import Space
 from hpdist.study import Study
-from swarm import Swarm
 
 SPACE = Space.of({"x": (-1.0, 1.0)})
 

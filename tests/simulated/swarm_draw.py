@@ -21,6 +21,7 @@ from hpdist.multi_fidelity import (
 from hpdist.testing.simulate import Faults
 
 #: One run in so many has one worker that does not fail, and is compared with an undisturbed run.
+#: As many have several workers that do not fail, so that work that is done twice is noticed.
 SERIAL_EVERY = 5
 
 
@@ -118,12 +119,13 @@ def draw(seed: int) -> Swarm:
     delay_s = between(0.01, 2.0)
     if seed % SERIAL_EVERY == 0:
         return Swarm(seed, faults=Faults(delay_s=delay_s), second=second, **master)
+    ill = 0.0 if seed % SERIAL_EVERY == 1 else 0.5
     faults = Faults(
         delay_s=delay_s,
-        lost=between(0.01, 0.2) if often() else 0.0,
+        lost=between(0.01, 0.2) if often(ill) else 0.0,
         doubled=between(0.01, 0.3) if often() else 0.0,
-        kill_every_s=between(8, 100) if often() else math.inf,
-        freeze_every_s=between(10, 100) if often() else math.inf,
+        kill_every_s=between(8, 100) if often(ill) else math.inf,
+        freeze_every_s=between(10, 100) if often(ill) else math.inf,
         freeze_s=between(5, 80),
     )
     return Swarm(
@@ -135,7 +137,7 @@ def draw(seed: int) -> Swarm:
         faults=faults,
         crashes=between(0.02, 0.5) if often(0.4) else 0.0,
         raises=between(0.02, 0.4) if often(0.4) else 0.0,
-        second=second,
+        second=second if ill else 0.0,
         commands=_commands(rng) if often() else (),
         **master,
     )

@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from judge import Judge, Violation, demand
-from swarm import Swarm, draw
-from world_parts import evaluation, make_study
+from swarm_draw import Swarm, draw
+from swarm_judge import Judge, Violation, demand
+from swarm_parts import evaluation, make_study
 
 from hpdist.dispatch_state import DispatchState
-from hpdist.errors import HpdistError, JournalDamaged, JournalError, StateError
+from hpdist.errors import HpdistError, JournalDamaged, JournalError
 from hpdist.events import (
     AttemptEnded,
     ControlRequested,
@@ -26,7 +26,6 @@ from hpdist.events import (
     JobCreated,
     Order,
     Record,
-    RunCreated,
 )
 from hpdist.executors.base import Post
 from hpdist.inbox import Stamped
@@ -42,7 +41,7 @@ from hpdist.testing.simulated_time import SimulatedClock, SimulatedInbox
 
 PATH = Path("/runs/r/journal")
 MOST_LIVES = 200
-MOST_SECONDS = 50_000.0
+MOST_SECONDS = 3_000.0
 RESUME_EVERY_S = 40.0
 
 
@@ -159,6 +158,7 @@ class World:
     def run(self) -> tuple[list[Record], Study, DispatchState]:
         """Let masters live until the search is done; returns what is left."""
         for _ in range(MOST_LIVES):
+            self._send_workers_back()
             master = self._new_master(nested=False)
             ended = self._live(master)
             master.process.die()
@@ -166,6 +166,12 @@ class World:
                 return self._read_back(), *ended
             self.clock.advance(float(self.rng.exponential(self.swarm.away_s)))
         raise Violation(f"no end after {MOST_LIVES} masters")
+
+    def _send_workers_back(self) -> None:
+        """Start the workers again that were sent home, in case there is more to do after all."""
+        for agent in self.cluster.agents.values():
+            if agent.leaving and not agent.holds:
+                agent.start_again(0.0)
 
     # ------------------------------------------------------------------ masters
 
@@ -319,6 +325,3 @@ def _short(error: HpdistError) -> str:
         if word in str(error):
             return word
     return type(error).__name__
-
-
-__all__ = ["PATH", "RunCreated", "StateError", "World", "play"]

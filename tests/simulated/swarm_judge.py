@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from world_parts import Touchy, book_state, make_study, study_state, true_loss
+from swarm_draw import Swarm
+from swarm_parts import Touchy, book_state, make_study, study_state, true_loss
 
 from hpdist.dispatch_state import DispatchState
 from hpdist.events import (
@@ -26,7 +27,6 @@ from hpdist.recomputing import recompute
 from hpdist.study import Study
 from hpdist.testing.simulate import SimulatedCluster
 from hpdist.testing.simulated_disk import SimulatedDisk
-from swarm import Swarm
 
 
 class Violation(AssertionError):
@@ -160,7 +160,7 @@ class Judge:
 
     def _fold(self, records: list[Record], study: Study, book: DispatchState) -> None:
         again, book_again = make_study(self.swarm), DispatchState(Retry())
-        same, deviation = recompute(records, again)
+        _, deviation = recompute(records, again)
         demand(deviation is None, f"another proposal than was recorded: {deviation}")
         for record in records:
             book_again.apply(record)
