@@ -115,8 +115,13 @@ class SimulatedCluster:
         self.inbox.clock.clear()
 
     def tell(self, events: Sequence[Event]) -> None:
-        """Send events to the loop, as far as the network lets them through."""
-        self.travel(lambda: self.post(events) if self.post else None)
+        """Send events to the loop, as far as the network lets them through.
+
+        What is on its way to a master that ends does not reach the next one.
+        """
+        post = self.post
+        if post is not None:
+            self.travel(lambda: post(events))
 
     def travel(self, arrive: Callable[[], None]) -> None:
         """Let a message arrive late: once or twice, or only when it was repeated."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from durable_faults import DURABLE_FAULTS
 from mutation import Mutant
 
 BOOK, DISPATCH = "hpdist.dispatch_book", "hpdist.dispatch_state"
@@ -344,4 +345,5 @@ MUTANTS = (
         REMOTE + "test_work_in_a_lost_reply_comes_again_with_the_next_hello",
         "assert [] == [(1, 1)]",
     ),
+    *DURABLE_FAULTS,
 )

@@ -47,7 +47,7 @@ def main() -> int:
     seeds = range(options.first, options.first + options.seeds)
     if options.jobs == 1:
         return tell(map(try_seed, seeds), len(seeds))
-    with multiprocessing.get_context("spawn").Pool(options.jobs) as pool:
+    with multiprocessing.get_context("fork").Pool(options.jobs) as pool:
         return tell(pool.imap_unordered(try_seed, seeds, CHUNK), len(seeds))
 
 

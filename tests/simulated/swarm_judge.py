@@ -182,7 +182,9 @@ def _new_trial(record: Record) -> bool:
 
 
 def _is_retried(record: AttemptEnded) -> bool:
-    return isinstance(record.outcome, Failure) and not record.final
+    outcome = record.outcome
+    crashed = isinstance(outcome, Failure) and outcome.kind is FailureKind.CRASH
+    return crashed and not record.final
 
 
 def _told(record: AttemptEnded) -> float:

@@ -268,6 +268,31 @@ def test_bytes_from_elsewhere_stop_the_writer_for_good(path):
     assert path.read_bytes().endswith(b"\nx")
 
 
+def test_bytes_from_elsewhere_stop_a_writer_that_has_nothing_to_write(path):
+    write(path)
+    with closing(Journal.open(path)) as journal:
+        journal.commit()
+        with path.open("ab") as other:
+            other.write(b"x")
+        with pytest.raises(JournalError, match="another writer"):
+            journal.commit()  # orders that need no record go out after it
+
+
+def test_a_journal_that_grows_while_it_is_read_is_refused(path):
+    whole = write(path)
+
+    class OvertakenDisk(Disk):
+        def read(self, fd):
+            data = super().read(fd)
+            with path.open("ab") as other:
+                other.write(b"x")
+            return data
+
+    with pytest.raises(JournalError, match="grew while it was read"):
+        Journal.open(path, disk=OvertakenDisk())
+    assert path.read_bytes() == whole + b"x"
+
+
 def test_a_deleted_journal_stops_the_writer(path):
     with closing(Journal.open(path)) as journal:
         path.unlink()
