@@ -20,7 +20,7 @@ from hpdist.durable_files import (
     write_all,
 )
 from hpdist.errors import JournalError, JournalFull
-from hpdist.events import AttemptEnded, Record
+from hpdist.events import AttemptEnded, AttemptStarted, Record
 from hpdist.journal_format import FORMAT, Damage, Entry, Scan, encode, scan
 from hpdist.journal_reader import JournalReader, read_journal, refuse, refuse_foreign
 
@@ -64,8 +64,8 @@ class Journal:
         # Not what it is by now: whoever wrote since it was read would go unnoticed.
         self._size = found.good_bytes + (not found.closed)
         self._buffer: list[tuple[bytes, int]] = []  #: lines and their CRCs
-        self._results = 0
-        self._unsynced = False
+        self._results = 0  #: not durable yet
+        self._unsynced = self._started = False
         self._broken = ""
         self._closed = False
 
@@ -83,8 +83,8 @@ class Journal:
             Whether to begin a new one if there is none.
         sync_every
             1 makes every commit durable. With n > 1 the disk is waited for only once n jobs have
-            been settled: up to n results are lost if the machine dies, none if only the process
-            does.
+            been settled, or something is handed out: fewer than n results are lost, and evaluated
+            again, if the machine dies, none if only the process does.
 
         Raises
         ------
@@ -129,6 +129,8 @@ class Journal:
         joined = bool(self._buffer) or self._unsynced
         self._buffer.append(encode(record, at, crc, joined))
         self._results += isinstance(record, AttemptEnded) and record.final
+        # Attempt numbers tell an old result from a new one, so none may be used twice.
+        self._started = self._started or isinstance(record, AttemptStarted)
 
     def commit(self) -> None:
         """Write what was added, all at once, and wait until it is durable.
@@ -148,7 +150,7 @@ class Journal:
         if not (self._buffer or self._unsynced):
             return
         self._write_buffer()
-        if self._results >= self._sync_every or self._sync_every == 1:
+        if self._started or self._results >= self._sync_every or self._sync_every == 1:
             self._make_durable()
         # Somebody may have written between the look before and the write: then these records
         # are in the wrong place, and nobody may act on them.
@@ -209,7 +211,8 @@ class Journal:
         except OSError as error:
             # After a failed sync the kernel may drop the pages and call the next one a success.
             raise self._failed(error) from error
-        self._unsynced, self._results = False, 0
+        self._unsynced = self._started = False
+        self._results = 0
 
     def _full(self, error: OSError, wanted: int) -> JournalFull:
         return JournalFull(

@@ -87,6 +87,7 @@ class SimulatedCluster:
         self.started: list[Held] = []  #: every attempt that began, in order
         self.happened: Counter[str] = Counter()  #: which faults there were, and how many
         self.post: Post | None = None
+        self.epoch = 0  #: that of the master who is spoken to
         self.agents = {
             f"w{number}": Agent(self, f"w{number}", slots, prefetch) for number in range(workers)
         }
@@ -219,6 +220,8 @@ class Agent:
             self._later(self.cluster.heartbeat_s, lambda: self._beat(life))
 
     def _join(self) -> None:
+        # What the master of before said is not heard any more by who speaks to the next one.
+        self.epoch = max(self.epoch, self.cluster.epoch)
         info = WorkerInfo(
             self.worker_id, self.incarnation, slots=self.slots, prefetch=self.prefetch
         )

@@ -3,7 +3,8 @@
 What processes see and what would survive a power cut are kept apart. When the machine dies, each
 write, cut and name since the last sync is kept, lost or, for writes, torn, as the seed decides.
 A failed sync behaves as that of Linux does: what could not be written counts as clean from then
-on, so memory shows it and the disk may not have it.
+on, so memory shows it and the disk may not have it; and whoever else has the file open by then
+hears of the failure at his next sync, once.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class File:
     durable: bytearray = field(default_factory=bytearray)  #: what the disk has for certain
     pending: list[Change] = field(default_factory=list)  #: changes since the last sync
     locked_by: int | None = None  #: the open file that has the lock
+    errors: int = 0  #: how many syncs have failed
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Opened:
     file: File | None
     append: bool
     place: int = 0
+    seen: int = 0  #: how many of the file's failed syncs it has heard of
 
 
 class SimulatedDisk:
@@ -65,6 +68,7 @@ class SimulatedDisk:
         self.rng = np.random.default_rng(seed)
         self.names: dict[Path, File] = {}
         self.room = -1
+        self.crashes = 0  #: how often the machine died
         self.before: Callable[[str, SimulatedProcess], None] = lambda call, process: None
         self._kept: dict[Path, File] = {}  #: names that are durable
         self._moves: list[dict[Path, File | None]] = []  #: changes of names since a sync, in order
@@ -89,6 +93,7 @@ class SimulatedDisk:
 
     def crash(self) -> None:
         """Let the machine die: unsynced changes are kept, lost or torn."""
+        self.crashes += 1
         for process in self._processes:
             process.die()
         self._processes.clear()
@@ -120,6 +125,7 @@ class SimulatedDisk:
 
     def fail_sync(self, file: File) -> None:
         """Lose some of what was pending, and believe that it is written."""
+        file.errors += 1
         self._settle(file)
 
     def forget(self, file: File) -> None:
@@ -182,7 +188,8 @@ class SimulatedProcess(Disk):
                 self.disk.move({path: File()})
             file = names[path]
         fd = 1 + max(self._opened, default=2)
-        self._opened[fd] = Opened(path, file, bool(flags & os.O_APPEND))
+        seen = file.errors if file else 0
+        self._opened[fd] = Opened(path, file, bool(flags & os.O_APPEND), seen=seen)
         return fd
 
     def close(self, fd: int) -> None:
@@ -194,13 +201,12 @@ class SimulatedProcess(Disk):
         return bytes(self._file(fd).data)
 
     def write(self, fd: int, data: bytes) -> int:
-        file, opened = self._file(fd), self._opened[fd]
+        file, opened, crashes = self._file(fd), self._opened[fd], self.disk.crashes
         try:
             self._call("write")
         except Dead:
-            # It may have been killed in the middle of it.
-            data = data[: self.disk.rng.integers(len(data) + 1)]
-            self._put(file, opened, data)
+            if crashes == self.disk.crashes:  # killed alone, maybe in the middle of it
+                self._put(file, opened, data[: self.disk.rng.integers(len(data) + 1)])
             raise
         return self._put(file, opened, data[: self.disk.take_room(len(data))])
 
@@ -217,11 +223,15 @@ class SimulatedProcess(Disk):
         except OSError:
             if opened.file is not None:
                 self.disk.fail_sync(opened.file)
+                opened.seen = opened.file.errors
             raise
         if opened.file is None:
             self.disk.sync_names(opened.path)
-        else:
-            self.disk.sync(opened.file)
+            return
+        if opened.seen < opened.file.errors:
+            opened.seen = opened.file.errors
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        self.disk.sync(opened.file)
 
     def sync_data(self, fd: int) -> None:
         self.sync(fd)

@@ -79,7 +79,8 @@ class Swarm:
         """Whether the workers do nothing that could make an evaluation happen twice."""
         faults = self.faults
         healthy = math.isinf(faults.kill_every_s) and math.isinf(faults.freeze_every_s)
-        return healthy and faults.lost == 0 and not self.second and "stop" not in self.told
+        certain = faults.lost == 0 and self.sync_every == 1
+        return healthy and certain and not self.second and "stop" not in self.told
 
     @property
     def told(self) -> set[str]:
@@ -114,6 +115,7 @@ def draw(seed: int) -> Swarm:
         "bad_budget": int(rng.integers(1, 5)),
         "full_every_s": between(5, 60) if often(0.4) else math.inf,
         "clock_jump_every_s": between(5, 60) if often(0.3) else math.inf,
+        "sync_every": (2 + seed % 3) if seed % 7 == 0 else 1,
     }
     second = float(rng.random()) if often(0.3) else 0.0
     delay_s = between(0.01, 2.0)

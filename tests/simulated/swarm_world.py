@@ -113,17 +113,19 @@ class Access:
 
     def __init__(self, world: World, epoch: int) -> None:
         self.world, self.epoch = world, epoch
-        self._before: Post | None = None
+        self._before: tuple[Post | None, int] = (None, 0)
 
     def start(self, post: Post) -> None:
-        self._before, self.world.cluster.post = self.world.cluster.post, post
+        cluster = self.world.cluster
+        self._before = cluster.post, cluster.epoch
+        cluster.post, cluster.epoch = post, self.epoch
 
     def perform(self, orders: Sequence[Order]) -> None:
         self.world.judge.orders(orders)
         self.world.cluster.perform(orders, self.epoch)
 
     def close(self, grace_s: float) -> None:
-        self.world.cluster.post = self._before
+        self.world.cluster.post, self.world.cluster.epoch = self._before
 
 
 class World:
