@@ -64,6 +64,7 @@ class Journal:
         # Not what it is by now: whoever wrote since it was read would go unnoticed.
         self._size = found.good_bytes + (not found.closed)
         self._buffer: list[tuple[bytes, int]] = []  #: lines and their CRCs
+        self._written = 0  #: how many bytes of the buffer are in the file already
         self._results = 0  #: not durable yet
         self._unsynced = self._started = False
         self._broken = ""
@@ -138,8 +139,7 @@ class Journal:
         Raises
         ------
         JournalFull
-            If the disk is full. Nothing of it stays in the file, nothing is lost: the next
-            commit tries again.
+            If the disk is full. Nothing is lost: the next commit goes on where this one stopped.
         JournalError
             If another process wrote to the file, or the disk reported an error. What is durable
             is then unknown, so every later commit fails as well: open the journal anew.
@@ -170,38 +170,40 @@ class Journal:
 
     def _check_alone(self) -> None:
         size, names = self._disk.status(self._fd)
-        if size == self._size and names:
+        expected = self._size + self._written
+        if size == expected and names:
             return
         self._broken = "it was changed by another writer" if names else "it was deleted"
         raise JournalError(
             f"the journal {self.path} cannot be continued: {self._broken}",
-            cause=f"it should have {self._size} bytes and has {size}; something other "
+            cause=f"it should have {expected} bytes and has {size}; something other "
             "than this process touched it",
             do="find out what did; then run the same command again to resume",
         )
 
     def _write_buffer(self) -> None:
+        """Write the buffer, from where the last try stopped.
+
+        What a full disk took of it stays: cutting it off could cut off what another process,
+        which took this one for dead, has written since.
+        """
         if not self._buffer:
             return
         data, crc = b"".join(line for line, _ in self._buffer), self._buffer[-1][1]
         try:
-            write_all(self._fd, data, self._disk)
+            while self._written < len(data):
+                self._written += self._disk.write(self._fd, data[self._written :])
         except OSError as error:
-            self._take_back()
             if error.errno in _FULL:
-                raise self._full(error, len(data)) from error
+                raise self._full(error, len(data) - self._written) from error
             raise self._failed(error) from error
         except BaseException:
-            self._take_back()
+            # It may have come between a write and the counting of its bytes.
+            self._written = self._disk.status(self._fd)[0] - self._size
             raise
         self._unsynced = True
-        self._size, self._crc, self._buffer = self._size + len(data), crc, []
-
-    def _take_back(self) -> None:
-        try:
-            self._disk.truncate(self._fd, self._size)
-        except OSError as error:
-            raise self._failed(error) from error
+        self._size, self._crc = self._size + len(data), crc
+        self._written, self._buffer = 0, []
 
     def _make_durable(self) -> None:
         if not self._unsynced:

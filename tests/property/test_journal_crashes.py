@@ -135,22 +135,17 @@ def test_a_disk_that_is_full_after_any_number_of_bytes_loses_nothing(free: int) 
     check_recovered(disk, told)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_a_full_disk_whose_bytes_cannot_be_taken_back_breaks_the_journal_and_loses_nothing(
-    seed: int,
-) -> None:
-    disk, told = begun(seed)
-    journal = Journal.open(PATH, disk=disk.process())
-    disk.room = 30
-    for record in job(1):
-        journal.append(record, 7.0)
-        told.written.append(record)
-    disk.before = lambda call, process: fail(errno.EIO) if call == "truncate" else None
-    for _ in range(2):
-        with pytest.raises(JournalError, match="Input/output error"):
-            journal.commit()
-    disk.crash()
-    check_recovered(disk, told)
+@pytest.mark.parametrize("seed", range(10))
+def test_a_master_that_wakes_from_a_full_disk_cuts_nothing_of_another_ones(seed: int) -> None:
+    for number in range(6):
+        disk, told = begun(seed)
+        first = Journal.open(PATH, disk=disk.process())
+        disk.room = 30
+        assert not commit(first, told, job(3))
+        disk.room = -1
+        at_call(number, disk, lambda disk=disk, told=told: second_master(disk, told))
+        commit(first, told, job(4))
+        check_two(disk, told)
 
 
 @pytest.mark.parametrize("seed", range(40))

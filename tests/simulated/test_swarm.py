@@ -24,6 +24,10 @@ ROOT = Path(__file__).resolve().parents[2]
 PINNED = {
     6: "a second master that comes to the end of the search itself",
     71: "an operator's retry after the workers were sent home",
+    1171: "an introduction to a dead master that reached the next one",
+    2273: "a sync that failed for one process and was not told to the other",
+    2412: "a master that woke from a full disk and cut off what its successor had written",
+    2606: "an order of a dead master that arrived after the next one was spoken to",
 }
 
 

@@ -350,9 +350,10 @@ def test_a_full_disk_leaves_whole_records_and_loses_nothing(path, number):
     with closing(failing(path, write=until_full)) as journal:
         for record in EVERY_KIND:
             journal.append(record, 0.0)
-        with pytest.raises(JournalFull, match=os.strerror(number)):
-            journal.commit()
-        assert path.read_bytes() == b""
+        for _ in range(2):
+            with pytest.raises(JournalFull, match=os.strerror(number)):
+                journal.commit()
+        assert read_journal(path).damage is None
         room[0] = 10**6
         journal.append(done(9), 0.0)
         journal.commit()
@@ -377,7 +378,7 @@ def test_the_kernel_refusing_to_grow_the_file_loses_nothing(path):
         with file_size_limit(size + 150):
             with pytest.raises(JournalFull):
                 journal.commit()
-            assert path.stat().st_size == size
+            assert read_journal(path).damage is None
         journal.commit()
     assert len(read_journal(path).records) == len(EVERY_KIND) + 3
 
@@ -411,7 +412,7 @@ def test_a_failed_sync_is_never_tried_again(path):
         assert len(again.records) == 1
 
 
-def test_an_unknown_write_error_takes_the_bytes_back_and_breaks_the_journal(path):
+def test_an_unknown_write_error_breaks_the_journal_and_leaves_a_torn_tail(path):
     def tear(fd, data):
         os.write(fd, data[:10])
         raise OSError(errno.EIO, "Input/output error")
@@ -422,10 +423,11 @@ def test_an_unknown_write_error_takes_the_bytes_back_and_breaks_the_journal(path
         with pytest.raises(JournalError, match="Input/output error"):
             journal.commit()
     journal.close()
-    assert path.read_bytes() == b""
+    with closing(Journal.open(path)) as again:
+        assert (again.records, again.cut_bytes) == ([], 10)
 
 
-def test_an_interrupt_while_writing_takes_the_bytes_back_and_keeps_the_records(path):
+def test_an_interrupt_while_writing_keeps_the_records_and_is_gone_on_from(path):
     def interrupt(fd, data):
         os.write(fd, data[:10])
         raise KeyboardInterrupt
@@ -437,7 +439,7 @@ def test_an_interrupt_while_writing_takes_the_bytes_back_and_keeps_the_records(p
         with pytest.raises(KeyboardInterrupt):
             journal.commit()
         disk.armed = False
-        assert path.read_bytes() == b""
+        assert path.stat().st_size == 10
     assert len(read_journal(path).records) == 1
 
 
