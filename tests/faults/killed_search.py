@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from hpdist import Context, minimize
+from hpdist.disk import Disk
 from hpdist.events import Acknowledge, Launch, Order
 from hpdist.executors.serial import SerialExecutor
-from hpdist.journal import Journal
 from hpdist.multi_fidelity import Hyperband
 from hpdist.optimizers import Observation, Suggestion
 from hpdist.space import Space
@@ -72,19 +72,21 @@ class Death:
 
 def install(death: Death) -> None:
     """Put failpoints around what is written, made durable, launched and acknowledged."""
-    write, sync, perform = Journal._write, Journal._sync, SerialExecutor.perform
+    write, sync, perform = Disk.write, Disk.sync_data, SerialExecutor.perform
 
-    def dying_write(journal: Journal, data: bytes) -> int:
+    def dying_write(disk: Disk, fd: int, data: bytes) -> int:
+        if b'{"kind"' not in data[:40]:
+            return write(disk, fd, data)  # no record
         death.strike("write")
         if death.at("torn"):
-            write(journal, data[: len(data) // 2])
+            write(disk, fd, data[: len(data) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
-        done = write(journal, data)
+        done = write(disk, fd, data)
         death.strike("written")
         return done
 
-    def dying_sync(journal: Journal) -> None:
-        sync(journal)
+    def dying_sync(disk: Disk, fd: int) -> None:
+        sync(disk, fd)
         death.strike("synced")
 
     def dying_perform(executor: SerialExecutor, orders: Sequence[Order]) -> None:
@@ -95,7 +97,7 @@ def install(death: Death) -> None:
         if any(isinstance(each, Launch) for each in orders):
             death.strike("answered")
 
-    Journal._write, Journal._sync = dying_write, dying_sync  # type: ignore[method-assign]
+    Disk.write, Disk.sync_data = dying_write, dying_sync  # type: ignore[method-assign]
     SerialExecutor.perform = dying_perform  # type: ignore[method-assign]
 
 
