@@ -91,5 +91,9 @@ class ProtocolMismatch(TransportError):
     """The peer speaks another version of the protocol or serves another run."""
 
 
+class Refused(ProtocolMismatch):
+    """The dispatcher answered, and wants nothing of this peer; trying again is no use."""
+
+
 class StateError(HpdistError, RuntimeError):
     """A bug in hpdist: an event that no state allows. Please report it with the message."""

@@ -10,7 +10,7 @@ from hpdist.cluster.pyro import OBJECT_ID
 from hpdist.cluster.pyro_client import Connection
 from hpdist.cluster.tls import Tls
 from hpdist.cluster.wire import decode, encode
-from hpdist.errors import ProtocolMismatch
+from hpdist.errors import Refused, TransportError
 from hpdist.executors.messages import PROTOCOL
 
 
@@ -52,8 +52,10 @@ class Link:
             If no answer came; the message may have arrived nevertheless.
         AuthenticationError
             If the dispatcher has another key.
-        ProtocolMismatch
+        Refused
             If it refused the message: another run, another version, a field it cannot accept.
+        ProtocolMismatch
+            If what answers is no dispatcher.
         """
         return self._call("exchange", message)
 
@@ -76,7 +78,8 @@ class Link:
         except BaseException:
             self.close()
             raise
-        return _checked(reply)
+        _check(reply, int(message.get("epoch", 0)))
+        return reply
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -92,9 +95,11 @@ class Link:
         return f"<Link to run {self._run_id!r} at {where}>"
 
 
-def _checked(reply: dict[str, Any]) -> dict[str, Any]:
+def _check(reply: dict[str, Any], known_epoch: int) -> None:
     if reply.get("v") != PROTOCOL or not isinstance(reply.get("kind"), str):
-        raise ProtocolMismatch(f"the dispatcher's reply is not one of protocol {PROTOCOL}")
-    if reply["kind"] == "refused":
-        raise ProtocolMismatch(f"the dispatcher refused: {reply.get('message')}")
-    return reply
+        raise Refused(f"the dispatcher's reply is not one of protocol {PROTOCOL}")
+    if reply["kind"] != "refused":
+        return
+    if 0 < reply.get("epoch", 0) < known_epoch:  # its successor is to be found elsewhere
+        raise TransportError(f"a dispatcher that was replaced refused: {reply.get('message')}")
+    raise Refused(f"the dispatcher refused: {reply.get('message')}")

@@ -166,8 +166,10 @@ class Connection:
 
     def _content(self, reply: Any, seq: int) -> Any:
         spoken = serializer()
-        if reply.serializer_id != spoken.serializer_id or reply.seq != seq:
-            raise self._foreign("a reply of another kind, or to another call")
+        if reply.seq != seq:  # doubled or late: what follows on this connection is as useless
+            raise TransportError(f"{self._who} at {self._address} answered another call")
+        if reply.serializer_id != spoken.serializer_id:
+            raise self._foreign("a reply of another kind")
         try:
             content = spoken.loads(reply.data)
         except (ValueError, TypeError, errors.PyroError) as error:

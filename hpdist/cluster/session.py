@@ -22,7 +22,13 @@ from typing import Any, Protocol
 from hpdist.attempt import Runner
 from hpdist.cluster.hands import Hands
 from hpdist.cluster.spool import Spool
-from hpdist.errors import AuthenticationError, ProtocolMismatch, RunOver, TransportError
+from hpdist.errors import (
+    AuthenticationError,
+    ProtocolMismatch,
+    Refused,
+    RunOver,
+    TransportError,
+)
 from hpdist.events import Held
 from hpdist.model import Failure, Timing, WorkerInfo
 
@@ -109,8 +115,11 @@ class Session:
 
         Raises
         ------
+        Refused
+            If the dispatcher wants nothing of this worker.
         AuthenticationError, ProtocolMismatch
-            If the dispatcher refuses this worker.
+            If something else answers before the dispatcher ever did; whatever does so later on
+            has taken the place of one that died, and is no reason to leave.
         TransportError
             If no dispatcher was there for ``patience.reconnect_s`` seconds.
         """
@@ -246,23 +255,28 @@ class Session:
 
     def _beat(self) -> None:
         channel = self._beating = self._open_channel()
-        pause = self.patience.first_pause_s
+        pause, message = self.patience.first_pause_s, None
         while not (self._over.is_set() or self.hands.abandoned):
+            # The same one until it is answered: a command may be in the answer that was lost.
+            message = message or self._beat_message()
             try:
-                self._beat_once(channel)
-                pause = self.patience.first_pause_s
+                self._beat_once(channel, message)
+                pause, message = self.patience.first_pause_s, None
             except TransportError as error:
                 logger.debug("heartbeat: %s", error)
                 self._over.wait(pause * random.uniform(0.5, 1.0))
                 pause = self._longer(pause)
         channel.close()
 
-    def _beat_once(self, channel: Channel) -> None:
+    def _beat_message(self) -> dict[str, Any]:
         hands = self.hands
-        message = self._message(
-            "beat", holds=hands.holds(), reports=hands.reports(), wait=self._beat_s()
+        told = {"holds": hands.holds(), "reports": hands.reports()}
+        return self._message(
+            "beat", wait=self._beat_s(), released=hands.to_tell()["released"], **told
         )
-        message["released"] = hands.to_tell()["released"]
+
+    def _beat_once(self, channel: Channel, message: dict[str, Any]) -> None:
+        hands = self.hands
         began = time.monotonic()
         reply = self._exchange(channel, message)
         if reply["kind"] == "unknown":
@@ -329,9 +343,9 @@ class Session:
         while True:
             try:
                 return self._exchange(channel, message)
-            except (AuthenticationError, ProtocolMismatch):
-                raise
             except TransportError as error:
+                if isinstance(error, Refused if self._welcomed else _FOREIGN):
+                    raise
                 if self._over_since_then(error):
                     self.hands.leave("finished", at_once=True)
                 if self._may_go():
@@ -347,3 +361,4 @@ class Session:
 
 
 _ADDRESS = ("worker_id", "incarnation")
+_FOREIGN = (AuthenticationError, ProtocolMismatch)
