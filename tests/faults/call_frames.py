@@ -11,7 +11,7 @@ from typing import Any
 import msgpack
 from Pyro4 import message
 
-from hpdist.cluster.pyro import SESSION, session_mark
+from hpdist.cluster.pyro import OBJECT_ID, SESSION, serializer, session_mark
 
 _HEADER = struct.Struct("!4sHHHHiHHHH")
 _TYPE, _DATA_SIZE, _ANNOTATIONS_SIZE = 2, 5, 7
@@ -113,6 +113,15 @@ def signed_again(data: bytes, key: bytes, nonce: bytes, count: int) -> bytes:
     payload = data[_HEADER.size + annotations :]
     mark = {SESSION: session_mark(nonce, count)}
     return bytes(message.Message(kind, payload, serializer, flags, seq, mark, key).to_bytes())
+
+
+def call_bytes(text: str, key: bytes, nonce: bytes, count: int) -> bytes:
+    """Call number ``count`` of a worker on the connection with this nonce."""
+    data = msgpack.packb((OBJECT_ID, "exchange", (text,), {}))
+    mark = {SESSION: session_mark(nonce, count)}
+    number = serializer().serializer_id
+    told = message.Message(message.MSG_INVOKE, data, number, 0, count & 0xFFFF, mark, key)
+    return bytes(told.to_bytes())
 
 
 def _body(data: bytes) -> Any:

@@ -32,7 +32,8 @@ def cut_off(way: str, length: str, moment: str, stage: Stage, rng: random.Random
     """Cut for a second of a long lease, or until a short one is over; what is said is lost."""
     with network(stage) as net:
         lease = {"lease_s": LEASES[length]}
-        master = odd_master(stage, jobs=rng.randint(4, 8), timing=lease, **net.near)
+        jobs = rng.randint(4, 8)
+        master = odd_master(stage, jobs=jobs, timing=lease, stay=True, **net.near)
         far = odd_worker(stage, "far", answer_s=ANSWER_S, **net.far)
         near = odd_worker(stage, "near", **{k: v for k, v in net.near.items() if k == "netns"})
         _bring_to(stage, moment, far, near)
