@@ -9,7 +9,7 @@ import random
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 
 from call_frames import call_bytes
@@ -28,27 +28,29 @@ BOUND_S, SLACK_S = 1.0, 2.0
 EVALUATIONS = 40
 
 
+Resume = Callable[[], object]
+"""Ends the stall."""
+
+
 @contextmanager
-def stopped(stage: Stage) -> Iterator[None]:
+def stopped(stage: Stage) -> Iterator[Resume]:
     """SIGSTOP, in the middle of an evaluation."""
     victim = _one_at_work(stage)
     os.kill(victim.pid, signal.SIGSTOP)
-    yield
-    os.kill(victim.pid, signal.SIGCONT)
+    yield lambda: os.kill(victim.pid, signal.SIGCONT)
 
 
 @contextmanager
-def silent(stage: Stage) -> Iterator[None]:
+def silent(stage: Stage) -> Iterator[Resume]:
     """Its connections stand, and nothing comes over them."""
     with proxied(stage) as proxy:
         _one_at_work(stage, **THROUGH)
         proxy.swallow()
-        yield
-        proxy.reset()
+        yield proxy.reset
 
 
 @contextmanager
-def deaf(stage: Stage) -> Iterator[None]:
+def deaf(stage: Stage) -> Iterator[Resume]:
     """It calls and calls and reads no answer, until neither side can send any more."""
     _one_at_work(stage)
     key = key_of(stage)
@@ -57,7 +59,7 @@ def deaf(stage: Stage) -> Iterator[None]:
     try:
         connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         assert _call_until_full(connection, key) > 1000
-        yield
+        yield connection.close
     finally:
         connection.close()
 
@@ -85,19 +87,20 @@ def _call_until_full(connection: Connection, key: bytes) -> int:
     raise AssertionError("the dispatcher goes on reading what it cannot answer")
 
 
-def others_go_on(stall: Callable, stage: Stage, rng: random.Random) -> Figures:
+def others_go_on(
+    stall: Callable[[Stage], AbstractContextManager[Resume]], stage: Stage, rng: random.Random
+) -> Figures:
     """Measure the longest time between two results of a worker beside one that stalls."""
     master = odd_master(stage, jobs=EVALUATIONS + rng.randint(5, 10), timing={"lease_s": 60.0})
     stage.pace(0.01)
     stage.wait_until(lambda: stage.journal("resumed"), "a dispatcher")
-    with stall(stage):
+    with stall(stage) as resume:
         already = stage.finished()
         other = stage.worker(label="other")
         stage.wait_until(lambda: stage.finished() >= already + EVALUATIONS, "work of the other")
         ends = [r["at"] for r in stage.journal("done") if other.label in r["worker_id"]]
-    stage.open_gate()
-    stage.file("gate-victim").unlink()
-    stage.finish(master, repeats=0)
+        resume()
+        stage.finish(master, repeats=0)
     longest = max(after - before for before, after in itertools.pairwise(ends))
     assert longest < BOUND_S + SLACK_S, f"another worker waited {longest:.2f} s"
     return {"longest pause s": longest}
