@@ -95,5 +95,9 @@ class Refused(ProtocolMismatch):
     """The dispatcher answered, and wants nothing of this peer; trying again is no use."""
 
 
+#: Whoever answers like this is not the one that was meant.
+FOREIGN = (AuthenticationError, ProtocolMismatch)
+
+
 class StateError(HpdistError, RuntimeError):
     """A bug in hpdist: an event that no state allows. Please report it with the message."""

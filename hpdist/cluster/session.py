@@ -22,13 +22,7 @@ from typing import Any, Protocol
 from hpdist.attempt import Runner
 from hpdist.cluster.hands import Hands
 from hpdist.cluster.spool import Spool
-from hpdist.errors import (
-    AuthenticationError,
-    ProtocolMismatch,
-    Refused,
-    RunOver,
-    TransportError,
-)
+from hpdist.errors import FOREIGN, Refused, RunOver, TransportError
 from hpdist.events import Held
 from hpdist.model import Failure, Timing, WorkerInfo
 
@@ -118,8 +112,7 @@ class Session:
         Refused
             If the dispatcher wants nothing of this worker.
         AuthenticationError, ProtocolMismatch
-            If something else answers before the dispatcher ever did; whatever does so later on
-            has taken the place of one that died, and is no reason to leave.
+            If something else answers before it was welcome; later on it waits for the next one.
         TransportError
             If no dispatcher was there for ``patience.reconnect_s`` seconds.
         """
@@ -269,30 +262,24 @@ class Session:
         channel.close()
 
     def _beat_message(self) -> dict[str, Any]:
-        hands = self.hands
-        told = {"holds": hands.holds(), "reports": hands.reports()}
-        return self._message(
-            "beat", wait=self._beat_s(), released=hands.to_tell()["released"], **told
-        )
+        told = {"holds": self.hands.holds(), "reports": self.hands.reports()}
+        told["released"] = self.hands.to_tell()["released"]
+        return self._message("beat", wait=self._beat_s(), **told)
 
     def _beat_once(self, channel: Channel, message: dict[str, Any]) -> None:
-        hands = self.hands
         began = time.monotonic()
         reply = self._exchange(channel, message)
         if reply["kind"] == "unknown":
             # While an evaluation runs nobody else can say who this is.
-            if hands.busy and not hands.abandoned:
-                self._hello_once(channel)
+            if self.hands.busy and not self.hands.abandoned:
+                self._exchange(channel, self._introduction())
             self._over.wait(min(1.0, self._beat_s()))
-        elif time.monotonic() - began < self._beat_s() / 10 and not hands.leaving:
+        elif time.monotonic() - began < self._beat_s() / 10 and not self.hands.leaving:
             self._over.wait(self._beat_s() / 10)
 
     def _longer(self, pause: float) -> float:
         """The next pause between tries: short enough to be back within a lease."""
         return min(2 * pause, self.patience.longest_pause_s, float(self._terms["lease_s"]) / 4)
-
-    def _hello_once(self, channel: Channel) -> None:
-        self._exchange(channel, self._introduction())
 
     def _beat_s(self) -> float:
         return float(self._terms["heartbeat_s"])
@@ -344,7 +331,7 @@ class Session:
             try:
                 return self._exchange(channel, message)
             except TransportError as error:
-                if isinstance(error, Refused if self._welcomed else _FOREIGN):
+                if isinstance(error, Refused if self._welcomed else FOREIGN):
                     raise
                 if self._over_since_then(error):
                     self.hands.leave("finished", at_once=True)
@@ -361,4 +348,3 @@ class Session:
 
 
 _ADDRESS = ("worker_id", "incarnation")
-_FOREIGN = (AuthenticationError, ProtocolMismatch)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import socket
 import struct
@@ -23,7 +22,6 @@ from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import call_faults
 from call_faults import Fault, Plan, Rates, delay, name_of, replay
@@ -306,19 +304,6 @@ def address_in(place: str) -> Callable[[], tuple[str, int]]:
             return split_address(place)
 
     return target
-
-
-def dial_through(worker: Any, proxy_file: Path, target_file: Path) -> None:
-    """Have a worker dial the address in ``proxy_file``; it writes down whom it meant."""
-    find = worker._find_dispatcher
-
-    def found() -> str:
-        fresh = target_file.with_name(f"{target_file.name}.{os.getpid()}")
-        fresh.write_text(find())
-        fresh.replace(target_file)
-        return proxy_file.read_text().strip()
-
-    worker._find_dispatcher = found
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from call_faults import (
     swallow,
 )
 from call_frames import Frame
-from call_proxy import CallProxy, address_in, dial_through
+from call_proxy import CallProxy, address_in
 
 from hpdist.cluster.link import Link
 from hpdist.cluster.server import Server
@@ -284,17 +284,9 @@ def test_rates_above_one_are_refused() -> None:
         Rates(0, {drop: 0.7, repeat: 0.5})
 
 
-class Stub:
-    def _find_dispatcher(self) -> str:
-        return "PYRO:hpdist@10.0.0.1:77"
-
-
-def test_a_worker_can_be_made_to_dial_through(tmp_path: Path) -> None:
-    (tmp_path / "proxy").write_text("127.0.0.1:88\n")
-    stub = Stub()
-    dial_through(stub, tmp_path / "proxy", tmp_path / "target")
-    assert stub._find_dispatcher() == "127.0.0.1:88"
-    assert address_in(str(tmp_path / "target"))() == ("10.0.0.1", 77)
+def test_the_dispatcher_may_be_named_or_be_found_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("PYRO:hpdist@10.0.0.1:77\n")
+    assert address_in(str(tmp_path / "target"))() == address_in("10.0.0.1:77")() == ("10.0.0.1", 77)
 
 
 def test_it_runs_as_a_process_that_counts(stage: Stage, tmp_path: Path) -> None:
