@@ -91,12 +91,15 @@ class ProtocolMismatch(TransportError):
     """The peer speaks another version of the protocol or serves another run."""
 
 
-class Refused(ProtocolMismatch):
-    """The dispatcher answered, and wants nothing of this peer; trying again is no use."""
+class ForeignPeer(ProtocolMismatch):
+    """Whatever answers has not shown that it is hpdist and has the key: maybe a stranger."""
 
 
-#: Whoever answers like this is not the one that was meant.
-FOREIGN = (AuthenticationError, ProtocolMismatch)
+REFUSALS = (AuthenticationError, ProtocolMismatch)
+"""What trying again does not cure."""
+
+STRANGERS = (AuthenticationError, ForeignPeer)
+"""What is raised where the peer has not shown that it has the key."""
 
 
 class StateError(HpdistError, RuntimeError):

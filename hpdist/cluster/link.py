@@ -10,7 +10,7 @@ from hpdist.cluster.pyro import OBJECT_ID
 from hpdist.cluster.pyro_client import Connection
 from hpdist.cluster.tls import Tls
 from hpdist.cluster.wire import decode, encode
-from hpdist.errors import Refused, TransportError
+from hpdist.errors import ProtocolMismatch, TransportError
 from hpdist.executors.messages import PROTOCOL
 
 
@@ -52,10 +52,8 @@ class Link:
             If no answer came; the message may have arrived nevertheless.
         AuthenticationError
             If the dispatcher has another key.
-        Refused
-            If it refused the message: another run, another version, a field it cannot accept.
         ProtocolMismatch
-            If what answers is no dispatcher.
+            If it refused the message: another run, another version, a field it cannot accept.
         """
         return self._call("exchange", message)
 
@@ -78,8 +76,8 @@ class Link:
         except BaseException:
             self.close()
             raise
-        _check(reply, int(message.get("epoch", 0)))
-        return reply
+        _check_current(reply, int(message.get("epoch", 0)))
+        return _checked(reply)
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -95,11 +93,15 @@ class Link:
         return f"<Link to run {self._run_id!r} at {where}>"
 
 
-def _check(reply: dict[str, Any], known_epoch: int) -> None:
-    if reply.get("v") != PROTOCOL or not isinstance(reply.get("kind"), str):
-        raise Refused(f"the dispatcher's reply is not one of protocol {PROTOCOL}")
-    if reply["kind"] != "refused":
-        return
-    if 0 < reply.get("epoch", 0) < known_epoch:  # its successor is to be found elsewhere
+def _check_current(reply: dict[str, Any], epoch: int) -> None:
+    """Let what a dispatcher says that was replaced send nobody away: its successor is elsewhere."""
+    if reply.get("kind") == "refused" and 0 < reply.get("epoch", 0) < epoch:
         raise TransportError(f"a dispatcher that was replaced refused: {reply.get('message')}")
-    raise Refused(f"the dispatcher refused: {reply.get('message')}")
+
+
+def _checked(reply: dict[str, Any]) -> dict[str, Any]:
+    if reply.get("v") != PROTOCOL or not isinstance(reply.get("kind"), str):
+        raise ProtocolMismatch(f"the dispatcher's reply is not one of protocol {PROTOCOL}")
+    if reply["kind"] == "refused":
+        raise ProtocolMismatch(f"the dispatcher refused: {reply.get('message')}")
+    return reply

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from hpdist.attempt import Runner
 from hpdist.cluster.hands import Hands
 from hpdist.cluster.spool import Spool
-from hpdist.errors import FOREIGN, Refused, RunOver, TransportError
+from hpdist.errors import REFUSALS, STRANGERS, RunOver, TransportError
 from hpdist.events import Held
 from hpdist.model import Failure, Timing, WorkerInfo
 
@@ -109,10 +109,8 @@ class Session:
 
         Raises
         ------
-        Refused
-            If the dispatcher wants nothing of this worker.
         AuthenticationError, ProtocolMismatch
-            If something else answers before it was welcome; later on it waits for the next one.
+            If the dispatcher refuses this worker.
         TransportError
             If no dispatcher was there for ``patience.reconnect_s`` seconds.
         """
@@ -331,7 +329,8 @@ class Session:
             try:
                 return self._exchange(channel, message)
             except TransportError as error:
-                if isinstance(error, Refused if self._welcomed else FOREIGN):
+                stranger = isinstance(error, STRANGERS)  # who was served before is not sent away
+                if isinstance(error, REFUSALS) and not (stranger and self._welcomed):
                     raise
                 if self._over_since_then(error):
                     self.hands.leave("finished", at_once=True)

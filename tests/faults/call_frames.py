@@ -100,19 +100,26 @@ def understood(connection: int, number: int, data: bytes, asked: Frame | None) -
     return Frame(connection, number, data, kind, text if content else "", content, asked)
 
 
-def nonce_in(data: bytes) -> bytes:
-    """The nonce that a server names in its answer to a handshake; empty if it refused."""
-    accepted = _HEADER.unpack(data[: _HEADER.size])[_TYPE] == message.MSG_CONNECTOK
-    return bytes.fromhex(_body(data)) if accepted else b""
-
-
-def signed_again(data: bytes, key: bytes, nonce: bytes, count: int) -> bytes:
-    """The same content, as call or reply number ``count`` of the connection with this nonce."""
+def signed_again(data: bytes, key: bytes, count: int) -> bytes:
+    """The same call or reply, as number ``count`` of its connection; a handshake has no number."""
     fields = _HEADER.unpack(data[: _HEADER.size])
-    _, _, kind, flags, seq, _, serializer, annotations, _, _ = fields
-    payload = data[_HEADER.size + annotations :]
-    mark = {SESSION: session_mark(nonce, count)}
-    return bytes(message.Message(kind, payload, serializer, flags, seq, mark, key).to_bytes())
+    _, _, kind, flags, seq, _, serializer_id, size, _, _ = fields
+    annotations, payload = data[_HEADER.size :][:size], data[_HEADER.size + size :]
+    mark = _annotations(annotations).get(SESSION)
+    if mark is None:
+        return data
+    # The highest bit is not part of the number.
+    number = int.from_bytes(mark[-8:], "big") & 1 << 63 | count
+    told = {SESSION: mark[:-8] + number.to_bytes(8, "big")}
+    return bytes(message.Message(kind, payload, serializer_id, flags, seq, told, key).to_bytes())
+
+
+def _annotations(data: bytes) -> dict[str, bytes]:
+    found = {}
+    while data:
+        size = int.from_bytes(data[4:6], "big")
+        found[data[:4].decode()], data = data[6 : 6 + size], data[6 + size :]
+    return found
 
 
 def call_bytes(text: str, key: bytes, nonce: bytes, count: int) -> bytes:

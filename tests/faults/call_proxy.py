@@ -25,7 +25,7 @@ from pathlib import Path
 
 import call_faults
 from call_faults import Fault, Plan, Rates, delay, name_of, replay
-from call_frames import Frame, nonce_in, read_frame, signed_again, understood
+from call_frames import Frame, read_frame, signed_again, understood
 
 from hpdist.cluster.address import join_address, split_address
 
@@ -48,8 +48,11 @@ class Way:
         """Let a message arrive; returns what was sent, which may have been signed again."""
         if frame.asked is None:
             return self.pair.call(frame)
-        self.send(frame.data)
-        return frame.data
+        data = frame.data
+        if self.pair.proxy.key:  # the worker counts its own calls only
+            data = signed_again(data, self.pair.proxy.key, frame.asked.number)
+        self.send(data)
+        return data
 
     def send(self, data: bytes) -> None:
         """Send bytes, once this direction is not cut; if they arrive is told to nobody."""
@@ -78,7 +81,7 @@ class Pair:
         self.requests = Way(self, self.far, proxy.requests_pass)
         self.replies = Way(self, near, proxy.replies_pass)
         self.broken = threading.Event()
-        self._nonce, self._calls = b"", 0
+        self._calls = 0
         self._asked: deque[tuple[Frame, bool]] = deque()
         self.thread = threading.Thread(target=self._run, name=f"proxy-{number}", daemon=True)
 
@@ -86,10 +89,9 @@ class Pair:
         """Let the dispatcher have a request; the worker is not told the reply if ``unheard``."""
         self._asked.append((frame, unheard))
         data = frame.data
-        if frame.kind != "handshake":
-            self._calls += 1
-            if self.proxy.key:
-                data = signed_again(data, self.proxy.key, self._nonce, self._calls)
+        self._calls += frame.kind != "handshake"
+        if self.proxy.key:
+            data = signed_again(data, self.proxy.key, self._calls)
         self.requests.send(data)
         return data
 
@@ -154,8 +156,6 @@ class Pair:
     def _hand_on(self, way: Way, number: int, data: bytes) -> None:
         asked, unheard = self._asked.popleft() if way is self.replies else (None, False)
         frame = understood(self.number, number, data, asked)
-        if frame.kind == "handshake" and asked is not None:
-            self._nonce = nonce_in(data)
         if not unheard:
             self.proxy.treat(way, frame)
 

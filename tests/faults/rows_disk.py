@@ -135,8 +135,8 @@ NO_ROOM = "no acknowledgement, no loss; goes on when there is room"
 
 ROWS = [
     *(
-        Row(fault, when, NO_ROOM, partial(full, moment, disk), long=moment != ci)
-        for fault, disk, ci in (("disk full", True, "M4"), ("file-size limit", False, "M5"))
+        Row(fault, when, NO_ROOM, partial(full, moment, disk), long=(disk, moment) != (True, "M4"))
+        for fault, disk in (("disk full", True), ("file-size limit", False))
         for moment, when in (("M4", "M4 running"), ("M5", "M6 sent, not acknowledged"))
     ),
     Row(

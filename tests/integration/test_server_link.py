@@ -26,7 +26,6 @@ from hpdist.errors import (
     AuthenticationError,
     ConfigurationError,
     ProtocolMismatch,
-    Refused,
     TransportError,
 )
 from hpdist.events import Acknowledge, AttemptFinished, Launch, Welcome, WorkerJoined
@@ -158,7 +157,7 @@ def test_a_refusal_is_raised_with_the_words_of_the_dispatcher() -> None:
     server = Server(executor.exchange, echo, key=KEY, host="127.0.0.1")
     server.start()
     link = Link(KEY, server.uri, "cifar")
-    with pytest.raises(Refused, match="serves run 'mnist'"):
+    with pytest.raises(ProtocolMismatch, match="serves run 'mnist'"):
         link.call({"kind": "step"})
     link.close()
     server.close()
@@ -172,7 +171,7 @@ def test_a_dispatcher_that_was_replaced_has_no_say_over_workers_of_its_successor
     with pytest.raises(TransportError, match=r"replaced.*newer dispatcher \(epoch 2\)") as caught:
         link.call({"kind": "step", "epoch": 2})
     assert type(caught.value) is TransportError
-    with pytest.raises(Refused, match="incarnation"):
+    with pytest.raises(ProtocolMismatch, match="incarnation"):
         link.call({"kind": "step", "epoch": 1, "worker": "w"})
     link.close()
     server.close()

@@ -15,7 +15,7 @@ from hpdist.cluster.session import Patience, Session
 from hpdist.cluster.spool import Spool
 from hpdist.cluster.wire import decode, encode
 from hpdist.dispatch_state import DispatchState
-from hpdist.errors import AuthenticationError, ProtocolMismatch, Refused, TransportError
+from hpdist.errors import AuthenticationError, ForeignPeer, ProtocolMismatch, TransportError
 from hpdist.events import AttemptEnded, AttemptStarted, Cancel, ControlRequested, Record
 from hpdist.executors.remote import RemoteExecutor
 from hpdist.inbox import QueueInbox
@@ -55,7 +55,7 @@ class Exchange:
         if fault == "reply lost":
             raise TransportError("lost on the way back")
         if reply["kind"] == "refused":
-            raise Refused(reply["message"])
+            raise ProtocolMismatch(reply["message"])
         return reply
 
     def close(self) -> None:
@@ -205,7 +205,7 @@ def test_a_command_arrives_though_the_answer_that_brought_it_was_lost(exchange: 
     worker.join()
 
 
-@pytest.mark.parametrize("kind", [AuthenticationError, ProtocolMismatch, Refused])
+@pytest.mark.parametrize("kind", [AuthenticationError, ForeignPeer, ProtocolMismatch])
 @pytest.mark.parametrize("welcomed", [True, False])
 def test_only_its_dispatcher_can_make_a_worker_leave_that_was_welcome(
     exchange: Exchange, kind: type[TransportError], welcomed: bool
@@ -221,7 +221,7 @@ def test_only_its_dispatcher_can_make_a_worker_leave_that_was_welcome(
     exchange.on_reply = answer_wrongly_once
     master = MasterThread(exchange, study(3), [])
     worker = WorkerThread(exchange, "w0", lambda config: config["x"])
-    if welcomed and kind is not Refused:
+    if welcomed and kind is not ProtocolMismatch:
         master.join()
         worker.join()
         assert worker.reason == "finished"
