@@ -47,7 +47,10 @@ FAULTS: dict[str, Fault] = {
 def harmed(names: tuple[str, ...], stage: Stage, rng: random.Random) -> Figures:
     """Harm the first messages of each kind, and a tenth of all others."""
     faults = [FAULTS[name] for name in names]
-    master = odd_master(stage, jobs=rng.randint(20, 30), timing={"lease_s": 12.0})
+    jobs = rng.randint(20, 30)
+    # Apart from the master, so that it tells those who miss its last word that the run is over.
+    stage.nameserver()
+    master = odd_master(stage, jobs=jobs, timing={"lease_s": 12.0}, nameserver=False)
     rates = Rates(rng.randrange(10**6), dict.fromkeys(faults, RATE / len(faults)))
     with proxied(stage, rates, key=key_of(stage)) as proxy:
         proxy.add(*(_first(kind, rng.choice(faults)) for kind in KINDS))

@@ -18,6 +18,8 @@ from typing import Any
 import worker
 from oddities import enter, shift_clock
 
+from hpdist.cluster.locate import Place
+
 
 def main(options: dict[str, Any]) -> int:
     enter(options.pop("netns", ""))
@@ -25,8 +27,8 @@ def main(options: dict[str, Any]) -> int:
     worker.PROXY = Path(options.pop("proxy", "proxy"))
     objective = Path(__file__).with_name(options.pop("objective", "objective.py"))
     worker.OBJECTIVE = f"{objective}:evaluate"
-    link = functools.partial(worker.HeldLink, timeout_s=options.pop("answer_s", 10.0))
-    worker.HeldLink = link  # type: ignore[misc,assignment]
+    link = functools.partialmethod(Place.link, timeout_s=options.pop("answer_s", 10.0))
+    Place.link = link  # type: ignore[method-assign,assignment]
     return worker.main(options)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist import Worker
+from hpdist.cluster import locate
 from hpdist.cluster import worker as module
 from hpdist.cluster.hands import Hands
 from hpdist.cluster.link import Link
@@ -75,7 +76,7 @@ def main(options: dict[str, Any]) -> int:
     global label
     label = options.pop("label", "")
     os.environ |= {"STAGE_LABEL": label, "STAGE_WORKER": str(os.getpid())}
-    module.Link = HeldLink  # type: ignore[attr-defined]
+    locate.Link = HeldLink  # type: ignore[misc]
     Hands.told = told  # type: ignore[method-assign]
     if "cli" in options:
         from hpdist.cli.main import main as hpdist
