@@ -91,5 +91,16 @@ class ProtocolMismatch(TransportError):
     """The peer speaks another version of the protocol or serves another run."""
 
 
+class ForeignPeer(ProtocolMismatch):
+    """Whatever answers has not shown that it is hpdist and has the key: maybe a stranger."""
+
+
+REFUSALS = (AuthenticationError, ProtocolMismatch)
+"""What trying again does not cure."""
+
+STRANGERS = (AuthenticationError, ForeignPeer)
+"""What is raised where the peer has not shown that it has the key."""
+
+
 class StateError(HpdistError, RuntimeError):
     """A bug in hpdist: an event that no state allows. Please report it with the message."""

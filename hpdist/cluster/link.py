@@ -10,7 +10,7 @@ from hpdist.cluster.pyro import OBJECT_ID
 from hpdist.cluster.pyro_client import Connection
 from hpdist.cluster.tls import Tls
 from hpdist.cluster.wire import decode, encode
-from hpdist.errors import ProtocolMismatch
+from hpdist.errors import ProtocolMismatch, TransportError
 from hpdist.executors.messages import PROTOCOL
 
 
@@ -76,6 +76,7 @@ class Link:
         except BaseException:
             self.close()
             raise
+        _check_current(reply, int(message.get("epoch", 0)))
         return _checked(reply)
 
     def _connect(self) -> Connection:
@@ -90,6 +91,12 @@ class Link:
     def __repr__(self) -> str:
         where = self._address if isinstance(self._address, str) else "an address to be found"
         return f"<Link to run {self._run_id!r} at {where}>"
+
+
+def _check_current(reply: dict[str, Any], epoch: int) -> None:
+    """Let what a dispatcher says that was replaced send nobody away: its successor is elsewhere."""
+    if reply.get("kind") == "refused" and 0 < reply.get("epoch", 0) < epoch:
+        raise TransportError(f"a dispatcher that was replaced refused: {reply.get('message')}")
 
 
 def _checked(reply: dict[str, Any]) -> dict[str, Any]:

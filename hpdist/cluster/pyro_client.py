@@ -27,7 +27,7 @@ from hpdist.cluster.pyro import (
     session_mark,
 )
 from hpdist.cluster.tls import Tls
-from hpdist.errors import AuthenticationError, ProtocolMismatch, TransportError
+from hpdist.errors import AuthenticationError, ForeignPeer, TransportError
 
 
 class Connection:
@@ -46,7 +46,7 @@ class Connection:
     ------
     AuthenticationError
         If the other side has another key or certificate, or only one side speaks TLS.
-    ProtocolMismatch
+    ForeignPeer
         If something else than a daemon of hpdist answers.
     TransportError
         If nothing answers: refused, in time or not, and unknown hosts each in its own words.
@@ -145,7 +145,7 @@ class Connection:
             self._sock.settimeout(timeout_s)
             self._sock.sendall(request.to_bytes())
             self._reader.expect(timeout_s)
-            return message.Message.recv(self._reader, expected, hmac_key=self._key)
+            reply = message.Message.recv(self._reader, expected, hmac_key=self._key)
         except (TimeoutError, errors.TimeoutError):
             raise TransportError(
                 f"no answer from {self._who} at {self._address} within {timeout_s:g} s",
@@ -163,6 +163,9 @@ class Connection:
             ) from None
         except (errors.ProtocolError, struct.error, UnicodeDecodeError) as error:
             raise self._foreign(str(error)) from None
+        if reply.seq != seq:  # doubled or late: what follows on this connection is no use either
+            raise TransportError(f"{self._who} at {self._address} answered another call")
+        return reply
 
     def _content(self, reply: Any, seq: int) -> Any:
         spoken = serializer()
@@ -179,8 +182,8 @@ class Connection:
             )
         return content
 
-    def _foreign(self, cause: str) -> ProtocolMismatch:
-        return ProtocolMismatch(
+    def _foreign(self, cause: str) -> ForeignPeer:
+        return ForeignPeer(
             f"what answers at {self._address} is not {self._who} of this version of hpdist",
             cause=cause,
         )

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from hpdist.attempt import Runner
 from hpdist.cluster.hands import Hands
 from hpdist.cluster.spool import Spool
-from hpdist.errors import AuthenticationError, ProtocolMismatch, RunOver, TransportError
+from hpdist.errors import REFUSALS, STRANGERS, RunOver, TransportError
 from hpdist.events import Held
 from hpdist.model import Failure, Timing, WorkerInfo
 
@@ -246,39 +246,38 @@ class Session:
 
     def _beat(self) -> None:
         channel = self._beating = self._open_channel()
-        pause = self.patience.first_pause_s
+        pause, message = self.patience.first_pause_s, None
         while not (self._over.is_set() or self.hands.abandoned):
+            # The same one until it is answered: a command may be in the answer that was lost.
+            message = message or self._beat_message()
             try:
-                self._beat_once(channel)
-                pause = self.patience.first_pause_s
+                self._beat_once(channel, message)
+                pause, message = self.patience.first_pause_s, None
             except TransportError as error:
                 logger.debug("heartbeat: %s", error)
                 self._over.wait(pause * random.uniform(0.5, 1.0))
                 pause = self._longer(pause)
         channel.close()
 
-    def _beat_once(self, channel: Channel) -> None:
-        hands = self.hands
-        message = self._message(
-            "beat", holds=hands.holds(), reports=hands.reports(), wait=self._beat_s()
-        )
-        message["released"] = hands.to_tell()["released"]
+    def _beat_message(self) -> dict[str, Any]:
+        told = {"holds": self.hands.holds(), "reports": self.hands.reports()}
+        told["released"] = self.hands.to_tell()["released"]
+        return self._message("beat", wait=self._beat_s(), **told)
+
+    def _beat_once(self, channel: Channel, message: dict[str, Any]) -> None:
         began = time.monotonic()
         reply = self._exchange(channel, message)
         if reply["kind"] == "unknown":
             # While an evaluation runs nobody else can say who this is.
-            if hands.busy and not hands.abandoned:
-                self._hello_once(channel)
+            if self.hands.busy and not self.hands.abandoned:
+                self._exchange(channel, self._introduction())
             self._over.wait(min(1.0, self._beat_s()))
-        elif time.monotonic() - began < self._beat_s() / 10 and not hands.leaving:
+        elif time.monotonic() - began < self._beat_s() / 10 and not self.hands.leaving:
             self._over.wait(self._beat_s() / 10)
 
     def _longer(self, pause: float) -> float:
         """The next pause between tries: short enough to be back within a lease."""
         return min(2 * pause, self.patience.longest_pause_s, float(self._terms["lease_s"]) / 4)
-
-    def _hello_once(self, channel: Channel) -> None:
-        self._exchange(channel, self._introduction())
 
     def _beat_s(self) -> float:
         return float(self._terms["heartbeat_s"])
@@ -329,9 +328,10 @@ class Session:
         while True:
             try:
                 return self._exchange(channel, message)
-            except (AuthenticationError, ProtocolMismatch):
-                raise
             except TransportError as error:
+                stranger = isinstance(error, STRANGERS)  # who was served before is not sent away
+                if isinstance(error, REFUSALS) and not (stranger and self._welcomed):
+                    raise
                 if self._over_since_then(error):
                     self.hands.leave("finished", at_once=True)
                 if self._may_go():

@@ -28,21 +28,26 @@ Render = Callable[[str, dict[str, Any]], dict[str, Any]]
 class Call:
     """One message being answered; ``is_new`` when its number was not seen before."""
 
-    def __init__(self, box: _Box, is_new: bool) -> None:
-        self.box, self.is_new = box, is_new
+    def __init__(self, box: _Box, request: int) -> None:
+        self.box, self.request = box, request
+        self.is_new = request > box.request
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether no later number has come, so that someone may still read the answer."""
+        return self.request == self.box.request
 
 
 class _Box:
     """What waits for one channel. All fields are guarded by the lock of the peer.
 
-    ``request`` is the newest number, ``call`` the newest call with it, ``reply`` what was
-    answered to it, kept until the next number shows that it arrived.
+    ``request`` is the newest number, ``reply`` what was answered to it, kept until the next number
+    shows that it arrived.
     """
 
     def __init__(self, lock: threading.Lock) -> None:
         self.changed = threading.Condition(lock)
         self.request = -1
-        self.call: Call | None = None
         self.reply: dict[str, Any] | None = None
         self.kind = ""
         self.results: tuple[Held, ...] = ()
@@ -120,17 +125,19 @@ class Peer:
         self._ended: str | None = None
 
     def begin(self, said: Message) -> Call:
-        """Register a call; an older call that still waits on the same channel is sent home."""
+        """Register a call; one with an older number that waits on this channel is sent home.
+
+        One with the same number goes on waiting: a message that was held up on its way may come
+        after its own repetition, and which of the two is still listened to is not known here.
+        """
         box = self._beat if said.kind == "beat" else self._step
         with self._lock:
-            call = Call(box, said.request > box.request)
+            call = Call(box, said.request)
             if call.is_new:
                 if said.kind == "hello":
                     box.restore(said.holds)
                 box.request, box.reply = said.request, None
                 box.kind, box.results = said.kind, said.results
-            if said.request == box.request:
-                box.call = call
                 box.changed.notify_all()
             return call
 
@@ -138,12 +145,12 @@ class Peer:
         """Wait until there is something to say, at most ``patience_s`` seconds, and say it."""
         box = call.box
         with self._lock:
-            if box.call is call and box.reply is None and not box.is_enough():
-                self._wait(call, time.monotonic() + patience_s)
-            if box.call is not call:
+            self._wait(call, time.monotonic() + patience_s)
+            if not call.is_newest:
                 return render("ok", {})  # a newer call gets the answer; nobody reads this one
             if box.reply is None:
                 box.reply = self._say(box, render)
+                box.changed.notify_all()
             return box.reply
 
     def put(self, orders: Sequence[Order]) -> list[Held]:
@@ -167,9 +174,9 @@ class Peer:
 
     def _wait(self, call: Call, until: float) -> None:
         box = call.box
-        while box.call is call and self._ended is None and not box.is_enough():
+        while call.is_newest and box.reply is None and not box.is_enough():
             left = until - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._ended is not None:
                 return
             box.changed.wait(left)
 

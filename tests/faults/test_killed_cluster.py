@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killed_cluster import PLAN, SCRIPTS, trial
+from killed_cluster import PLAN, trial
+from stage import SCRIPTS
 
 
 def test_a_run_whose_every_process_is_killed_comes_to_its_planned_end(tmp_path: Path) -> None:

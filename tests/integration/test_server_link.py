@@ -163,6 +163,20 @@ def test_a_refusal_is_raised_with_the_words_of_the_dispatcher() -> None:
     server.close()
 
 
+def test_a_dispatcher_that_was_replaced_has_no_say_over_workers_of_its_successor() -> None:
+    old = RemoteExecutor(Timing(), 1, "run")
+    server = Server(old.exchange, echo, key=KEY, host="127.0.0.1")
+    server.start()
+    link = Link(KEY, server.uri, "run")
+    with pytest.raises(TransportError, match=r"replaced.*newer dispatcher \(epoch 2\)") as caught:
+        link.call({"kind": "step", "epoch": 2})
+    assert type(caught.value) is TransportError
+    with pytest.raises(ProtocolMismatch, match="incarnation"):
+        link.call({"kind": "step", "epoch": 1, "worker": "w"})
+    link.close()
+    server.close()
+
+
 def test_a_worker_is_served_from_hello_to_acknowledgement() -> None:
     inbox, executor = QueueInbox(), RemoteExecutor(Timing(), 1, "run")
     executor.start(inbox.post)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from hpdist.cluster.session import Patience, Session
 from hpdist.cluster.spool import Spool
 from hpdist.cluster.wire import decode, encode
 from hpdist.dispatch_state import DispatchState
-from hpdist.errors import ProtocolMismatch, TransportError
-from hpdist.events import AttemptEnded, AttemptStarted, ControlRequested, Record
+from hpdist.errors import AuthenticationError, ForeignPeer, ProtocolMismatch, TransportError
+from hpdist.events import AttemptEnded, AttemptStarted, Cancel, ControlRequested, Record
 from hpdist.executors.remote import RemoteExecutor
 from hpdist.inbox import QueueInbox
 from hpdist.inline_runner import InlineRunner
@@ -37,6 +38,7 @@ class Exchange:
         self.executor: RemoteExecutor | None = None
         self.spool = spool
         self.faults = iter(())
+        self.on_reply: Callable[[dict[str, Any], dict[str, Any]], object] = lambda sent, reply: None
 
     def open(self) -> Exchange:
         return self
@@ -49,6 +51,7 @@ class Exchange:
             raise TransportError("lost on the way there")
         sent = decode(encode({"v": 1, "run": "r", **message}))
         reply = decode(encode(self.executor.exchange(sent)))
+        self.on_reply(sent, reply)
         if fault == "reply lost":
             raise TransportError("lost on the way back")
         if reply["kind"] == "refused":
@@ -95,12 +98,15 @@ class WorkerThread:
         spool = Spool(exchange.spool, name, worker.incarnation)
         self.session = Session(worker, "r", runner, exchange.open, spool, patience=patience)
         self.reason: str | None = None
+        self.error: TransportError | None = None
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
     def _run(self) -> None:
         try:
             self.reason = self.session.run()
+        except TransportError as error:
+            self.error = error
         finally:
             self.session.runner.close()
 
@@ -169,6 +175,61 @@ def test_a_result_outlives_its_master_and_is_handed_in_to_the_next(exchange: Exc
     starts = [(r.job_id, r.attempt) for r in second.records if isinstance(r, AttemptStarted)]
     assert starts == [(0, 1), (1, 1)], "an evaluation was repeated"
     assert done(second.records) == Counter([0, 1])
+
+
+def test_a_command_arrives_though_the_answer_that_brought_it_was_lost(exchange: Exchange) -> None:
+    began, go_on = threading.Event(), threading.Event()
+    brought: list[int] = []
+
+    def slow(config: dict[str, float]) -> float:
+        began.set()
+        assert go_on.wait(LIMIT_S)
+        return config["x"]
+
+    def lose_the_first(sent: dict[str, Any], reply: dict[str, Any]) -> None:
+        if reply["cancel"]:
+            brought.append(sent["request"])
+            if len(brought) == 1:
+                raise TransportError("lost on the way back")
+            go_on.set()
+
+    exchange.on_reply = lose_the_first
+    master = MasterThread(exchange, study(1), [])
+    worker = WorkerThread(exchange, "w0", slow)
+    assert began.wait(LIMIT_S)
+    assert exchange.executor is not None
+    exchange.executor.perform([Cancel("w0", worker.session.info.incarnation, 0, 1)])
+    assert go_on.wait(LIMIT_S)
+    assert brought[0] == brought[1]
+    master.join()
+    worker.join()
+
+
+@pytest.mark.parametrize("kind", [AuthenticationError, ForeignPeer, ProtocolMismatch])
+@pytest.mark.parametrize("welcomed", [True, False])
+def test_only_its_dispatcher_can_make_a_worker_leave_that_was_welcome(
+    exchange: Exchange, kind: type[TransportError], welcomed: bool
+) -> None:
+    calls: list[str] = []
+
+    def answer_wrongly_once(sent: dict[str, Any], reply: dict[str, Any]) -> None:
+        calls.append(sent["kind"])
+        if calls.count("step" if welcomed else "hello") == 1 and sent["kind"] != "beat":
+            calls.append(calls[-1])
+            raise kind("from whoever listens there now")
+
+    exchange.on_reply = answer_wrongly_once
+    master = MasterThread(exchange, study(3), [])
+    worker = WorkerThread(exchange, "w0", lambda config: config["x"])
+    if welcomed and kind is not ProtocolMismatch:
+        master.join()
+        worker.join()
+        assert worker.reason == "finished"
+        assert done(master.records) == Counter(range(3))
+    else:
+        worker.join()
+        assert type(worker.error) is kind
+        master.stop()
 
 
 def test_a_worker_told_to_leave_at_once_hands_its_job_to_another(exchange: Exchange) -> None:

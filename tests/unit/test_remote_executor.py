@@ -277,10 +277,20 @@ def test_a_repeated_result_is_told_to_the_loop_once(desk: Desk) -> None:
     desk.join()
     first = desk.call("step", 1, done=[done(1)])
     second = desk.call("step", 1, done=[done(1)])
-    assert first.result(20)["acks"] == []
     desk.executor.perform([ack(1), launch(2)])
+    assert first.result(20) == second.result(20)
     assert work(second.result(20)) == [(2, 1)]
     assert len([event for event in desk.events if isinstance(event, AttemptFinished)]) == 1
+
+
+def test_work_reaches_its_worker_though_a_message_comes_after_its_own_repetition(
+    desk: Desk,
+) -> None:
+    desk.join()
+    repeated = desk.call("step", 1)
+    desk.call("step", 1)  # the first one, from a connection that was given up
+    desk.executor.perform([launch(2)])
+    assert work(repeated.result(20)) == [(2, 1)]
 
 
 def test_a_message_older_than_the_newest_changes_nothing(desk: Desk) -> None:

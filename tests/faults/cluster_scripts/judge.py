@@ -1,7 +1,9 @@
 """Judge a run by its journal and by what the objective wrote down, knowing no code of hpdist.
 
-``python judge.py JOURNAL LOG PLAN`` prints a JSON object: ``complaints``, empty if nothing is
-wrong, and counts of what happened. PLAN is a JSON list of [bracket, rung, number, budget].
+``python judge.py JOURNAL LOG PLAN [FAILURES]`` prints a JSON object: ``complaints``, empty if
+nothing is wrong, and counts of what happened. PLAN is a JSON list of [bracket, rung, number,
+budget], FAILURES a JSON object with the kind of failure in which each trial that is not to have a
+loss has to end, by the trial's number.
 """
 
 from __future__ import annotations
@@ -27,8 +29,14 @@ def read_log(path: Path) -> list[Line]:
 class Court:
     """Looks at one run from all sides; ``complaints`` is what is wrong with it."""
 
-    def __init__(self, journal: list[Line], log: list[Line], plan: list[list[Any]]) -> None:
-        self.journal, self.log = journal, log
+    def __init__(
+        self,
+        journal: list[Line],
+        log: list[Line],
+        plan: list[list[Any]],
+        failures: dict[str, str],
+    ) -> None:
+        self.journal, self.log, self.failures = journal, log, failures
         self.plan = Counter({(b, rung, budget): number for b, rung, number, budget in plan})
         self.jobs = {r["job"]["job_id"]: r["job"] for r in self.of("job")}
         self.configs = {
@@ -85,6 +93,11 @@ class Court:
     def _judge_results(self) -> None:
         for number, record in self.finals.items():
             job = self.jobs[number]
+            kind = self.failures.get(str(job["trial_id"]))
+            told = (record["outcome"] or {}).get("failure")
+            self.check(told == kind, f"job {number} has the failure {told}, not {kind}")
+            if kind is not None:
+                continue
             expected = (self.configs[job["trial_id"]]["x"] - 0.3) ** 2 + 1 / job["budget"]
             loss = (record["outcome"] or {}).get("loss")
             self.check(loss == expected, f"job {number} has the loss {loss}, not {expected}")
@@ -111,6 +124,7 @@ class Court:
 
 
 if __name__ == "__main__":
-    _, journal, log, plan = sys.argv
-    court = Court(read_journal(Path(journal)), read_log(Path(log)), json.loads(plan))
+    _, journal, log, plan, *failures = sys.argv
+    kinds = json.loads(failures[0]) if failures else {}
+    court = Court(read_journal(Path(journal)), read_log(Path(log)), json.loads(plan), kinds)
     sys.stdout.write(json.dumps(court.judge()))

@@ -6,5 +6,5 @@ import threading
 
 from hpdist import NameServer
 
-NameServer("killed", ".").start()
+NameServer("run", ".").start()
 threading.Event().wait()

@@ -1,12 +1,96 @@
-"""A worker for the run in this directory, until the run ends."""
+"""A worker for the run in this directory, until the run ends: ``worker.py OPTIONS``.
+
+OPTIONS is a JSON object: ``label``, which tells it apart in files and logs; with ``cli`` a list of
+options it is ``hpdist worker``; all others go to `hpdist.Worker`.
+
+A file ``hold-<label>-<point>`` stops it at a point of its conversation, said by ``at-<label>-
+<point>``, until the first file is gone: ``M1`` before it introduces itself, ``M3`` with a job
+that it was given and has not begun, ``M5`` with an outcome that it has not sent, ``M6`` with the
+answer to one, unread, ``M7`` when the outcome is acknowledged. Its heart goes on meanwhile. A file
+``proxy`` names the address to dial in place of the dispatcher's.
+"""
 
 from __future__ import annotations
 
+import json
+import logging
+import os
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 from hpdist import Worker
+from hpdist.cluster import locate
+from hpdist.cluster import worker as module
+from hpdist.cluster.hands import Hands
+from hpdist.cluster.link import Link
 
-worker = Worker("killed", reconnect_timeout=60)
-worker.initialize(f"{Path(__file__).with_name('objective.py')}:evaluate")
-worker.load_nameserver_credentials(".", interval=0.1)
-worker.run()
+OBJECTIVE = f"{Path(__file__).with_name('objective.py')}:evaluate"
+PROXY = Path("proxy")
+told_as_ever = Hands.told
+label = ""
+
+
+def reach(point: str) -> None:
+    hold, at = Path(f"hold-{label}-{point}"), Path(f"at-{label}-{point}")
+    if hold.exists():
+        at.touch()
+        while hold.exists():
+            time.sleep(0.005)
+        at.unlink(missing_ok=True)
+
+
+class HeldLink(Link):
+    """Stops before and after calls that matter."""
+
+    def call(self, message: Any) -> dict[str, Any]:
+        if message["kind"] == "hello":
+            reach("M1")
+        if message["kind"] == "beat":
+            Path(f"beat-{label}").touch()
+        if message.get("done"):
+            reach("M5")
+        reply = super().call(message)
+        if message.get("done"):
+            reach("M6")
+        if reply.get("work"):
+            reach("M3")
+        return reply
+
+
+def told(hands: Hands, message: dict[str, Any], reply: dict[str, Any]) -> None:
+    """Note what a reply confirms, as ever, and stop after that."""
+    told_as_ever(hands, message, reply)
+    if reply.get("acks"):
+        reach("M7")
+
+
+class StageWorker(Worker):
+    def _find_dispatcher(self) -> str:
+        found = super()._find_dispatcher()
+        return PROXY.read_text() if PROXY.exists() else found
+
+
+def main(options: dict[str, Any]) -> int:
+    global label
+    label = options.pop("label", "")
+    os.environ |= {"STAGE_LABEL": label, "STAGE_WORKER": str(os.getpid())}
+    locate.Link = HeldLink  # type: ignore[misc]
+    Hands.told = told  # type: ignore[method-assign]
+    if "cli" in options:
+        from hpdist.cli.main import main as hpdist
+
+        module.Worker = StageWorker  # type: ignore[misc]
+        sys.argv = ["hpdist", "worker", OBJECTIVE, "--run", "run", *options["cli"]]
+        return hpdist()
+    worker = StageWorker("run", worker_id=label or None, reconnect_timeout=60, **options)
+    worker.initialize(OBJECTIVE)
+    worker.load_nameserver_credentials(".", num_tries=600, interval=0.1)
+    worker.run()
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    sys.exit(main(json.loads(sys.argv[1])))

@@ -1,0 +1,122 @@
+"""A worker stalls in one way or another; what another one waits because of it is measured."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+
+from call_frames import call_bytes
+from matrix import Figures, Row
+from odd_stage import THROUGH, key_of, odd_master, odd_worker, proxied
+from stage import RUN, Actor, Stage
+
+from hpdist.cluster.address import split_address
+from hpdist.cluster.pyro import OBJECT_ID
+from hpdist.cluster.pyro_client import Connection
+
+#: What no worker may be delayed more than, and what a busy machine may add to it.
+BOUND_S, SLACK_S = 1.0, 2.0
+
+#: Evaluations of the other worker that are looked at.
+EVALUATIONS = 40
+
+
+Resume = Callable[[], object]
+"""Ends the stall."""
+
+
+@contextmanager
+def stopped(stage: Stage) -> Iterator[Resume]:
+    """SIGSTOP, in the middle of an evaluation."""
+    victim = _one_at_work(stage)
+    os.kill(victim.pid, signal.SIGSTOP)
+    yield lambda: os.kill(victim.pid, signal.SIGCONT)
+
+
+@contextmanager
+def silent(stage: Stage) -> Iterator[Resume]:
+    """Its connections stand, and nothing comes over them."""
+    with proxied(stage) as proxy:
+        _one_at_work(stage, **THROUGH)
+        proxy.swallow()
+        yield proxy.reset
+
+
+@contextmanager
+def deaf(stage: Stage) -> Iterator[Resume]:
+    """It calls and calls and reads no answer, until neither side can send any more."""
+    _one_at_work(stage)
+    key = key_of(stage)
+    host, port = split_address(stage.address())
+    connection = Connection("the dispatcher", OBJECT_ID, host, port, key, 10.0)
+    try:
+        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        assert _call_until_full(connection, key) > 1000
+        yield connection.close
+    finally:
+        connection.close()
+
+
+def _one_at_work(stage: Stage, **options: str) -> Actor:
+    victim = odd_worker(stage, "victim", answer_s=2.0, **options)
+    stage.close_gate(victim)
+    stage.begin(workers=1)
+    stage.wait_held(victim)
+    return victim
+
+
+def _call_until_full(connection: Connection, key: bytes) -> int:
+    """Call without end; returns the number of calls after which the socket takes no more."""
+    connection._sock.settimeout(2.0)
+    who = {"v": 1, "run": RUN, "worker": "deaf", "incarnation": "d" * 8, "epoch": 0}
+    for number in range(1, 200_000):
+        message = {**who, "kind": "beat", "request": number, "wait": 0.0}
+        try:
+            connection._sock.sendall(
+                call_bytes(json.dumps(message), key, connection._nonce, number)
+            )
+        except TimeoutError:
+            return number
+    raise AssertionError("the dispatcher goes on reading what it cannot answer")
+
+
+def others_go_on(
+    stall: Callable[[Stage], AbstractContextManager[Resume]], stage: Stage, rng: random.Random
+) -> Figures:
+    """Measure the longest time between two results of a worker beside one that stalls."""
+    master = odd_master(stage, jobs=EVALUATIONS + rng.randint(5, 10), timing={"lease_s": 60.0})
+    stage.pace(0.01)
+    stage.wait_until(lambda: stage.journal("resumed"), "a dispatcher")
+    with stall(stage) as resume:
+        already = stage.finished()
+        other = stage.worker(label="other")
+        stage.wait_until(lambda: stage.finished() >= already + EVALUATIONS, "work of the other")
+        ends = [r["at"] for r in stage.journal("done") if other.label in r["worker_id"]]
+        resume()
+        stage.finish(master, repeats=0)
+    longest = max(after - before for before, after in itertools.pairwise(ends))
+    assert longest < BOUND_S + SLACK_S, f"another worker waited {longest:.2f} s"
+    return {"longest pause s": longest}
+
+
+ROWS = [
+    Row(
+        f"stalled worker: {what}",
+        "M4 running",
+        "no other worker is delayed by more than 1 s",
+        partial(others_go_on, stall),
+        long=what == "connections silent",
+    )
+    for what, stall in (
+        ("stopped", stopped),
+        ("connections silent", silent),
+        ("socket buffers full", deaf),
+    )
+]
