@@ -5,12 +5,12 @@ All are frozen and validated when made, so nothing invalid can travel inward.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from hpdist.checks import check_kind, check_number, check_whole, maybe, shown
 from hpdist.errors import ConfigurationError
 
 JsonValue = Any
@@ -68,10 +68,8 @@ class Success:
     info: JsonValue = None
 
     def __post_init__(self) -> None:
-        if not _finite(self.loss):
-            raise ConfigurationError(f"loss must be a finite number, got {self.loss!r}")
-        if self.cost is not None and not _finite(self.cost):
-            raise ConfigurationError(f"cost must be a finite number or None, got {self.cost!r}")
+        _settle(self, loss=check_number("loss", self.loss))
+        _settle(self, cost=maybe(check_number, "cost", self.cost))
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,11 @@ class Failure:
     kind: FailureKind
     message: str
     traceback: str = ""
+
+    def __post_init__(self) -> None:
+        check_kind("kind", self.kind, FailureKind, do="kind=FailureKind.EXCEPTION")
+        check_kind("message", self.message, str)
+        check_kind("traceback", self.traceback, str)
 
 
 Outcome = Success | Failure
@@ -103,6 +106,15 @@ class Trial:
     config: dict[str, JsonValue]
     config_info: dict[str, JsonValue] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_whole("trial_id", self.trial_id, least=0)
+        place = self.config_id
+        triple = isinstance(place, tuple) and len(place) == 3
+        if not (triple and all(type(part) is int and part >= 0 for part in place)):
+            raise ConfigurationError(f"config_id must be three whole numbers, got {shown(place)}")
+        check_kind("config", self.config, dict)
+        check_kind("config_info", self.config_info, dict)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -118,6 +130,13 @@ class Job:
     rung: int = 0
     worker: str | None = None  #: pinned to this worker
     retry_of: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("job_id", "trial_id", "bracket", "rung"):
+            check_whole(name, getattr(self, name), least=0)
+        check_number("budget", self.budget, above=0)
+        maybe(check_kind, "worker", self.worker, kind=str)
+        maybe(check_whole, "retry_of", self.retry_of, least=0)
 
 
 @dataclass(frozen=True)
@@ -138,10 +157,12 @@ class WorkerInfo:
     details: dict[str, JsonValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.slots < 1 or self.prefetch < 0:
-            raise ConfigurationError(
-                f"a worker needs slots >= 1 and prefetch >= 0, got {self.slots} and {self.prefetch}"
-            )
+        for name in ("worker_id", "incarnation", "host", "device"):
+            check_kind(name, getattr(self, name), str)
+        _settle(self, slots=check_whole("slots", self.slots, least=1))
+        _settle(self, prefetch=check_whole("prefetch", self.prefetch, least=0))
+        check_whole("pid", self.pid, least=0)
+        check_kind("details", self.details, dict)
 
 
 @dataclass(frozen=True)
@@ -159,16 +180,10 @@ class Limits:
     target_loss: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_iterations", "n_trials", "n_evaluations", "max_cost"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not _finite(value) or value < 0:
-                raise ConfigurationError(f"{name} must be a number >= 0 or None, got {value!r}")
-            if name != "max_cost" and value != int(value):
-                raise ConfigurationError(f"{name} must be a whole number, got {value!r}")
-        if self.target_loss is not None and not _finite(self.target_loss):
-            raise ConfigurationError(f"target_loss must be finite, got {self.target_loss!r}")
+        for name in ("n_iterations", "n_trials", "n_evaluations"):
+            _settle(self, **{name: maybe(check_whole, name, getattr(self, name), least=0)})
+        _settle(self, max_cost=maybe(check_number, "max_cost", self.max_cost, least=0))
+        _settle(self, target_loss=maybe(check_number, "target_loss", self.target_loss))
 
 
 @dataclass(frozen=True)
@@ -188,10 +203,9 @@ class Retry:
     memory: int = 0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name, value in list(vars(self).items()):
             least = 1 if name.startswith("max_") else 0
-            if not isinstance(value, int) or value < least:
-                raise ConfigurationError(f"Retry.{name} must be an int >= {least}, got {value!r}")
+            _settle(self, **{name: check_whole(f"Retry.{name}", value, least=least)})
 
 
 @dataclass(frozen=True)
@@ -208,9 +222,9 @@ class Timing:
     backoff_s: float = 60.0
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if not _finite(value) or value <= 0:
-                raise ConfigurationError(f"Timing.{name} must be > 0 seconds, got {value!r}")
+        for name, value in list(vars(self).items()):
+            seconds = check_number(f"Timing.{name}", value, above=0, accepted="> 0 seconds")
+            _settle(self, **{name: seconds})
         if self.lease_s < 2 * self.heartbeat_s:
             raise ConfigurationError(
                 f"lease_s={self.lease_s:g} leaves no room for two heartbeats of "
@@ -219,5 +233,7 @@ class Timing:
             )
 
 
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _settle(owner: object, **values: object) -> None:
+    """Put checked values in the place of those given; the classes are frozen, hence the detour."""
+    for name, value in values.items():
+        object.__setattr__(owner, name, value)

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "hpdist"
 #: Lowest first. A module imports from lower layers and its own; every module has its place here.
 LAYERS = {
     "values and ports": """
-        errors model events record_json queue_sizes parameters spec space normalise inbox
+        errors checks model events record_json queue_sizes parameters spec space normalise inbox
         optimizers.base multi_fidelity.base executors.base executors
         """,
     "machines": """
