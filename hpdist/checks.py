@@ -50,7 +50,7 @@ def to_real(value: object) -> float | None:
     try:
         return float(value)
     except OverflowError:
-        return math.inf if value > 0 else -math.inf
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator]
 
 
 def check_number(
@@ -68,8 +68,8 @@ def check_number(
     Only with ``infinite`` it may be infinite.
     """
     number = to_real(value)
-    if number is not None and least <= number and (number > above or above == -math.inf):
-        if math.isfinite(number) or (infinite and not isinstance(value, Integral)):
+    if number is not None and number >= least and (number > above or above == -math.inf):  # noqa: SIM102
+        if math.isfinite(number) or infinite:
             return number
     bound = f" > {above:g}" if above > -math.inf else f" >= {least:g}" if least > -math.inf else ""
     accepted = accepted or ("a number" if infinite else "a finite number") + bound
@@ -95,6 +95,11 @@ def check_whole(
     raise ConfigurationError(
         f"{name} must be {accepted or 'a whole number' + bound}, got {shown(value)}", do=do
     )
+
+
+def check_seed(value: object) -> int:
+    """Return ``value`` as the seed of random choices."""
+    return check_whole("seed", value, least=0, most=2**128 - 1, do="seed=0")
 
 
 def check_flag(name: str, value: object) -> bool:
@@ -153,9 +158,9 @@ def check_path(name: str, value: object) -> Path:
 
 def check_name(name: str, value: object, longest: int = LONGEST_NAME) -> str:
     """Return ``value`` if it is text that can be shown on one line: 1 to ``longest`` characters."""
-    if isinstance(value, str) and 0 < len(value) <= longest and value.isprintable():
-        if value.strip() == value:
-            return str(value)
+    fits = isinstance(value, str) and 0 < len(value) <= longest
+    if fits and value.isprintable() and value.strip() == value:  # type: ignore[attr-defined]
+        return str(value)
     raise ConfigurationError(
         f"{name} must be text of 1 to {longest} printable characters, got {shown(value)}",
         cause="it is shown in tables and files, and has to be told apart there",

@@ -17,11 +17,15 @@ from typing import Protocol
 
 import numpy as np
 
+from hpdist.checks import LARGEST_WHOLE, check_flag, check_list, shown, to_real
 from hpdist.errors import ConfigurationError
 from hpdist.model import JsonValue
 
 LARGEST_INT = 2**53
 """Beyond it, floating point does not tell neighbouring whole numbers apart."""
+
+
+MOST_CHOICES = 10_000
 
 
 class Parameter(Protocol):
@@ -233,14 +237,17 @@ def _fraction(low: float, high: float, log: bool, value: float) -> float:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = to_real(value)
+    return number is not None and math.isfinite(number)
 
 
 def _settle_range(parameter: Float | Int, kind: type[float] | type[int]) -> None:
     """Check a range and set its default; the classes are frozen, hence the detour."""
+    name = type(parameter).__name__
+    log = check_flag(f"log of {name}", parameter.log)
     low, high = plain(parameter.low), plain(parameter.high)
-    what = f"{type(parameter).__name__}({low!r}, {high!r}" + ", log=True" * parameter.log + ")"
-    if not (_is_number(low) and _is_number(high) and math.isfinite(high - low)):
+    what = f"{name}({shown(low)}, {shown(high)}" + ", log=True" * log + ")"
+    if not (_is_number(low) and _is_number(high) and math.isfinite(float(high) - float(low))):
         raise ConfigurationError(f"{what}: both bounds must be finite numbers")
     if kind is int and not (low == int(low) and high == int(high)):
         raise ConfigurationError(f"{what}: both bounds must be whole numbers", do="use Float")
@@ -251,11 +258,12 @@ def _settle_range(parameter: Float | Int, kind: type[float] | type[int]) -> None
             f"{what}: the lower bound must be less than the upper one",
             do="swap the two, or use Constant for a single value",
         )
-    if parameter.log and low <= 0:
+    if log and low <= 0:
         raise ConfigurationError(
             f"{what}: a logarithmic scale needs a lower bound > 0",
             do="choose a small positive lower bound, or log=False",
         )
+    object.__setattr__(parameter, "log", log)
     object.__setattr__(parameter, "low", kind(low))
     object.__setattr__(parameter, "high", kind(high))
     if parameter.default is None:
@@ -268,40 +276,54 @@ def _settle_default(parameter: Parameter) -> None:
         object.__setattr__(parameter, "default", parameter.accept(parameter.default))
     except ValueError:
         raise ConfigurationError(
-            f"the default {parameter.default!r} is not {parameter}",
+            f"the default {shown(parameter.default)} is not {parameter}",
         ) from None
 
 
 def _checked_choices(owner: object, values: object) -> tuple[JsonValue, ...]:
-    what = f"{type(owner).__name__} {values!r}"
-    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or not len(values):
+    what = f"{type(owner).__name__} {shown(values)}"
+    several = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes)
+    if not several or np.ndim(values) == 0 or not len(values):  # type: ignore[arg-type]
         raise ConfigurationError(f"{what}: give a list of at least one value")
-    choices = tuple(plain(value) for value in values)
+    choices = tuple(plain(value) for value in values)  # type: ignore[attr-defined]
+    if len(choices) > MOST_CHOICES:
+        raise ConfigurationError(
+            f"{what}: {len(choices)} choices are more than {MOST_CHOICES}",
+            do="use Int, and look up in the objective what a number stands for",
+        )
     for choice in choices:
-        if not (choice is None or isinstance(choice, bool | str) or _is_number(choice)):
+        if not _can_be_recorded(choice):
             raise ConfigurationError(
-                f"{what}: {choice!r} cannot be recorded as it is",
-                cause="values must be None, bool, finite numbers or strings",
+                f"{what}: {shown(choice)} cannot be recorded as it is",
+                cause="values must be None, bool, finite numbers (ints of 64 bits) or strings",
                 do="use strings, and look up in the objective what they stand for",
             )
-    if any(choice in choices[:i] for i, choice in enumerate(choices)):
+    if len(set(choices)) < len(choices):
         raise ConfigurationError(f"{what}: a value occurs twice", cause="1, 1.0 and True are equal")
     return choices
 
 
+def _can_be_recorded(choice: object) -> bool:
+    if isinstance(choice, str):
+        return choice.isascii() or not any("\ud800" <= char <= "\udfff" for char in choice)
+    if isinstance(choice, int):
+        return abs(choice) <= LARGEST_WHOLE
+    return choice is None or (isinstance(choice, float) and math.isfinite(choice))
+
+
 def _checked_weights(weights: Sequence[float], choices: tuple[JsonValue, ...]) -> tuple[float, ...]:
-    numbers = tuple(plain(weight) for weight in weights)
-    sound = all(_is_number(number) and number >= 0 for number in numbers)
-    if len(numbers) != len(choices) or not sound or not any(numbers):
-        raise ConfigurationError(
-            f"weights={weights!r} must be {len(choices)} numbers >= 0, not all 0"
-        )
-    return tuple(float(number) for number in numbers)
+    what = f"{len(choices)} numbers >= 0, not all 0"
+    numbers = [to_real(weight) for weight in check_list("weights", weights, of=what)]
+    sound = [number for number in numbers if number is not None and number >= 0]
+    if not len(choices) == len(numbers) == len(sound) or not 0 < sum(sound) < math.inf:
+        raise ConfigurationError(f"weights={shown(weights)} must be {what}")
+    return tuple(sound)
 
 
 def _one_of(choices: Sequence[JsonValue], value: object) -> JsonValue:
     value = plain(value)
-    for choice in choices:
-        if choice == value and isinstance(choice, bool) == isinstance(value, bool):
-            return choice
+    if value is None or isinstance(value, bool | int | float | str):
+        for choice in choices:
+            if choice == value and isinstance(choice, bool) == isinstance(value, bool):
+                return choice
     raise ValueError

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hpdist.checks import check_kind, check_list, shown
 from hpdist.errors import ConfigurationError
 from hpdist.model import Configuration, JsonValue
 from hpdist.parameters import Categorical, Constant, Float, Int, Ordinal, Parameter, plain
@@ -40,9 +41,11 @@ class Space:
     def __init__(self, space: ConfigSpace.ConfigurationSpace) -> None:
         from hpdist import spec
 
+        self.parameters: dict[str, Parameter] = spec.parameters(space)
         self._space = copy.deepcopy(space)
-        self.parameters: dict[str, Parameter] = spec.parameters(self._space)
         self._is_flat = not (self._space.conditions or self._space.forbidden_clauses)
+        if not self._is_flat:
+            self.sample(np.random.default_rng(0))  # raises where nothing is left
 
     @classmethod
     def of(cls, space: Space | ConfigSpace.ConfigurationSpace | Mapping[str, Any]) -> Space:
@@ -58,7 +61,8 @@ class Space:
         Raises
         ------
         ConfigurationError
-            If it is empty, or a name or value in it cannot be understood.
+            If it is empty, or a name or value in it cannot be understood, or its forbidden
+            clauses leave nothing.
 
         Examples
         --------
@@ -72,10 +76,9 @@ class Space:
     @classmethod
     def from_json(cls, data: JsonValue) -> Space:
         """Make the space that `to_json` described."""
-        from ConfigSpace import ConfigurationSpace
+        from hpdist import spec
 
-        # ConfigSpace takes the description apart while it reads it
-        return cls(ConfigurationSpace.from_serialized_dict(copy.deepcopy(data)))
+        return cls(spec.described_space(data))
 
     def to_json(self) -> dict[str, JsonValue]:
         """Describe this space in ConfigSpace's own format; equal spaces give equal data."""
@@ -102,6 +105,7 @@ class Space:
         ConfigurationError
             If none was found that is not forbidden.
         """
+        check_kind("rng", rng, np.random.Generator, do="numpy.random.default_rng(seed)")
         for _ in range(MAX_TRIES):
             config = self.from_unit(rng.random(len(self.parameters)))
             if config is not None:
@@ -142,6 +146,7 @@ class Space:
         ConfigurationError
             If a configuration names an unknown parameter or an unknown category.
         """
+        configs = check_list("configs", configs, of="configurations")
         points = np.full((len(configs), len(self.parameters)), math.nan)
         for row, config in zip(points, configs, strict=True):
             self._check_names(config)
@@ -192,10 +197,15 @@ class Space:
         return "\n".join(lost + [f"is:  {line}" for line in now if line not in before])
 
     def _check_names(self, config: Configuration) -> None:
+        if not isinstance(config, Mapping):
+            raise ConfigurationError(
+                f"a configuration must be a dict, got {shown(config)}",
+                do=f"write {{{', '.join(f'{name!r}: ...' for name in self.parameters)}}}",
+            )
         unknown = [name for name in config if name not in self.parameters]
         if unknown:
             raise ConfigurationError(
-                f"{', '.join(map(repr, unknown))} is no parameter of this space",
+                f"{', '.join(map(shown, unknown))} is no parameter of this space",
                 do="choose among " + ", ".join(self.parameters),
             )
 
@@ -233,7 +243,7 @@ def _tell(name: str, parameter: Parameter, value: JsonValue, use: Any) -> Any:
     try:
         return use(value)
     except ValueError:
-        raise ConfigurationError(f"{name}={value!r}: {name} must be {parameter}") from None
+        raise ConfigurationError(f"{name}={shown(value)}: {name} must be {parameter}") from None
 
 
 def _lines(described: JsonValue) -> list[str]:

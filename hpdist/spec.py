@@ -5,13 +5,16 @@ This module imports ConfigSpace, which takes seconds; `hpdist.space` imports it 
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import ConfigSpace as CS
 import numpy as np
 
+from hpdist.checks import check_kind, check_name, shown
 from hpdist.errors import ConfigurationError
 from hpdist.parameters import (
     Categorical,
@@ -25,6 +28,7 @@ from hpdist.parameters import (
 )
 
 DECIMALS = 13
+LARGEST = 1e290
 KINDS = (Float, Int, Categorical, Ordinal, Constant)
 FLOATS = (
     CS.UniformFloatHyperparameter,
@@ -45,24 +49,52 @@ def configuration_space(written: object) -> CS.ConfigurationSpace:
         return written
     if not isinstance(written, Mapping):
         raise ConfigurationError(
-            f"a space must be a dict or a ConfigurationSpace, got {type(written).__name__}",
+            f"a space must be a dict or a ConfigurationSpace, got {shown(written)}",
             do='write, for instance, {"lr": Float(1e-5, 0.1, log=True), "opt": ["adam", "sgd"]}',
         )
     space = CS.ConfigurationSpace()
-    space.add([_hyperparameter(name, value) for name, value in written.items()])
+    with understood("this space"):
+        space.add([_hyperparameter(name, value) for name, value in written.items()])
     return space
+
+
+def described_space(data: object) -> CS.ConfigurationSpace:
+    """Make a ConfigurationSpace of its own description."""
+    if not isinstance(data, Mapping):
+        raise ConfigurationError(f"{shown(data)} does not describe a space")
+    with understood(f"the description {shown(data)}"):
+        # ConfigSpace takes the description apart while it reads it
+        return CS.ConfigurationSpace.from_serialized_dict(copy.deepcopy(dict(data)))
 
 
 def parameters(space: CS.ConfigurationSpace) -> dict[str, Parameter]:
     """Return the hyperparameters of ``space`` as our own, in its order."""
+    check_kind("space", space, CS.ConfigurationSpace, do="use Space.of(...)")
     if not len(space):
         raise ConfigurationError("the space is empty", do="give at least one hyperparameter")
-    return {name: _parameter(name, item) for name, item in space.items()}
+    with understood("this space"):
+        return {_checked_name(name): _parameter(name, item) for name, item in space.items()}
+
+
+@contextmanager
+def understood(what: str) -> Iterator[None]:
+    """Turn what ConfigSpace raises over a space into an error that names it as the cause."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"ConfigSpace refuses {what}", cause=f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _checked_name(name: object) -> str:
+    return check_name("the name of a hyperparameter", name)
 
 
 def _hyperparameter(name: object, written: object) -> Any:
-    if not isinstance(name, str) or not name:
-        raise ConfigurationError(f"the name of a hyperparameter must be a string, got {name!r}")
+    name = _checked_name(name)
     if isinstance(written, CS.hyperparameters.Hyperparameter):
         if written.name != name:
             raise ConfigurationError(
@@ -80,17 +112,26 @@ def _read(name: str, written: object) -> Parameter:
         if isinstance(written, tuple):
             return _range(written)
         if isinstance(written, list | np.ndarray):
-            return Categorical(list(written))
+            return Categorical(written)  # type: ignore[arg-type]
+        if isinstance(written, type | set | frozenset | range | Mapping):
+            raise _no_parameter(written)
         return Constant(written)
     except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error.what}", cause=error.cause, do=error.do) from None
+
+
+def _no_parameter(written: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"{shown(written)} cannot be recorded as it is, and is no hyperparameter",
+        do="write choices as a list: [...], a range as (low, high) or Float(low, high)",
+    )
 
 
 def _range(written: tuple[object, ...]) -> Parameter:
     bounds = [plain(bound) for bound in written]
     if len(bounds) != 2 or not all(isinstance(bound, int | float) for bound in bounds):
         raise ConfigurationError(
-            f"{written!r} is not a range (low, high)", do="write choices as a list: [...]"
+            f"{shown(written)} is not a range (low, high)", do="write choices as a list: [...]"
         )
     return Int(*bounds) if all(isinstance(bound, int) for bound in bounds) else Float(*bounds)
 
@@ -112,6 +153,12 @@ def _to_configspace(name: str, parameter: Parameter) -> Any:
 
 
 def _uniform_float(name: str, parameter: Float) -> CS.UniformFloatHyperparameter:
+    if max(-parameter.low, parameter.high) > LARGEST:
+        raise ConfigurationError(
+            f"{name}: {parameter} is too large",
+            cause=f"ConfigSpace takes numbers up to {LARGEST:g}",
+            do="search the exponent instead, and take the power in the objective",
+        )
     low, high = round(parameter.low, DECIMALS), round(parameter.high, DECIMALS)
     kept = math.isclose(low, parameter.low, rel_tol=1e-3)
     if low >= high or not (kept and math.isclose(high, parameter.high, rel_tol=1e-3)):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hpdist.checks import check_seed
 from hpdist.errors import ConfigurationError
 from hpdist.events import AttemptEnded, Controlled, JobCreated, Record, RunCreated
 from hpdist.ledger import Ledger
@@ -337,10 +338,3 @@ class Study:
 
 def _or_inf(limit: float | None) -> float:
     return math.inf if limit is None else limit
-
-
-def check_seed(seed: object) -> int:
-    """Return ``seed`` as an int, or raise ConfigurationError."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ConfigurationError(f"seed must be an int >= 0, got {seed!r}")
-    return int(seed)

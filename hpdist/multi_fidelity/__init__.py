@@ -8,6 +8,7 @@ from hpdist.multi_fidelity.base import (
     Promote,
     Proposal,
     Rung,
+    check_generator,
 )
 from hpdist.multi_fidelity.bracket import HalvingBracket
 from hpdist.multi_fidelity.budgets import budget_ladder
@@ -41,6 +42,7 @@ __all__ = [
     "SingleFidelity",
     "SuccessiveHalving",
     "budget_ladder",
+    "check_generator",
     "make_plan",
     "most_busy",
     "total_cost",

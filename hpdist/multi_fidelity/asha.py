@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, insort
 from typing import Any
 
+from hpdist.checks import check_whole
 from hpdist.errors import ConfigurationError, StateError
 from hpdist.model import Job, JsonValue
 from hpdist.multi_fidelity.base import NewTrial, Promote, Proposal, Rung
@@ -54,6 +55,7 @@ class Asha:
 
     def plan(self, n_iterations: int) -> list[Rung]:
         """Raise `ConfigurationError`: what happens depends on the order of the results."""
+        check_whole("n_iterations", n_iterations, least=0)
         raise ConfigurationError(
             "Asha cannot be planned: it goes on until a limit is reached",
             do="limit the search by n_trials, n_evaluations, max_cost or time_limit",

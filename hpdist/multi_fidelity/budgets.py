@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from numbers import Integral, Real
 
+from hpdist.checks import check_whole, shown, to_real
 from hpdist.errors import ConfigurationError
 
 TOLERANCE = 1e-9
 """How far, relatively, a ladder's lowest budget may lie below ``min_budget`` through rounding."""
+
+
+LARGEST_ETA = 10**6
+LARGEST_COUNT = 10**12
+"""No search makes so many configurations; what is larger is a slip."""
+
+MOST_RUNGS = 40
 
 
 def budget_ladder(min_budget: float, max_budget: float, eta: float = 3) -> tuple[float, ...]:
@@ -42,20 +49,32 @@ def budget_ladder(min_budget: float, max_budget: float, eta: float = 3) -> tuple
             cause="their ratio is beyond the range of floating point",
             do="choose a larger min_budget",
         )
+    _check_rungs(lowest, highest, eta)
     num_rungs, reached = 1, lowest * eta
     while reached <= highest * (1 + TOLERANCE):
         num_rungs, reached = num_rungs + 1, reached * eta
     return tuple(highest / eta**k for k in reversed(range(num_rungs)))
 
 
+def _check_rungs(lowest: float, highest: float, eta: float) -> None:
+    if lowest * float(eta) ** MOST_RUNGS > highest:
+        return
+    raise ConfigurationError(
+        f"from min_budget={lowest:g} to max_budget={highest:g} there are more than {MOST_RUNGS} "
+        f"rungs with eta={eta:g}",
+        cause=f"the lowest rung would need more than {float(eta) ** (MOST_RUNGS - 1):.0e} "
+        "configurations",
+        do="choose a larger min_budget or eta",
+    )
+
+
 def check_budget(name: str, value: object) -> float:
     """Return ``value`` as a budget, or raise `ConfigurationError` naming it ``name``."""
-    if isinstance(value, Real) and not isinstance(value, bool):
-        budget = float(value)
-        if 0 < budget < math.inf:
-            return budget
+    number = to_real(value)
+    if number is not None and 0 < number < math.inf:
+        return number
     raise ConfigurationError(
-        f"{name} must be a finite number > 0, got {value!r}",
+        f"{name} must be a finite number > 0, got {shown(value)}",
         cause="a budget says how much an evaluation may use: epochs, samples, seconds",
         do=f"choose {name} in the unit that the objective reads, for instance {name}=1",
     )
@@ -63,12 +82,11 @@ def check_budget(name: str, value: object) -> float:
 
 def check_eta(value: object) -> int | float:
     """Return ``value`` as a reduction factor, whole ones as int."""
-    if isinstance(value, Real) and not isinstance(value, bool):
-        eta = float(value)
-        if 2 <= eta < math.inf:
-            return int(eta) if eta.is_integer() else eta
+    eta = to_real(value)
+    if eta is not None and 2 <= eta <= LARGEST_ETA:
+        return int(eta) if eta.is_integer() else eta
     raise ConfigurationError(
-        f"eta must be a finite number >= 2, got {value!r}",
+        f"eta must be a finite number >= 2 (and <= {LARGEST_ETA:g}), got {shown(value)}",
         cause="one in eta configurations is promoted to a budget that is eta times larger",
         do="choose eta=3, or eta=2 to halve",
     )
@@ -76,10 +94,11 @@ def check_eta(value: object) -> int | float:
 
 def check_count(name: str, value: object) -> int:
     """Return ``value`` as a number of configurations."""
-    if isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1:
-        return int(value)
-    raise ConfigurationError(
-        f"{name} must be a whole number >= 1, got {value!r}",
+    return check_whole(
+        name,
+        value,
+        least=1,
+        most=LARGEST_COUNT,
         do=f"choose how many configurations to try, for instance {name}=9",
     )
 

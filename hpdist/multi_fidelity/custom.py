@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from hpdist.checks import check_list, shown
 from hpdist.errors import ConfigurationError
 from hpdist.multi_fidelity.budgets import check_budget, check_count
 from hpdist.multi_fidelity.cycle import BracketCycle, Ladder
@@ -44,33 +45,34 @@ class Custom(BracketCycle):
         super().__init__(cycle, settings)
 
 
-def _nested(name: str, values: Sequence[object]) -> list[list[object]]:
+def _nested(name: str, values: object) -> list[list[object]]:
     entries = _entries(name, values)
-    if isinstance(entries[0], Sequence):
+    if hasattr(entries[0], "__len__"):
         return [_entries(name, entry) for entry in entries]
     return [entries]
 
 
 def _entries(name: str, values: object) -> list[object]:
-    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-        raise ConfigurationError(f"{name} must be a list with an entry a rung, got {values!r}")
-    return list(values)
+    if entries := check_list(name, values, of="one entry a rung"):
+        return entries
+    raise ConfigurationError(f"{name} must be a list of one entry a rung, got {shown(values)}")
 
 
 def _ladder(sizes: list[object], budgets: list[object]) -> Ladder:
     if len(sizes) != len(budgets):
         raise ConfigurationError(
-            f"num_configs={sizes} and budgets={budgets} have different lengths",
+            f"num_configs={shown(sizes)} and budgets={shown(budgets)} have different lengths",
             do="give one number of configurations and one budget for each rung",
         )
     numbers = tuple(check_count("num_configs", size) for size in sizes)
     ladder = tuple(check_budget("budgets", budget) for budget in budgets)
     if any(above > below for below, above in pairwise(numbers)):
         raise ConfigurationError(
-            f"num_configs={sizes} rises, but no rung can hold more than the one below it"
+            f"num_configs={shown(sizes)} rises, but no rung can hold more than the one below it"
         )
     if any(above <= below for below, above in pairwise(ladder)):
         raise ConfigurationError(
-            f"budgets={budgets} does not rise", do="order the rungs from the lowest budget up"
+            f"budgets={shown(budgets)} does not rise",
+            do="order the rungs from the lowest budget up",
         )
     return numbers, ladder

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
+from hpdist.checks import check_whole
 from hpdist.errors import ConfigurationError
 from hpdist.model import JsonValue
 from hpdist.multi_fidelity.base import Rung
@@ -13,6 +14,10 @@ from hpdist.multi_fidelity.bracket import HalvingBracket
 
 Ladder = tuple[tuple[int, ...], tuple[float, ...]]
 """(number of configurations, budget) of each rung of a bracket, lowest rung first."""
+
+
+MOST_PLANNED = 10_000
+"""Iterations of one plan."""
 
 
 class BracketCycle:
@@ -45,6 +50,7 @@ class BracketCycle:
         return HalvingBracket(*self._cycle[iteration % len(self._cycle)])
 
     def plan(self, n_iterations: int) -> list[Rung]:
+        check_planned(n_iterations)
         return [
             Rung(iteration, rung, num_configs, budget)
             for iteration in range(n_iterations)
@@ -54,7 +60,7 @@ class BracketCycle:
         ]
 
     def num_all_configs(self, n_iterations: int) -> int:
-        cycles, rest = divmod(n_iterations, len(self._cycle))
+        cycles, rest = divmod(check_whole("n_iterations", n_iterations, least=0), len(self._cycle))
         sizes = [sum(num_configs) for num_configs, _ in self._cycle]
         return cycles * sum(sizes) + sum(sizes[:rest])
 
@@ -70,13 +76,23 @@ class BracketCycle:
 
 def check_iteration(owner: object, iteration: int, iteration_kwargs: dict[str, Any]) -> None:
     """Refuse what no shipped iteration generator understands, instead of ignoring it."""
-    if iteration < 0:
-        raise ConfigurationError(f"iterations are counted from 0, got {iteration}")
+    check_whole("iteration", iteration, least=0, accepted="a whole number, counted from 0")
     if iteration_kwargs:
         raise ConfigurationError(
             f"{type(owner).__name__} takes no iteration_kwargs, got {sorted(iteration_kwargs)}",
             do="leave iteration_kwargs out, or override get_next_iteration to use them",
         )
+
+
+def check_planned(n_iterations: int) -> int:
+    """Refuse to list so many rungs that nobody reads them, and no memory holds them."""
+    return check_whole(
+        "n_iterations",
+        n_iterations,
+        least=0,
+        most=MOST_PLANNED,
+        do="plan fewer iterations: they repeat",
+    )
 
 
 def rung_table(rungs: Sequence[Rung]) -> Any:

@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Literal
 
-from hpdist.errors import ConfigurationError
+from hpdist.checks import check_choice
 from hpdist.multi_fidelity.budgets import budget_ladder, check_eta, exact
 from hpdist.multi_fidelity.cycle import BracketCycle
 from hpdist.multi_fidelity.halving import halved
@@ -47,12 +47,9 @@ class Hyperband(BracketCycle):
         rounding: Literal["paper", "hpbandster"] = "paper",
     ) -> None:
         budgets = budget_ladder(min_budget, max_budget, eta)
-        if rounding not in ROUNDINGS:
-            raise ConfigurationError(
-                f"rounding must be one of {', '.join(ROUNDINGS)}, got {rounding!r}"
-            )
+        rounded = check_choice("rounding", rounding, ROUNDINGS)
         eta = check_eta(eta)
-        starts = _paper_starts if rounding == "paper" else _hpbandster_starts
+        starts = _paper_starts if rounded == "paper" else _hpbandster_starts
         cycle = (
             (halved(num_configs, eta, s + 1), budgets[-s - 1 :])
             for s, num_configs in starts(exact(eta), len(budgets))
@@ -61,7 +58,7 @@ class Hyperband(BracketCycle):
             "min_budget": float(min_budget),
             "max_budget": float(max_budget),
             "eta": eta,
-            "rounding": rounding,
+            "rounding": rounded,
         }
         super().__init__(cycle, settings)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hpdist.checks import check_whole
 from hpdist.errors import ConfigurationError
 from hpdist.multi_fidelity.base import IterGenerator, Rung
 
@@ -42,11 +43,12 @@ def make_plan(iter_generator: IterGenerator, n_iterations: int | None = None) ->
     """
     if n_iterations is None:
         n_iterations = iter_generator.default_iterations
-    if n_iterations is None or n_iterations < 1:
+    if n_iterations is None:
         raise ConfigurationError(
-            f"a plan needs n_iterations >= 1, got {n_iterations}",
+            f"{iter_generator!r} goes on until a limit is reached, so there is no plan",
             do="choose n_iterations, and an iteration generator that comes to an end by itself",
         )
+    check_whole("n_iterations", n_iterations, least=1, do="n_iterations=1")
     return Plan(tuple(iter_generator.plan(n_iterations)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hpdist.checks import shown
 from hpdist.errors import ConfigurationError
 from hpdist.optimizers.base import Observation, Optimizer, Pending, Suggestion
 from hpdist.optimizers.random import RandomSearch
@@ -33,15 +34,28 @@ def make_optimizer(optimizer: str | Optimizer, space: Space) -> Optimizer:
     Raises
     ------
     ConfigurationError
-        If there is no optimizer of that name, or the object is none.
+        If there is no optimizer of that name, or the object is none, or has another space.
     """
     if isinstance(optimizer, str):
         kind = NAMES.get("random" if optimizer == "auto" else optimizer)
         if kind is not None:
             return kind(space)
     elif isinstance(optimizer, Optimizer) and not isinstance(optimizer, type):
-        return optimizer
+        return _built_with(optimizer, space)
     raise ConfigurationError(
-        f"{optimizer!r} is no optimizer",
+        f"{shown(optimizer)} is no optimizer",
         do=f"choose auto, {', '.join(NAMES)}, or give an object with ask, tell and describe",
     )
+
+
+def _built_with(optimizer: Optimizer, space: Space) -> Optimizer:
+    own = getattr(optimizer, "space", None)
+    if isinstance(own, Space) and own is not space and (differs := own.difference(space.to_json())):
+        raise ConfigurationError(
+            f"{shown(optimizer)} was built with another space than the search's",
+            cause=differs.replace("was: ", "the search's:    ").replace(
+                "is:  ", "the optimizer's: "
+            ),
+            do=f"{type(optimizer).__name__}(space, ...) with the space of the search",
+        )
+    return optimizer

@@ -20,7 +20,7 @@ class RandomSearch:
     """
 
     def __init__(self, space: Space) -> None:
-        self.space = space
+        self.space = Space.of(space)
 
     def ask(
         self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1

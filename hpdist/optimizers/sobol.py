@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpdist.checks import check_seed
 from hpdist.errors import ConfigurationError
 from hpdist.model import JsonValue
 from hpdist.optimizers.base import Observation, Pending, Suggestion
@@ -31,10 +32,8 @@ class Sobol:
     """
 
     def __init__(self, space: Space, seed: int = 0) -> None:
-        if not isinstance(seed, int) or seed < 0:
-            raise ConfigurationError(f"seed must be a whole number >= 0, got {seed!r}")
-        self.space = space
-        self._seed = seed
+        self.space = Space.of(space)
+        self._seed = check_seed(seed)
         self._last_trial = -1
         self._num_points = 64
         self._allowed: list[tuple[int, dict[str, JsonValue]]] = []

@@ -89,7 +89,7 @@ def test_a_space_does_not_change_with_the_object_it_was_made_of():
     [
         ({}, "empty"),
         (CS.ConfigurationSpace(), "empty"),
-        (5, "int"),
+        (5, "got 5"),
         ({1: [1, 2]}, "got 1"),
         ({"": [1, 2]}, "got ''"),
         ({"x": (3, 1)}, r"x: Int\(3, 1\)"),
