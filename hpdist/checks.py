@@ -24,6 +24,8 @@ LARGEST_WHOLE = 2**63 - 1
 """What JSON, files and other programs take for a whole number."""
 
 LONGEST_NAME = 200
+LONGEST_S = 1e9
+"""Thirty years: beyond it clocks and time-outs of the operating system overflow."""
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = 160
@@ -74,6 +76,20 @@ def check_number(
     bound = f" > {above:g}" if above > -math.inf else f" >= {least:g}" if least > -math.inf else ""
     accepted = accepted or ("a number" if infinite else "a finite number") + bound
     raise ConfigurationError(f"{name} must be {accepted}, got {shown(value)}", do=do)
+
+
+def check_seconds(
+    name: str, value: object, *, zero: bool = False, infinite: bool = False, do: str = ""
+) -> float:
+    """Return ``value`` as a duration that a clock can wait for, with ``zero`` 0 as well."""
+    number = to_real(value)
+    if number is not None and (0 < number <= LONGEST_S or (zero and number == 0)):
+        return number
+    if infinite and number == math.inf and not isinstance(value, Integral):
+        return number
+    bound = ">= 0" if zero else "> 0"
+    most = f" and <= {LONGEST_S:.0e}" if number is not None and number > LONGEST_S else ""
+    raise ConfigurationError(f"{name} must be {bound}{most} seconds, got {shown(value)}", do=do)
 
 
 def check_whole(

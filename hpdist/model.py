@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from hpdist.checks import check_kind, check_number, check_whole, maybe, shown
+from hpdist.checks import check_kind, check_number, check_seconds, check_whole, maybe, shown
 from hpdist.errors import ConfigurationError
 
 JsonValue = Any
@@ -223,8 +223,7 @@ class Timing:
 
     def __post_init__(self) -> None:
         for name, value in list(vars(self).items()):
-            seconds = check_number(f"Timing.{name}", value, above=0, accepted="> 0 seconds")
-            _settle(self, **{name: seconds})
+            _settle(self, **{name: check_seconds(f"Timing.{name}", value)})
         if self.lease_s < 2 * self.heartbeat_s:
             raise ConfigurationError(
                 f"lease_s={self.lease_s:g} leaves no room for two heartbeats of "

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
+import json
+import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hpdist.checks import check_seconds, shown
 from hpdist.errors import ConfigurationError
 from hpdist.events import RunCreated
 from hpdist.model import Configuration, Limits
-from hpdist.multi_fidelity import Hyperband, IterGenerator, SingleFidelity
+from hpdist.multi_fidelity import Hyperband, IterGenerator, SingleFidelity, check_generator
+from hpdist.multi_fidelity.budgets import check_eta
 from hpdist.objective import FunctionObjective, Objective, function_name
 from hpdist.optimizers import Optimizer, make_optimizer
 from hpdist.results import warm_start_observations
@@ -47,10 +51,13 @@ class Search:
     warm_start: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
-        make_optimizer(self.optimizer, self.space)
+        optimizer = make_optimizer(self.optimizer, self.space)
+        _check_copied(optimizer)
         # As the journal will hold them, so that they can be compared with it.
         checked = self._study("random", self.limits, self.initial_configs, self.warm_start)
         described = checked.describe("")
+        _check_described(self.iter_generator, described.iter_generator)
+        _check_described(optimizer, optimizer.describe())
         object.__setattr__(self, "initial_configs", described.initial_configs)
         object.__setattr__(self, "warm_start", described.warm_start)
 
@@ -109,12 +116,9 @@ def choose_generator(
     """
     budgets = {"min_budget": min_budget, "max_budget": max_budget}
     given = [f"{name}={value!r}" for name, value in budgets.items() if value is not None]
+    eta = check_eta(eta)
     if iter_generator is not None:
-        if isinstance(iter_generator, type) or not isinstance(iter_generator, IterGenerator):
-            raise ConfigurationError(
-                f"{iter_generator!r} is no iteration generator",
-                do="give an object such as hpdist.multi_fidelity.Hyperband(1, 81)",
-            )
+        check_generator(iter_generator)
         if given:
             raise ConfigurationError(
                 f"{', '.join(given)} and iter_generator={iter_generator!r} were both given",
@@ -155,11 +159,11 @@ def choose_limits(
     return Limits(**bounds, target_loss=limits.target_loss)
 
 
-def check_time_limit(time_limit: float | None) -> None:
-    """Refuse what is no number of seconds."""
-    number = isinstance(time_limit, int | float) and not isinstance(time_limit, bool)
-    if time_limit is not None and not (number and time_limit > 0):
-        raise ConfigurationError(f"time_limit must be > 0 seconds or None, got {time_limit!r}")
+def check_time_limit(time_limit: float | None) -> float:
+    """Return the seconds after which nothing new is started."""
+    if time_limit is None:
+        return math.inf
+    return check_seconds("time_limit", time_limit, infinite=True, do="time_limit=3600 or None")
 
 
 def gather_warm_start(sources: Any, direction: str | None = None) -> list[dict[str, Any]]:
@@ -188,6 +192,30 @@ def fingerprint(objective: Objective) -> str:
     except (OSError, TypeError):
         return f"{function_name(function)}#"
     return f"{function_name(function)}#{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _check_copied(optimizer: Optimizer) -> None:
+    try:
+        copy.deepcopy(optimizer)
+    except Exception as error:  # the methods of a foreign object run in here
+        raise ConfigurationError(
+            f"{shown(optimizer)} cannot be copied",
+            cause=f"each study gets its own: {type(error).__name__}: {error}",
+            do="give it a method __deepcopy__, or keep what cannot be copied out of it",
+        ) from error
+
+
+def _check_described(owner: object, description: object) -> None:
+    try:
+        same = json.loads(json.dumps(description, allow_nan=False)) == description
+    except (TypeError, ValueError, RecursionError):
+        same = False
+    if not (same and isinstance(description, dict)):
+        raise ConfigurationError(
+            f"{type(owner).__name__}.describe() must return a dict that JSON keeps as it is, "
+            f"got {shown(description)}",
+            cause="it is written to the journal, and compared with when the run is resumed",
+        )
 
 
 def _with_source(function: Any) -> Any:

@@ -175,6 +175,8 @@ class Space:
             for name, parameter in self.parameters.items()
             if name in config
         }
+        if self._is_flat and len(checked) == len(self.parameters):
+            return checked
         vector = self._vector(checked)
         active = self._space.get_active_hyperparameters(vector)
         for name, parameter in self.parameters.items():

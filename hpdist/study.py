@@ -14,27 +14,32 @@ from typing import Any
 
 import numpy as np
 
-from hpdist.checks import check_seed
+from hpdist.checks import check_choice, check_kind, check_list, check_seed
 from hpdist.errors import ConfigurationError
 from hpdist.events import AttemptEnded, Controlled, JobCreated, Record, RunCreated
 from hpdist.ledger import Ledger
 from hpdist.model import (
     Configuration,
     Failure,
-    FailureKind,
     Job,
     JsonValue,
     Limits,
-    Outcome,
     Success,
     Trial,
 )
-from hpdist.multi_fidelity import Bracket, IterGenerator, NewTrial, Proposal, SingleFidelity
+from hpdist.multi_fidelity import (
+    Bracket,
+    IterGenerator,
+    NewTrial,
+    Proposal,
+    SingleFidelity,
+    check_generator,
+)
 from hpdist.optimizers import Observation, Optimizer, make_optimizer
 from hpdist.space import Space
+from hpdist.study_checks import FAILED, known_observation, suggested, told_outcome
 
-#: A loss the optimizer is told where there is none.
-FAILED = math.inf
+DIRECTIONS = ("minimize", "maximize")
 
 
 @dataclass(frozen=True)
@@ -103,17 +108,21 @@ class Study:
         warm_start: Iterable[Mapping[str, Any]] = (),
         next_iteration: Callable[[int], Bracket] | None = None,
     ) -> None:
-        if direction not in ("minimize", "maximize"):
-            raise ConfigurationError(f'direction must be "minimize" or "maximize": {direction!r}')
+        self.direction = check_choice("direction", direction, DIRECTIONS)
         self.space = Space.of(space)
-        self.iter_generator: IterGenerator = iter_generator or SingleFidelity()
+        self.iter_generator: IterGenerator = (
+            SingleFidelity() if iter_generator is None else check_generator(iter_generator)
+        )
         self.optimizer = make_optimizer(optimizer, self.space)
-        self.direction = direction
         self.seed = check_seed(seed)
         self.ledger = Ledger(self.seed, 1.0 if direction == "minimize" else -1.0)
-        self.limits = limits or Limits(n_iterations=self.iter_generator.default_iterations)
-        self.initial_configs = [self.space.check(config) for config in initial_configs]
-        self.warm_start = [self._known(observation) for observation in warm_start]
+        self.limits = Limits(n_iterations=self.iter_generator.default_iterations)
+        if limits is not None:
+            self.limits = check_kind("limits", limits, Limits, do="limits=Limits(n_trials=100)")
+        first = check_list("initial_configs", initial_configs, of="configurations")
+        self.initial_configs = [self.space.check(config) for config in first]
+        known = check_list("warm_start", warm_start, of="observations")
+        self.warm_start = [known_observation(one, self.space, self.ledger.sign) for one in known]
         self.brackets: list[Bracket] = []
         self.n_results = 0
         self._new_bracket = next_iteration or self.iter_generator.get_next_iteration
@@ -122,8 +131,8 @@ class Study:
         self._retries: list[int] = []
         self._peeked: Bracket | None = None
         self._proposal: JobCreated | None = None
-        for number, known in enumerate(self.warm_start, start=1):
-            self._tell(-number, known["config"], known["budget"], known["loss"])
+        for number, one in enumerate(self.warm_start, start=1):
+            self._tell(-number, one["config"], one["budget"], one["loss"])
 
     # ------------------------------------------------------------------ what next?
 
@@ -191,8 +200,8 @@ class Study:
         if trial_id < len(self.initial_configs):
             return self.initial_configs[trial_id], {"origin": "initial"}
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(trial_id,)))
-        (suggestion,) = self.optimizer.ask(budget, list(self.ledger.pending.values()), rng)
-        return suggestion.config, suggestion.info
+        suggestions = self.optimizer.ask(budget, list(self.ledger.pending.values()), rng)
+        return suggested(self.optimizer, suggestions, self.space)
 
     def _job(self, trial_id: int, bracket: int, proposal: Proposal) -> Job:
         return Job(len(self.ledger.jobs), trial_id, proposal.budget, bracket, proposal.rung)
@@ -318,22 +327,14 @@ class Study:
         ConfigurationError
             If the loss is not finite, or the evaluation is not open.
         """
+        check_kind("evaluation", evaluation, Evaluation, do="evaluation = study.ask()")
         job_id = evaluation.job.job_id
         if job_id not in self.ledger.pending:
             raise ConfigurationError(f"job {job_id} is not open: it was told before")
-        outcome: Outcome = (
-            Failure(FailureKind.EXCEPTION, "told as failed")
-            if loss is None
-            else Success(float(loss), None if cost is None else float(cost), info)
-        )
+        if evaluation.trial != self.ledger.trials[evaluation.job.trial_id]:
+            raise ConfigurationError(f"job {job_id} is another one in this study")
+        outcome = told_outcome(loss, cost, info)
         self.apply(AttemptEnded(job_id, 1, "", outcome))
-
-    def _known(self, observation: Mapping[str, Any]) -> dict[str, Any]:
-        loss = observation.get("loss")
-        failed = loss is None or not math.isfinite(loss)
-        told = FAILED if failed else self.ledger.sign * float(loss)  # type: ignore[arg-type]
-        config = self.space.check(observation["config"])
-        return {"config": config, "budget": float(observation["budget"]), "loss": told}
 
 
 def _or_inf(limit: float | None) -> float:

@@ -23,7 +23,7 @@ LAYERS = {
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
         multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving
         multi_fidelity.hyperband multi_fidelity.plan multi_fidelity.single
-        ledger study dispatch_book dispatch_state handout retrying
+        ledger study study_checks dispatch_book dispatch_state handout retrying
         summary evaluations forecast run_view progress_text
         """,
     "files": """
@@ -63,7 +63,17 @@ LAYERS = {
 
 #: These decide, and do nothing else: no clock, no file, no thread, no log.
 PURE = {
-    *("errors", "model", "events", "record_json", "study", "ledger", "handout", "retrying"),
+    *(
+        "errors",
+        "model",
+        "events",
+        "record_json",
+        "study",
+        "study_checks",
+        "ledger",
+        "handout",
+        "retrying",
+    ),
     *("dispatch_book", "dispatch_state", "summary", "evaluations", "forecast", "run_view"),
     *("progress_text", "queue_sizes", "parameters", "normalise"),
 }

@@ -8,10 +8,9 @@ from hpdist.multi_fidelity.base import (
     Promote,
     Proposal,
     Rung,
-    check_generator,
 )
 from hpdist.multi_fidelity.bracket import HalvingBracket
-from hpdist.multi_fidelity.budgets import budget_ladder
+from hpdist.multi_fidelity.budgets import budget_ladder, check_budget, check_generator
 from hpdist.multi_fidelity.custom import Custom
 from hpdist.multi_fidelity.halving import SuccessiveHalving
 from hpdist.multi_fidelity.hyperband import Hyperband
@@ -42,6 +41,7 @@ __all__ = [
     "SingleFidelity",
     "SuccessiveHalving",
     "budget_ladder",
+    "check_budget",
     "check_generator",
     "make_plan",
     "most_busy",

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from hpdist.checks import shown
-from hpdist.errors import ConfigurationError
 from hpdist.model import Job, JsonValue
 
 
@@ -109,13 +107,3 @@ class IterGenerator(Protocol):
     def describe(self) -> dict[str, JsonValue]:
         """Return name and settings as JSON: a run is resumed only with an equal description."""
         ...
-
-
-def check_generator(value: object) -> IterGenerator:
-    """Return ``value`` if it is an iteration generator, and not only its class or name."""
-    if isinstance(value, IterGenerator) and not isinstance(value, type):
-        return value
-    raise ConfigurationError(
-        f"{shown(value)} is no iteration generator",
-        do="give an object such as hpdist.multi_fidelity.Hyperband(1, 81)",
-    )

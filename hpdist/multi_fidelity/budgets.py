@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from hpdist.checks import check_whole, shown, to_real
+from hpdist.checks import check_whole, maybe, shown, to_real
 from hpdist.errors import ConfigurationError
+from hpdist.multi_fidelity.base import IterGenerator
 
 TOLERANCE = 1e-9
 """How far, relatively, a ladder's lowest budget may lie below ``min_budget`` through rounding."""
@@ -101,6 +102,21 @@ def check_count(name: str, value: object) -> int:
         most=LARGEST_COUNT,
         do=f"choose how many configurations to try, for instance {name}=9",
     )
+
+
+def check_generator(value: object) -> IterGenerator:
+    """Return ``value`` if it is an iteration generator, and not only its class or name."""
+    if not isinstance(value, IterGenerator) or isinstance(value, type):
+        raise ConfigurationError(
+            f"{shown(value)} is no iteration generator",
+            do="give an object such as hpdist.multi_fidelity.Hyperband(1, 81)",
+        )
+    name = type(value).__name__
+    budgets = [check_budget(f"{name}.budgets", budget) for budget in value.budgets]
+    if not budgets or sorted(set(budgets)) != budgets:
+        raise ConfigurationError(f"{name}.budgets must rise, got {shown(value.budgets)}")
+    maybe(check_whole, f"{name}.default_iterations", value.default_iterations, least=1)
+    return value
 
 
 def exact(eta: float) -> Fraction:

@@ -1,0 +1,66 @@
+"""What a study is given from outside, checked: observations of before, suggestions, results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from hpdist.checks import shown, to_real
+from hpdist.errors import ConfigurationError
+from hpdist.model import Failure, FailureKind, JsonValue, Outcome
+from hpdist.multi_fidelity import check_budget
+from hpdist.normalise import normalise_result
+from hpdist.space import Space
+
+FAILED = math.inf
+"""A loss the optimizer is told where there is none."""
+
+
+def known_observation(observation: object, space: Space, sign: float) -> dict[str, Any]:
+    """Return an observation of an earlier run with the loss as the optimizer is told it.
+
+    Parameters
+    ----------
+    observation
+        A mapping with ``config``, ``budget`` and ``loss``, None for a failure.
+    sign
+        1 where losses are minimized, -1 where they are maximized.
+    """
+    if not (isinstance(observation, Mapping) and {"config", "budget"} <= observation.keys()):
+        raise ConfigurationError(
+            f"an observation must be a dict with config, budget and loss, got {shown(observation)}",
+            do="warm_start=results.observations(), of an earlier run",
+        )
+    loss = observation.get("loss")
+    number = FAILED if loss is None else to_real(loss)
+    if number is None:
+        raise ConfigurationError(f"the loss of an observation is {shown(loss)}, no number")
+    return {
+        "config": space.check(observation["config"]),
+        "budget": check_budget("the budget of an observation", observation["budget"]),
+        "loss": sign * number if math.isfinite(number) else FAILED,
+    }
+
+
+def suggested(optimizer: object, suggestions: Any, space: Space) -> tuple[dict[str, Any], Any]:
+    """Return configuration and info of the one suggestion that an optimizer was asked for."""
+    try:
+        (suggestion,) = suggestions
+        return space.check(suggestion.config), dict(suggestion.info)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{type(optimizer).__name__}.ask suggested {shown(suggestions)}",
+            cause=str(error),
+            do="return a list of one Suggestion(config, info), with a configuration of the space",
+        ) from error
+
+
+def told_outcome(loss: object, cost: object, info: JsonValue) -> Outcome:
+    """Return what came of an evaluation; ``loss=None`` says that it failed."""
+    if loss is None:
+        return Failure(FailureKind.EXCEPTION, "told as failed")
+    outcome = normalise_result({"loss": loss, "cost": cost, "info": info}, "tell")
+    if isinstance(outcome, Failure):
+        raise ConfigurationError(outcome.message, do="a failure is told as loss=None")
+    return outcome
