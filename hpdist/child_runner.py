@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hpdist.attempt import StopSwitch
 from hpdist.attempt_directories import AttemptDirectories
+from hpdist.attempt_limits import check_attempt_limits
 from hpdist.child_attempt import ChildAttempt
 from hpdist.child_process import ChildProcess
 from hpdist.context import Payload, Report
@@ -55,13 +56,11 @@ class ChildRunner:
         environment: Mapping[str, str] | None = None,
         device: str = "",
     ) -> None:
-        for name, limit in (("job_timeout", job_timeout), ("memory_limit", memory_limit)):
-            if limit is not None and not limit > 0:
-                raise ConfigurationError(f"{name} must be > 0 or None, got {limit!r}")
+        limits = check_attempt_limits(job_timeout, memory_limit)
         self._name = objective.name
         self._pickled = _pickled(objective)
-        self._job_timeout = job_timeout
-        self._memory_limit = memory_limit
+        self._job_timeout: float | None = limits["job_timeout"]
+        self._memory_limit: int | None = limits["memory_limit"]
         visible, self._device = _device_in_child(device)
         self._environment = {**visible, **(environment or {})}
         self._directories = AttemptDirectories()

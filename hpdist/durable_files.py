@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from hpdist.disk import REAL, Disk
@@ -23,10 +24,19 @@ def sync_directory(path: Path, disk: Disk = REAL) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory for its owner only, and those above it, so that a crash cannot undo it."""
-    new = [each for each in (path, *path.parents) if not each.exists()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=0o700, exist_ok=True)
+    """Make a directory for its owner only, and those above it, so that a crash cannot undo it.
+
+    If it cannot be made, none of those above it is left.
+    """
+    new = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError:
+        for each in new:
+            with suppress(OSError):
+                each.rmdir()
+        raise
     for each in new:
         sync_directory(each.parent)
 

@@ -27,6 +27,8 @@ FORMAT = 1
 Entry = tuple[float, Record]
 """(wall seconds since 1970 at which it was recorded, record)."""
 
+NO_JOURNAL = "this is no journal"
+
 _HEADER = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{8}) \{")
 _TEXT = re.compile(rb"[\0\n -~]*")
 NO_JOURNAL = "this is no journal"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from hpdist.errors import JournalDamaged, JournalError, JournalVersion
+from hpdist.events import Record
 from hpdist.journal_format import FORMAT, NO_JOURNAL, Entry, Scan, scan
 
 
@@ -26,6 +27,27 @@ def read_journal(path: str | Path) -> Scan:
         raise JournalError(f"the journal {path} cannot be read", cause=_why(error)) from error
     refuse_newer(path, found)
     return found
+
+
+def read_header(path: Path) -> Record | None:
+    """Return the first record of a journal; None if there is no file, or nothing whole in it.
+
+    Raises
+    ------
+    JournalDamaged, JournalVersion
+        If it is damaged, no journal, or of a newer format.
+    JournalError
+        If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            found = scan(file.readline())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise JournalError(f"the journal {path} cannot be read", cause=_why(error)) from error
+    refuse(path, found)
+    return found.records[0][1] if found.records else None
 
 
 class JournalReader:

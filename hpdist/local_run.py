@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+from hpdist.checks import check_seconds
 from hpdist.evaluations import EvaluationResult, EvaluationTable
 from hpdist.events import AttemptEnded, Controlled, Record, RunCreated, RunEnded, RunResumed
 from hpdist.executors.base import Executor
@@ -18,7 +22,7 @@ from hpdist.model import Timing
 from hpdist.progress import Progress
 from hpdist.progress_text import found
 from hpdist.results import Results
-from hpdist.resuming import OpenRun, change, change_limits, open_run
+from hpdist.resuming import OpenRun, change, change_limits, check_ways, open_run
 from hpdist.run_directory import RunDirectory
 from hpdist.run_names import safe_run_id
 from hpdist.search_spec import Search
@@ -65,6 +69,10 @@ class LocalRun:
     on_open: Callable[[OpenRun], None] = lambda run: None
     observers: Sequence[Observer] = ()
 
+    def __post_init__(self) -> None:
+        check_ways(self.resume, self.on_change)
+        check_seconds("time_limit_s", self.time_limit_s, infinite=True)
+
     def run(self) -> Results:
         """Go on to the end, and return what came of it.
 
@@ -75,7 +83,12 @@ class LocalRun:
         KeyboardInterrupt
             At the second Ctrl-C.
         """
-        run = self._open()
+        new = [each for each in self._paths if not os.path.lexists(each)]
+        try:
+            run = self._open()
+        except BaseException:
+            _take_back([each for each in new if each.is_dir()])  # no file is ours without the lock
+            raise
         try:
             notes = self._notes(run)
             has_work = self._prepare(run)
@@ -86,9 +99,20 @@ class LocalRun:
                     self._drive(run)
             finally:
                 self.progress.end()
+        except BaseException:
+            if not run.resumed and not run.study.ledger.jobs:
+                _take_back(new)
+            raise
         finally:
             run.journal.close()
         return Results.read(self.directory.path)
+
+    @property
+    def _paths(self) -> list[Path]:
+        """What a search makes of its own; directories after what lies in them."""
+        directory = self.directory
+        files = [directory.journal, directory.lock]
+        return [*files, directory.path, *directory.path.parents]
 
     def _open(self) -> OpenRun:
         if self.resume != "must":
@@ -191,6 +215,14 @@ class Settled:
                 callback(result)
             except Exception:  # a caller's function must end neither his search nor the next one
                 logger.exception("the callback %r failed; the search goes on", callback)
+
+
+def _take_back(made: Sequence[Path]) -> None:
+    """Remove what was made for a search that failed before its first evaluation."""
+    for path in made:
+        # A directory in which there is anything else stays.
+        with suppress(OSError):
+            path.unlink() if path.is_file() else path.rmdir()
 
 
 def _finished(run: OpenRun) -> bool:

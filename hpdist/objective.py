@@ -16,6 +16,15 @@ from typing import Any, Protocol, runtime_checkable
 
 from hpdist.context import Context, Payload
 from hpdist.errors import ConfigurationError
+from hpdist.objective_names import (
+    cannot_import,
+    check_defines,
+    existing_file,
+    is_file,
+    look_in,
+    no_function,
+    split_reference,
+)
 
 Call = Callable[[Payload, Context], object]
 """Evaluates one payload: what a runner calls, once an attempt."""
@@ -83,12 +92,15 @@ def objective_of(value: Objective | Callable[..., object] | str) -> Objective:
     Raises
     ------
     ConfigurationError
-        If the callable cannot be called as an objective, or the name has no such form or file.
+        If the callable cannot be called as an objective, or there is nothing of that name; it is
+        looked for without running the file.
     """
     if isinstance(value, str):
-        place, function = _split(value)
-        return ImportedObjective(f"{_existing(place)}:{function}" if _is_file(place) else value)
-    if isinstance(value, Objective):
+        place, function = split_reference(value)
+        place = str(existing_file(place)) if is_file(place) else place
+        check_defines(place, function)
+        return ImportedObjective(f"{place}:{function}")
+    if isinstance(value, Objective) and not isinstance(value, type):
         return value
     return FunctionObjective(value, check_signature(value))
 
@@ -174,55 +186,25 @@ def load_objective(reference: str) -> Callable[..., object]:
     ConfigurationError
         If it cannot be imported, naming the file, the exception and ``sys.path``.
     """
-    place, name = _split(reference)
+    place, name = split_reference(reference)
     module = _import(place)
     function = getattr(module, name, None)
     if not callable(function):
         there = sorted(
             key for key, value in vars(module).items() if callable(value) and key[:1] != "_"
         )
-        raise ConfigurationError(
-            f"{place} has no function {name!r}",
-            tried=f"it has {', '.join(there[:20]) or 'no function at all'}",
-        )
+        raise no_function(place, name, there)
     found: Callable[..., object] = function
     return found
 
 
-def _split(reference: str) -> tuple[str, str]:
-    place, colon, name = reference.rpartition(":")
-    if not (place and colon and name.isidentifier()):
-        raise ConfigurationError(
-            f"{reference!r} does not name an objective",
-            do="write module:function or path/to/file.py:function",
-        )
-    return place, name
-
-
-def _is_file(place: str) -> bool:
-    return place.endswith(".py") or os.sep in place
-
-
-def _existing(place: str) -> Path:
-    path = Path(place).expanduser().resolve()
-    if not path.is_file():
-        raise ConfigurationError(f"the objective's file {path} does not exist")
-    return path
-
-
 def _import(place: str) -> ModuleType:
-    path = _existing(place) if _is_file(place) else None
-    directory = str(path.parent) if path else os.getcwd()
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
+    path = existing_file(place) if is_file(place) else None
+    look_in(str(path.parent) if path else os.getcwd())
     try:
         return importlib.import_module(place) if path is None else _import_file(path)
     except (Exception, SystemExit) as error:
-        raise ConfigurationError(
-            f"the objective's {'module' if path is None else 'file'} {path or place} cannot be "
-            f"imported: {type(error).__name__}: {error}",
-            tried="sys.path: " + os.pathsep.join(sys.path),
-        ) from error
+        raise cannot_import(path or place, error) from error
 
 
 def _import_file(path: Path) -> ModuleType:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import inspect
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
+from hpdist.checks import check_callable, check_list, shown
 from hpdist.errors import ConfigurationError
 from hpdist.executors.base import Executor
 from hpdist.executors.choice import make_executor
@@ -21,7 +23,13 @@ from hpdist.progress import make_progress
 from hpdist.results import Results
 from hpdist.run_directory import RunDirectory
 from hpdist.run_names import default_directory
-from hpdist.search_spec import Search, choose_generator, choose_limits, gather_warm_start
+from hpdist.search_spec import (
+    Search,
+    check_time_limit,
+    choose_generator,
+    choose_limits,
+    gather_warm_start,
+)
 from hpdist.space import Space
 
 P = ParamSpec("P")
@@ -69,11 +77,11 @@ def _optimize(
         choose_limits(generator, limits, time_limit),
         direction,
         seed,
-        _listed("initial_configs", initial_configs),
+        initial_configs,
         gather_warm_start(warm_start, direction),
     )
     directory = RunDirectory(default_directory(called) if run is None else run)
-    time_limit_s = math.inf if time_limit is None else time_limit
+    time_limit_s = check_time_limit(time_limit)
     return LocalRun(
         search,
         directory,
@@ -101,11 +109,18 @@ def _directed(
 ) -> Callable[[Callable[..., Results]], Callable[P, Results]]:
     """Give a function the arguments of ``body`` but for the direction."""
     signature = inspect.signature(body)
-    _, *arguments = signature.parameters.values()
+    _, *parameters = signature.parameters.values()
+    names = [parameter.name for parameter in parameters]
 
     def decorate(function: Callable[..., Results]) -> Callable[P, Results]:
-        vars(function)["__signature__"] = signature.replace(parameters=arguments)
-        return function
+        @functools.wraps(function)
+        def checked(*arguments: P.args, **options: P.kwargs) -> Results:
+            if unknown := [name for name in options if name not in names]:
+                raise _no_argument(function.__name__, unknown[0], names)
+            return function(*arguments, **options)
+
+        vars(checked)["__signature__"] = signature.replace(parameters=parameters)
+        return checked
 
     return decorate
 
@@ -195,14 +210,18 @@ def maximize(*arguments: Any, **options: Any) -> Results:
     return _optimize("maximize", *arguments, **options)
 
 
-def _listed(name: str, values: Sequence[Any]) -> Sequence[Any]:
-    if isinstance(values, Mapping | str):
-        raise ConfigurationError(f"{name} must be a list, got {values!r}", do=f"{name}=[...]")
-    return list(values)
+def _no_argument(function: str, name: str, names: Sequence[str]) -> ConfigurationError:
+    close = difflib.get_close_matches(name, names, n=1)
+    return ConfigurationError(
+        f"{function} has no argument {shown(name)}",
+        do=f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}",
+    )
 
 
 def _callables(callbacks: Sequence[Callback]) -> Sequence[Callback]:
-    for callback in _listed("callbacks", callbacks):
-        if not callable(callback):
-            raise ConfigurationError(f"{callback!r} is no callback: it cannot be called")
-    return callbacks
+    if callable(callbacks):
+        raise ConfigurationError(
+            f"callbacks must be a list, got {shown(callbacks)}", do="callbacks=[...]"
+        )
+    listed = check_list("callbacks", callbacks, of="functions")
+    return [check_callable("a callback", each, "of an EvaluationResult") for each in listed]

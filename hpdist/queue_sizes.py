@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpdist.checks import check_flag, check_whole
 from hpdist.errors import ConfigurationError
+
+LARGEST = 10**6
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class QueueSizes:
     dynamic: bool = True
 
     def __post_init__(self) -> None:
+        check_whole("the first of job_queue_sizes", self.least, most=LARGEST)
+        check_whole("the second of job_queue_sizes", self.most, most=LARGEST)
+        check_flag("dynamic_queue_size", self.dynamic)
         if self.least >= self.most:
             raise ConfigurationError(
                 f"job_queue_sizes=({self.least}, {self.most}): the first must be the smaller"

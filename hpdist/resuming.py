@@ -13,10 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hpdist.checks import check_choice
 from hpdist.dispatch_state import DispatchState
-from hpdist.errors import ConfigurationError, JournalMismatch, StateError
+from hpdist.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
 from hpdist.events import Controlled, Record, RunCreated, RunEnded, RunResumed
 from hpdist.journal import Journal
+from hpdist.journal_reader import read_header
 from hpdist.model import JobState, Limits, Retry, Timing
 from hpdist.study import Study
 
@@ -94,57 +96,68 @@ def open_run(
     JournalError
         If it is locked, damaged or unreadable.
     """
-    _one_of("resume", resume, ("auto", "never", "must"))
-    _one_of("on_change", on_change, ("error", "continue"))
-    if resume == "must" and not (path.exists() and path.stat().st_size):
-        raise ConfigurationError(
-            f"there is no run to resume: {path} does not exist or is empty",
-            do="leave resume='must' out, or: hpdist run SCRIPT",
-        )
+    check_ways(resume, on_change)
+    # All that can be refused is refused before anything is locked, written or cut off.
+    header = _header(path, resume)
+    study = make_study(header)
+    now = study.describe(run_id, objective=objective, versions=versions())
+    if header is not None:
+        check_same_search(header, now, path, on_change)
     path.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal.open(path, sync_every=sync_every)
     try:
-        return _open(journal, make_study, run_id, at, objective, on_change, resume, retry, timing)
+        _check_unchanged(journal, header)
+        if header is None:
+            journal.append(now, at)
+            journal.records.append((at, now))
+        return _resumed(journal, study, DispatchState(retry, timing), on_change)
     except BaseException:
         journal.close()
         raise
 
 
-def _open(
-    journal: Journal,
-    make_study: MakeStudy,
-    run_id: str,
-    at: float,
-    objective: str,
-    on_change: str,
-    resume: str,
-    retry: Retry | None,
-    timing: Timing | None,
-) -> OpenRun:
-    records = list(journal.records)
-    if records and resume == "never":
+def check_ways(resume: object, on_change: object) -> None:
+    """Refuse words that say neither when to resume nor what to do about changes."""
+    check_choice("resume", resume, ("auto", "never", "must"))
+    check_choice("on_change", on_change, ("error", "continue"))
+
+
+def _header(path: Path, resume: str) -> RunCreated | None:
+    """Return the header of the run that is there, None if there is none."""
+    found = read_header(path)
+    if found is None and resume == "must":
         raise ConfigurationError(
-            f"{journal.path} holds a run already, and resume='never' was asked for",
+            f"there is no run to resume: {path} does not exist or is empty",
+            do="leave resume='must' out, or: hpdist run SCRIPT",
+        )
+    if found is not None and resume == "never":
+        raise ConfigurationError(
+            f"{path} holds a run already, and resume='never' was asked for",
             do="choose another run directory, or leave resume='never' out to go on with this one",
         )
-    header = records[0][1] if records else None
-    if header is not None and not isinstance(header, RunCreated):
-        raise JournalMismatch(f"{journal.path} does not begin with the header of a run")
-    study = make_study(header)
-    now = study.describe(run_id, objective=objective, versions=versions())
-    if header is None:
-        journal.append(now, at)
-        records.append((at, now))
-    else:
-        check_same_search(header, now, journal.path, on_change)
-    run = OpenRun(
-        journal, study, DispatchState(retry, timing), records, 1, dict.fromkeys(JobState, 0)
-    )
+    if found is not None and not isinstance(found, RunCreated):
+        raise JournalMismatch(f"{path} does not begin with the header of a run")
+    return found
+
+
+def _check_unchanged(journal: Journal, header: RunCreated | None) -> None:
+    """Refuse a journal that another process began or replaced before it was locked."""
+    found = journal.records[0][1] if journal.records else None
+    if found != header:
+        raise JournalLocked(
+            f"{journal.path} was written by another process just now",
+            do="the same command again goes on with what it began",
+        )
+
+
+def _resumed(journal: Journal, study: Study, dispatch: DispatchState, on_change: str) -> OpenRun:
+    records = list(journal.records)
+    run = OpenRun(journal, study, dispatch, records, 1, dict.fromkeys(JobState, 0))
     try:
         replay(run, (record for _, record in records))
-    except StateError as error:
+    except (StateError, LookupError, TypeError, ValueError) as error:
         raise JournalMismatch(
-            f"{journal.path} holds what this search would not have done: {error}",
+            f"{journal.path} holds what this search would not have done: {error or repr(error)}",
             cause="the iteration generator is another one than the journal's"
             if on_change == "continue"
             else "another version of hpdist, or of the iteration generator, wrote it",
@@ -223,11 +236,6 @@ def _difference(name: str, old: Any, new: Any) -> list[str]:
     )
     lines = difflib.unified_diff(before, after, f"{name} in the journal", f"{name} now", n=1)
     return [line.rstrip("\n") for line in lines if not line.startswith("@@")]
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigurationError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
 
 
 def versions() -> dict[str, str]:

@@ -12,9 +12,11 @@ import re
 import secrets
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from hpdist.checks import check_path, shown
 from hpdist.durable_files import create_file, make_directory, replace_file
 from hpdist.errors import ConfigurationError
 
@@ -39,7 +41,7 @@ _CONNECTION_TYPES: dict[str, type | tuple[type, ...]] = {
 _environment_key: bytes | None = None
 
 
-def check_run_id(run_id: str) -> str:
+def check_run_id(run_id: object) -> str:
     """Return ``run_id`` if it can name a run, a directory and an entry of the nameserver.
 
     Raises
@@ -48,10 +50,11 @@ def check_run_id(run_id: str) -> str:
         If it is not 1 to 64 letters, digits, ``_`` and ``-``, the first of which is a letter or
         digit.
     """
-    if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
-        return run_id
+    name = str(run_id) if type(run_id) is int else run_id
+    if isinstance(name, str) and _RUN_ID.fullmatch(name):
+        return name
     raise ConfigurationError(
-        f"{run_id!r} cannot name a run",
+        f"{shown(run_id)} cannot name a run",
         cause="it names a directory and an entry of the nameserver as well",
         do="use 1 to 64 letters, digits, '_' and '-', beginning with a letter or digit",
     )
@@ -67,7 +70,7 @@ class RunDirectory:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = check_path("a run directory", path)
         self.journal = self.path / "journal"
         self.key = self.path / "key"
         self.tls = self.path / "tls"
@@ -89,7 +92,9 @@ class RunDirectory:
             make_directory(self.path)
         except OSError as error:
             raise ConfigurationError(
-                f"the run directory {self.path} cannot be made", cause=str(error.strerror)
+                f"the run directory {self.path} cannot be made",
+                cause=str(error.strerror),
+                do="choose another place for the run",
             ) from error
 
     def attempt_directory(self, trial_id: int, budget: float, attempt: int) -> Path:

@@ -31,7 +31,8 @@ LAYERS = {
         recomputing
         """,
     "attempts": """
-        frames context objective attempt attempt_directories memory_watch inline_runner
+        frames context objective objective_names attempt attempt_directories attempt_limits
+        memory_watch inline_runner
         child child_attempt child_messages child_process child_runner
         """,
     "runs": """

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from typing import Any
 
+from hpdist.checks import check_name, check_whole, maybe, shown
 from hpdist.errors import ConfigurationError
 
 LOOPBACK = "127.0.0.1"
@@ -14,6 +16,24 @@ _ADDRESS = re.compile(
     r"(?:PYRO:[\w.]+@|hpdist://)?(?:\[(?P<v6>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:/@\[\]]+))"
     r":(?P<port>\d{1,5})/?"
 )
+
+
+def check_port(name: str, value: object) -> int:
+    """Return ``value`` as a port to listen at; 0 stands for any."""
+    return check_whole(name, value, least=0, most=65535, accepted="a port from 0 to 65535")
+
+
+def check_listening(host: object, nic_name: object, port: object) -> tuple[Any, Any, int]:
+    """Return where to listen, each part of the right kind; whether it is there comes later."""
+    if host and nic_name:
+        raise ConfigurationError(
+            f"host={shown(host)} and nic_name={shown(nic_name)} both given: choose one"
+        )
+    return (
+        maybe(check_name, "host", host),
+        maybe(check_name, "nic_name", nic_name),
+        check_port("port", port),
+    )
 
 
 def nic_name_to_host(nic_name: str) -> str:
@@ -52,8 +72,10 @@ def resolve(host: str) -> str:
     """
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise ConfigurationError(f"unknown host {host!r}", cause=str(error)) from None
+    except (OSError, UnicodeError, ValueError) as error:
+        raise ConfigurationError(
+            f"unknown host {host!r}", cause=str(error), do="give an address such as 10.1.2.3"
+        ) from None
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)
     return str(found[0][4][0])
 
@@ -100,8 +122,7 @@ def bind_host(host: str | None = None, nic_name: str | None = None, peer: str | 
     ConfigurationError
         If it cannot be found, or is no single address, such as 0.0.0.0.
     """
-    if host and nic_name:
-        raise ConfigurationError(f"host={host!r} and nic_name={nic_name!r} both given: choose one")
+    check_listening(host, nic_name, 0)
     if nic_name:
         return nic_name_to_host(nic_name)
     if not host:
@@ -123,11 +144,11 @@ def split_address(text: str) -> tuple[str, int]:
     ConfigurationError
         If it is none of these.
     """
-    match = _ADDRESS.fullmatch(text.strip())
+    match = _ADDRESS.fullmatch(text.strip()) if isinstance(text, str) else None
     port = int(match["port"]) if match else 0
     if match is None or not 0 < port < 65536:
         raise ConfigurationError(
-            f"{text!r} is no address", do="write host:port, or [host]:port for IPv6"
+            f"{shown(text)} is no address", do="write host:port, or [host]:port for IPv6"
         )
     return match["v6"] or match["host"], port
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hpdist.checks import shown
 from hpdist.errors import ConfigurationError
 from hpdist.model import Limits
 
@@ -36,16 +37,17 @@ def check_arguments(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """
     allowed = _ALLOWED.get(command, {})
     for name, value in arguments.items():
-        if name not in allowed or not isinstance(value, allowed[name]):
+        number = name not in ("jobs", "reason") and isinstance(value, bool)
+        if name not in allowed or number or not isinstance(value, allowed[name]):
             raise ConfigurationError(
-                f"{command} does not take {name}={value!r}",
+                f"{command} does not take {name}={shown(value)}",
                 do=f"it takes {', '.join(allowed) or 'nothing'}",
             )
     if command == "extend":
         Limits(**arguments)
     jobs = arguments.get("jobs", [])
-    if not all(isinstance(job_id, int) for job_id in jobs):
-        raise ConfigurationError(f"{command} takes jobs by their numbers, got {jobs!r}")
+    if not all(type(job_id) is int and job_id >= 0 for job_id in jobs):
+        raise ConfigurationError(f"{command} takes jobs by their numbers, got {shown(jobs)}")
     if command == "cancel" and "jobs" not in arguments:
         raise ConfigurationError("cancel needs jobs=[...]")
     return dict(arguments)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpdist.checks import check_name, check_whole, maybe
 from hpdist.cluster.address import is_loopback, join_address, split_address
 from hpdist.cluster.link import Link
 from hpdist.cluster.names import Names, find_dispatcher
@@ -29,6 +30,10 @@ class Place:
     host: str | None = None
     port: int | None = None
     directory: Path | None = None
+
+    def __post_init__(self) -> None:
+        maybe(check_name, "nameserver", self.host)
+        maybe(check_whole, "nameserver_port", self.port, least=1, most=65535)
 
     def nameserver(self) -> tuple[str, int]:
         """Return the nameserver's host and port.

@@ -13,7 +13,14 @@ from typing import Any
 
 from Pyro4 import constants, core, errors, message, naming
 
-from hpdist.cluster.address import bind_host, is_loopback, join_address, split_address
+from hpdist.checks import check_path, maybe
+from hpdist.cluster.address import (
+    bind_host,
+    check_listening,
+    is_loopback,
+    join_address,
+    split_address,
+)
 from hpdist.cluster.names import Names
 from hpdist.cluster.pyro_server import GuardedDaemon
 from hpdist.cluster.tls import Tls, find_tls
@@ -61,10 +68,9 @@ class NameServer:
         nic_name: str | None = None,
     ) -> None:
         self.run_id = check_run_id(run_id)
-        self._run = (
-            None if working_directory is None else RunDirectory(Path(working_directory) / run_id)
-        )
-        self._host, self._port, self._nic_name = host, port, nic_name
+        place = maybe(check_path, "working_directory", working_directory)
+        self._run = None if place is None else RunDirectory(place / self.run_id)
+        self._host, self._nic_name, self._port = check_listening(host, nic_name, port)
         self._tls: Tls | None = None
         self._daemon: GuardedDaemon | None = None
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpdist.cluster.address import bind_host, is_loopback, join_address
+from hpdist.checks import check_seconds, shown
+from hpdist.cluster.address import bind_host, check_listening, is_loopback, join_address
 from hpdist.cluster.commands import COMMANDS, check_arguments
 from hpdist.cluster.locate import Place
 from hpdist.cluster.registry import Registry, Served
@@ -45,6 +46,9 @@ class Listening:
     nic_name: str | None = None
     port: int = 0
     former_port: int = 0
+
+    def __post_init__(self) -> None:
+        check_listening(self.host, self.nic_name, self.port)
 
 
 class Service:
@@ -84,7 +88,7 @@ class Service:
         self.uri = ""
         self.sends_home = True  #: whether workers are to leave when the run has finished
         self._finished = False
-        self._ping_interval = ping_interval
+        self._ping_interval = check_seconds("ping_interval", ping_interval, infinite=True)
         self._announce, self._on_workers = announce, on_workers
         self._remote = RemoteExecutor(self.timing, epoch, place.run_id, book)
         self._server: Server | None = None
@@ -208,7 +212,9 @@ class Service:
             If there is no such command, or it does not take these arguments.
         """
         if command not in COMMANDS:
-            raise ConfigurationError(f"there is no command {command!r}", do=", ".join(COMMANDS))
+            raise ConfigurationError(
+                f"there is no command {shown(command)}", do=f"choose from {', '.join(COMMANDS)}"
+            )
         request = ControlRequested(command, check_arguments(command, arguments))
         if self._post is not None:
             self._post([request])

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from hpdist.attempt_limits import check_attempt_limits, check_isolation
+from hpdist.checks import check_whole, maybe, shown
 from hpdist.errors import ConfigurationError
 from hpdist.executors.base import Executor
 from hpdist.executors.local import LocalExecutor
@@ -44,11 +46,15 @@ def make_executor(
     ConfigurationError
         If there is no such executor, or it cannot do what is asked.
     """
-    _check_workers(workers)
-    options = {"job_timeout": job_timeout, "memory_limit": memory_limit, "prefetch": prefetch}
+    workers = maybe(check_whole, "workers", workers, least=1)
+    isolation = check_isolation(isolation)
+    options: dict[str, Any] = {
+        **check_attempt_limits(job_timeout, memory_limit),
+        "prefetch": check_whole("prefetch", prefetch, least=0),
+    }
     if not isinstance(executor, str):
         _refuse("an executor that is made already", {"workers": workers, **options})
-        return executor
+        return _checked(executor)
     if executor == "serial":
         _refuse('executor="serial"', {"workers": None if workers == 1 else workers, **options})
         return SerialExecutor(objective, root)
@@ -59,16 +65,14 @@ def make_executor(
         )
     if executor not in NAMES:
         raise ConfigurationError(
-            f"{executor!r} is no executor", do=f"choose one of {', '.join(NAMES)}"
+            f"{shown(executor)} is no executor", do=f"choose one of {', '.join(NAMES)}"
         )
     return LocalExecutor(
         objective,
         available_cpus() if workers is None else workers,
         root=root,
         isolation="none" if executor == "thread" else isolation,
-        job_timeout=job_timeout,
-        memory_limit=memory_limit,
-        prefetch=prefetch,
+        **options,
     )
 
 
@@ -79,10 +83,15 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _check_workers(workers: object) -> None:
-    whole = isinstance(workers, int) and not isinstance(workers, bool)
-    if workers is not None and not (whole and workers >= 1):  # type: ignore[operator]
-        raise ConfigurationError(f"workers must be a whole number >= 1 or None, got {workers!r}")
+def _checked(executor: Any) -> Executor:
+    methods = (getattr(executor, name, None) for name in ("start", "perform", "close"))
+    if isinstance(executor, type) or not all(map(callable, methods)):
+        raise ConfigurationError(
+            f"{shown(executor)} is no executor",
+            do=f"choose one of {', '.join(NAMES)}, or give an object with start, perform and close",
+        )
+    made: Executor = executor
+    return made
 
 
 def _refuse(who: str, options: dict[str, Any]) -> None:

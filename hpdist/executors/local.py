@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hpdist.attempt import Runner
+from hpdist.attempt_limits import check_attempt_limits, check_enforceable, check_isolation
+from hpdist.checks import check_whole
 from hpdist.child_runner import ChildRunner
-from hpdist.errors import ConfigurationError
 from hpdist.events import Event, Order
 from hpdist.executors.base import Post
 from hpdist.executors.slot import Slot
@@ -58,23 +59,14 @@ class LocalExecutor:
         prefetch: int = 0,
         devices: Sequence[str] = (),
     ) -> None:
-        if workers < 1:
-            raise ConfigurationError(f"workers must be >= 1, got {workers!r}")
-        if isolation not in ("process", "none"):
-            raise ConfigurationError(f"isolation must be 'process' or 'none', got {isolation!r}")
-        if isolation == "none" and (job_timeout is not None or memory_limit is not None):
-            raise ConfigurationError(
-                "job_timeout and memory_limit cannot be enforced with isolation='none'",
-                cause="an attempt that shares this process cannot be ended by force",
-                do="leave them out, or use isolation='process'",
-            )
+        workers = check_whole("workers", workers, least=1)
+        limits = check_attempt_limits(job_timeout, memory_limit)
+        check_enforceable(check_isolation(isolation), limits)
         self._infos = [_worker(i, prefetch, devices) for i in range(workers)]
         self._runners: list[Runner] = [
             InlineRunner(objective, device=info.device)
             if isolation == "none"
-            else ChildRunner(
-                objective, job_timeout=job_timeout, memory_limit=memory_limit, device=info.device
-            )
+            else ChildRunner(objective, **limits, device=info.device)
             for info in self._infos
         ]
         self._root = root

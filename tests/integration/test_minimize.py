@@ -231,7 +231,7 @@ def test_a_search_that_could_never_end_is_refused(run: Path, limits: dict[str, A
         ({"initial_configs": [{"x": 0.0}]}, "k is missing"),
         ({"initial_configs": {"x": 0.0, "k": 1}}, "must be a list"),
         ({"warm_start": [3]}, "cannot be made from a int"),
-        ({"callbacks": [3]}, "3 is no callback"),
+        ({"callbacks": [3]}, "a callback must be a function"),
         ({"progress": "loud"}, "'loud' is unknown"),
         ({"resume": "maybe"}, "resume must be one of"),
         ({"on_change": "maybe"}, "on_change must be one of"),
@@ -494,4 +494,4 @@ def test_an_objective_without_source_is_known_by_its_name() -> None:
 def test_an_objective_given_by_name_is_not_compared() -> None:
     from hpdist.search_spec import fingerprint
 
-    assert fingerprint(objective_of("package:function")) == ""
+    assert fingerprint(objective_of("hpdist.demo:train")) == ""
