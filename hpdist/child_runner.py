@@ -22,6 +22,10 @@ from hpdist.model import Failure, JsonValue, Outcome
 from hpdist.objective import Objective
 
 
+class ObjectiveNotSent(ConfigurationError):
+    """The objective cannot be pickled; it can still be evaluated in this process."""
+
+
 class ChildRunner:
     """Runs attempts in a child process of its own (``isolation="process"``).
 
@@ -184,7 +188,7 @@ def _pickled(objective: Objective) -> bytes:
         with _by_value("__mp_main__"):
             pickled: bytes = cloudpickle.dumps(objective)
     except Exception as error:  # the user's own objects take part in it
-        raise ConfigurationError(
+        raise ObjectiveNotSent(
             f"the objective {objective.name} cannot be sent to its process",
             cause=f"{type(error).__name__}: {error}",
             do="define it in a module, loading what it needs there, or use isolation='none'",

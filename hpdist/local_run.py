@@ -115,8 +115,6 @@ class LocalRun:
         return [*files, directory.path, *directory.path.parents]
 
     def _open(self) -> OpenRun:
-        if self.resume != "must":
-            self.directory.create()
         return open_run(
             self.directory.journal,
             self.search.make_study,

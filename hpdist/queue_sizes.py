@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpdist.checks import check_flag, check_whole
+from hpdist.checks import check_flag, check_list, check_whole, shown
 from hpdist.errors import ConfigurationError
 
 LARGEST = 10**6
@@ -37,7 +37,16 @@ class QueueSizes:
                 "dynamic_queue_size=False the second must be at least 1"
             )
 
+    @classmethod
+    def of(cls, pair: object, dynamic: object) -> QueueSizes:
+        """Take both from a pair, as people give them."""
+        sizes = check_list("job_queue_sizes", pair, of="two whole numbers")
+        if len(sizes) != 2:
+            raise ConfigurationError(f"job_queue_sizes must be two numbers, got {shown(pair)}")
+        return cls(sizes[0], sizes[1], check_flag("dynamic_queue_size", dynamic))
+
     def bounds(self, places: int) -> tuple[int, int]:
         """Return (refill when at most so many, refill up to so many) for ``places`` places."""
+        check_whole("the number of workers", places, least=0)
         base = places if self.dynamic else 0
         return base + self.least, base + self.most

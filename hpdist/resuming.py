@@ -20,6 +20,7 @@ from hpdist.events import Controlled, Record, RunCreated, RunEnded, RunResumed
 from hpdist.journal import Journal
 from hpdist.journal_reader import read_header
 from hpdist.model import JobState, Limits, Retry, Timing
+from hpdist.run_directory import RunDirectory
 from hpdist.study import Study
 
 MakeStudy = Callable[[RunCreated | None], Study]
@@ -103,7 +104,7 @@ def open_run(
     now = study.describe(run_id, objective=objective, versions=versions())
     if header is not None:
         check_same_search(header, now, path, on_change)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    RunDirectory(path.parent).create()
     journal = Journal.open(path, sync_every=sync_every)
     try:
         _check_unchanged(journal, header)

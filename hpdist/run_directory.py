@@ -50,9 +50,8 @@ def check_run_id(run_id: object) -> str:
         If it is not 1 to 64 letters, digits, ``_`` and ``-``, the first of which is a letter or
         digit.
     """
-    name = str(run_id) if type(run_id) is int else run_id
-    if isinstance(name, str) and _RUN_ID.fullmatch(name):
-        return name
+    if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
+        return run_id
     raise ConfigurationError(
         f"{shown(run_id)} cannot name a run",
         cause="it names a directory and an entry of the nameserver as well",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import inspect
-import json
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from hpdist.results import warm_start_observations
 from hpdist.resuming import header_arguments
 from hpdist.space import Space
 from hpdist.study import Study
+from hpdist.study_checks import check_described
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,7 @@ class Search:
         # As the journal will hold them, so that they can be compared with it.
         checked = self._study("random", self.limits, self.initial_configs, self.warm_start)
         described = checked.describe("")
-        _check_described(self.iter_generator, described.iter_generator)
-        _check_described(optimizer, optimizer.describe())
+        check_described(optimizer)
         object.__setattr__(self, "initial_configs", described.initial_configs)
         object.__setattr__(self, "warm_start", described.warm_start)
 
@@ -203,19 +202,6 @@ def _check_copied(optimizer: Optimizer) -> None:
             cause=f"each study gets its own: {type(error).__name__}: {error}",
             do="give it a method __deepcopy__, or keep what cannot be copied out of it",
         ) from error
-
-
-def _check_described(owner: object, description: object) -> None:
-    try:
-        same = json.loads(json.dumps(description, allow_nan=False)) == description
-    except (TypeError, ValueError, RecursionError):
-        same = False
-    if not (same and isinstance(description, dict)):
-        raise ConfigurationError(
-            f"{type(owner).__name__}.describe() must return a dict that JSON keeps as it is, "
-            f"got {shown(description)}",
-            cause="it is written to the journal, and compared with when the run is resumed",
-        )
 
 
 def _with_source(function: Any) -> Any:

@@ -37,7 +37,7 @@ from hpdist.multi_fidelity import (
 )
 from hpdist.optimizers import Observation, Optimizer, make_optimizer
 from hpdist.space import Space
-from hpdist.study_checks import FAILED, known_observation, suggested, told_outcome
+from hpdist.study_checks import FAILED, check_described, known_observation, suggested, told_outcome
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -282,8 +282,8 @@ class Study:
             space=self.space.to_json(),
             direction=self.direction,
             seed=self.seed,
-            iter_generator=self.iter_generator.describe(),
-            optimizer=self.optimizer.describe(),
+            iter_generator=check_described(self.iter_generator),
+            optimizer=check_described(self.optimizer),
             initial_configs=list(self.initial_configs),
             warm_start=[
                 known | {"loss": None if known["loss"] == FAILED else sign * known["loss"]}

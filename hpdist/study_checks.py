@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -64,3 +65,19 @@ def told_outcome(loss: object, cost: object, info: JsonValue) -> Outcome:
     if isinstance(outcome, Failure):
         raise ConfigurationError(outcome.message, do="a failure is told as loss=None")
     return outcome
+
+
+def check_described(owner: Any) -> dict[str, JsonValue]:
+    """Return how an optimizer or iteration generator describes itself, if JSON keeps that."""
+    description = owner.describe()
+    try:
+        same = json.loads(json.dumps(description, allow_nan=False)) == description
+    except (TypeError, ValueError, RecursionError):
+        same = False
+    if same and isinstance(description, dict):
+        return description
+    raise ConfigurationError(
+        f"{type(owner).__name__}.describe() must return a dict that JSON keeps as it is, "
+        f"got {shown(description)}",
+        cause="it is written to the journal, and compared with when the run is resumed",
+    )

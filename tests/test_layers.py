@@ -44,7 +44,8 @@ LAYERS = {
         cluster cluster.address cluster.background cluster.commands cluster.compute
         cluster.diagnosis cluster.dispatcher cluster.encryption cluster.ends cluster.hands
         cluster.job_stream cluster.link
-        cluster.locate cluster.master cluster.names cluster.nameserver cluster.pyro
+        cluster.locate cluster.master cluster.names cluster.nameserver cluster.option_checks
+        cluster.pyro
         cluster.pyro_client cluster.pyro_server cluster.registry cluster.result_views
         cluster.run_host cluster.server cluster.service cluster.session cluster.spool
         cluster.submissions cluster.tls

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hpdist.checks import check_callable, check_path, check_seconds, maybe
 from hpdist.cluster.locate import Place
+from hpdist.cluster.option_checks import (
+    LOOP_OPTIONS,
+    check_lease_and_retry,
+    check_options,
+    run_name,
+)
 from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.submissions import FinishedJob, Submissions
 from hpdist.dispatch_state import DispatchState
@@ -29,7 +36,6 @@ from hpdist.journal import MemoryJournal
 from hpdist.loop import Log, Loop, Observer, Source
 from hpdist.model import Failure, FailureKind, Outcome, Retry, Timing, WorkerInfo
 from hpdist.normalise import normalise_result
-from hpdist.run_directory import check_run_id
 
 logger = logging.getLogger(__name__)
 
@@ -124,10 +130,16 @@ class Dispatcher:
         work: Work | None = None,
         **loop_options: Any,
     ) -> None:
-        self.run_id = check_run_id(str(run_id))
+        self.run_id = run_name(run_id)
+        check_options("Dispatcher", loop_options, LOOP_OPTIONS)
+        check_lease_and_retry(timing, retry)
+        maybe(check_callable, "queue_callback", queue_callback, takes="of a number of workers")
         timing = timing or Timing()
-        directory = None if working_directory is None else Path(working_directory) / self.run_id
-        self._submissions = source = Submissions(new_result_callback)
+        place = maybe(check_path, "working_directory", working_directory)
+        directory = None if place is None else place / self.run_id
+        self._submissions = source = Submissions(
+            check_callable("new_result_callback", new_result_callback, "of a finished job")
+        )
         self._takes_jobs = work is None
         work = work or Work(
             source,
@@ -193,7 +205,7 @@ class Dispatcher:
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Wait until workers can call; raises what `run` failed with."""
-        ready = self._ready.wait(timeout)
+        ready = self._ready.wait(maybe(check_seconds, "timeout", timeout, zero=True))
         if self.error is not None:
             raise self.error
         return ready

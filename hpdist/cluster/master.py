@@ -10,21 +10,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hpdist.checks import check_whole
 from hpdist.cluster.diagnosis import why_no_workers
 from hpdist.cluster.dispatcher import Dispatcher, Work
 from hpdist.cluster.ends import Ends
 from hpdist.cluster.job_stream import JobStream
+from hpdist.cluster.option_checks import check_iteration_kwargs, check_master, run_name, space_of
 from hpdist.cluster.result_views import ResultViews
 from hpdist.cluster.submissions import FinishedJob
-from hpdist.errors import ConfigurationError, NoWorkers, StateError
+from hpdist.errors import NoWorkers, StateError
 from hpdist.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
 from hpdist.model import Limits
-from hpdist.multi_fidelity import Bracket, IterGenerator
-from hpdist.optimizers import Optimizer
+from hpdist.multi_fidelity import Bracket, IterGenerator, check_generator
+from hpdist.optimizers import Optimizer, make_optimizer
 from hpdist.queue_sizes import QueueSizes
 from hpdist.results import Results
 from hpdist.resuming import change, finished_iterations, header_arguments, open_run
-from hpdist.run_directory import RunDirectory, check_run_id
+from hpdist.run_directory import RunDirectory
 from hpdist.search_spec import gather_warm_start
 from hpdist.study import Study
 
@@ -120,35 +122,29 @@ class Master:
         observers: Sequence[Any] = (),
         **dispatcher_options: Any,
     ) -> None:
-        self.run_id = check_run_id(str(run_id))
-        self.optimizer, self.iter_generator = optimizer, iter_generator
-        self.incumbents = dict(incumbents or {})
-        self.incumbent_performances = dict(incumbent_performances or {})
-        self.views = ResultViews(
-            1.0 if direction == "minimize" else -1.0,
-            self.incumbents,
-            self.incumbent_performances,
-            result_logger,
-            progress_callback,
+        self.run_id = run_name(run_id)
+        check_master(locals())
+        self._space = space_of(optimizer, space)
+        self.optimizer = make_optimizer(optimizer, self._space)
+        self.iter_generator = check_generator(iter_generator)
+        sign = 1.0 if direction == "minimize" else -1.0
+        seen = ResultViews(
+            sign, incumbents, incumbent_performances, result_logger, progress_callback
         )
+        self.views, self._previous = seen, previous_result
+        self.incumbents, self.incumbent_performances = seen.incumbents, seen.performances
         self.shutdown_workers, self.worker_timeout = shutdown_workers, worker_timeout
         self.time_left_for_this_task = time_left_for_this_task
-        self.queue_sizes = QueueSizes(*job_queue_sizes, dynamic=dynamic_queue_size)
+        self.queue_sizes = QueueSizes.of(job_queue_sizes, dynamic_queue_size)
         self.logger = logger or logging.getLogger(__name__)
         self.directory = RunDirectory(Path(working_directory) / self.run_id)
-        self._space = space if space is not None else getattr(optimizer, "space", None)
-        if self._space is None:
-            raise ConfigurationError("the optimizer has no attribute space", do="give space=...")
-        self._previous = previous_result
         self._study_options = {
             "seed": seed,
             "direction": direction,
             "initial_configs": initial_configs,
         }
-        self._ends = Ends()
-        self._changed = threading.Event()
+        self._ends, self._changed = Ends(), threading.Event()
         self._stream = JobStream(self.views.new_trial, self.job_callback, self.views.known)
-        self.directory.create()
         self._run = open_run(
             Path(checkpoint_file) if checkpoint_file else self.directory.journal,
             self._make_study,
@@ -160,6 +156,7 @@ class Master:
             timing=dispatcher_options.get("timing"),
             retry=dispatcher_options.pop("retry", None),
         )
+        self.directory.create()
         self._iterations_before = finished_iterations(self._run.records)
         self._stream.observe(self._run.records, quietly=True)
         if self._run.dispatch.paused:
@@ -207,6 +204,8 @@ class Master:
         HpdistError
             If the dispatcher failed.
         """
+        n_iterations = check_whole("n_iterations", n_iterations, least=0)
+        kwargs = check_iteration_kwargs(self, iteration_kwargs)
         self.wait_for_workers(min_n_workers)
         target = self._iterations_before + n_iterations
         if math.isfinite(self.time_left_for_this_task):
@@ -215,8 +214,8 @@ class Master:
         endless = self.iter_generator.default_iterations is None
         planned = 0 if endless else self.iter_generator.num_all_configs(target)
         with self.views.shown(len(self._run.study.ledger.jobs), planned):
-            if iteration_kwargs:
-                self.dispatcher.post(ControlRequested("iteration_kwargs", dict(iteration_kwargs)))
+            if kwargs:
+                self.dispatcher.post(ControlRequested("iteration_kwargs", kwargs))
             self._ends.forget()
             self.dispatcher.post(ControlRequested("extend", {"n_iterations": target}))
             self._ends.wait()
@@ -235,6 +234,7 @@ class Master:
         NoWorkers
             After ``worker_timeout`` seconds, with a diagnosis.
         """
+        check_whole("min_n_workers", min_n_workers, least=0)
         self._start()
         began = time.monotonic()
         told = began
@@ -261,7 +261,8 @@ class Master:
     def get_next_iteration(self, iteration: int, iteration_kwargs: dict[str, Any]) -> Bracket:
         """Make the bracket of iteration ``iteration``; may be overridden.
 
-        It is called again when a run is resumed, and has to give the same again.
+        It is called again when a run is resumed, and may be at other times; it has to give the
+        same again.
         """
         return self.iter_generator.get_next_iteration(iteration, **iteration_kwargs)
 

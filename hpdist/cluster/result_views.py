@@ -6,8 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from hpdist.checks import check_callable, check_kind, maybe
 from hpdist.cluster.submissions import FinishedJob
 from hpdist.model import Trial
+from hpdist.multi_fidelity import check_budget
+
+
+def _by_budget(name: str, value: Any) -> dict[float, Any]:
+    """Return a copy of what the caller knows by budget; nothing by default."""
+    known = {} if value is None else check_kind(name, value, dict)
+    return {check_budget(f"a budget in {name}", budget): each for budget, each in known.items()}
 
 
 class ResultViews:
@@ -28,13 +36,20 @@ class ResultViews:
     def __init__(
         self,
         sign: float,
-        incumbents: dict[float, dict[str, Any]],
-        performances: dict[float, float],
+        incumbents: dict[float, dict[str, Any]] | None,
+        performances: dict[float, float] | None,
         result_logger: Any,
         progress_callback: Any,
     ) -> None:
-        self.sign, self.incumbents, self.performances = sign, incumbents, performances
-        self.result_logger, self.progress_callback = result_logger, progress_callback
+        self.sign = sign
+        self.incumbents = _by_budget("incumbents", incumbents)
+        self.performances = _by_budget("incumbent_performances", performances)
+        self.result_logger: Any = maybe(
+            check_callable, "result_logger", result_logger, takes="of a job"
+        )
+        self.progress_callback: Any = maybe(
+            check_callable, "progress_callback", progress_callback, takes="of (done, planned)"
+        )
         self._progress: Any = None
 
     def new_trial(self, trial: Trial) -> None:

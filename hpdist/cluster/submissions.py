@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpdist.checks import shown
 from hpdist.cluster.wire import encode
 from hpdist.errors import ConfigurationError
 from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, Record
 from hpdist.model import Failure, Job, JsonValue, Success
+from hpdist.multi_fidelity import check_budget
+from hpdist.parameters import plain
 
 logger = logging.getLogger(__name__)
 
@@ -82,20 +85,27 @@ class Submissions:
         ConfigurationError
             If there is no ``config``, the budget is no number, or it is not JSON.
         """
-        if not isinstance(arguments.get("config"), dict):
-            raise ConfigurationError(f"job {id!r} needs config=<dict>, got {arguments!r}")
+        config = arguments.get("config")
+        if not isinstance(config, dict) or not isinstance(id, Hashable):
+            raise ConfigurationError(
+                f"job {shown(id)} needs config=<dict>, and a hashable id; got {shown(arguments)}",
+                do='submit_job((0, 0, 1), config={"x": 0.5}, budget=1)',
+            )
+        budget = 1.0 if arguments.get("budget") is None else arguments["budget"]
+        arguments["budget"] = check_budget("budget", budget)
+        arguments["config"] = {name: plain(value) for name, value in config.items()}
         encode({"config": arguments["config"], "config_info": arguments.get("config_info")})
         if id in self._open:
             return None
         number = next(self._numbers)
-        job = Job(number, number, float(arguments.get("budget") or 1.0))
+        job = Job(number, number, arguments["budget"])
         self._jobs[number] = FinishedJob(id, arguments, timestamps={"submitted": at})
         self._open[id] = number
         return job
 
     def number_of(self, id: Any) -> int | None:
         """The number of the open job that the caller calls ``id``."""
-        return self._open.get(id)
+        return self._open.get(id) if isinstance(id, Hashable) else None
 
     def propose(self) -> None:
         return None
@@ -111,7 +121,7 @@ class Submissions:
             "config_id": list(job.id) if triple else [0, 0, job_id],
             "config": job.kwargs["config"],
             "config_info": job.kwargs.get("config_info") or {},
-            "budget": float(job.kwargs.get("budget") or 1.0),
+            "budget": job.kwargs["budget"],
             "seed": job_id,
             "previous": None,
         }

@@ -17,17 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.attempt import Runner
-from hpdist.child_runner import ChildRunner
+from hpdist.checks import check_choice, check_path, check_seconds, maybe
+from hpdist.child_runner import ChildRunner, ObjectiveNotSent
 from hpdist.cluster.background import ask_to_leave, start_process
 from hpdist.cluster.compute import BoundObjective, ComputeObjective, direct_compute
 from hpdist.cluster.locate import Place
+from hpdist.cluster.option_checks import check_waiting, check_worker, register_of, run_name
 from hpdist.cluster.session import Patience, Session
 from hpdist.cluster.spool import Spool
 from hpdist.errors import ConfigurationError, NameServerNotFound
 from hpdist.inline_runner import InlineRunner
 from hpdist.model import WorkerInfo
 from hpdist.objective import Objective, objective_of
-from hpdist.run_directory import RunDirectory, check_run_id, read_connection
+from hpdist.run_directory import RunDirectory, read_connection
 
 _numbers = itertools.count()
 
@@ -103,9 +105,8 @@ class Worker:
         carry_over: bool = True,
         reconnect_timeout: float = 900.0,
     ) -> None:
-        if isolation not in ("process", "none"):
-            raise ConfigurationError(f'isolation must be "process" or "none", got {isolation!r}')
-        self.run_id = check_run_id(str(run_id))
+        self.run_id = run_name(run_id)
+        check_worker(locals())
         self.host = host or socket.gethostname()
         self.debug, self.isolation = debug, "none" if debug else isolation
         self.job_timeout, self.memory_limit, self.device = job_timeout, memory_limit, device
@@ -186,8 +187,9 @@ class Worker:
         ConfigurationError
             If there is no connection file after all tries.
         """
-        run = RunDirectory(Path(working_directory) / self.run_id)
-        for attempt in range(max(1, num_tries)):
+        run = RunDirectory(check_path("working_directory", working_directory) / self.run_id)
+        check_waiting(num_tries, interval)
+        for attempt in range(num_tries):
             if read_connection(run.connection) is not None:
                 break
             if attempt == 0:
@@ -214,10 +216,7 @@ class Worker:
         concurrent_type
             "thread" or "process": what to start in the background.
         """
-        if concurrent_type not in ("thread", "process"):
-            raise ConfigurationError(
-                f'concurrent_type must be "thread" or "process", got {concurrent_type!r}'
-            )
+        check_choice("concurrent_type", concurrent_type, ("thread", "process"))
         if not background:
             self._serve()
         elif concurrent_type == "thread":
@@ -232,7 +231,7 @@ class Worker:
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a worker in the background has left; False if it has not in time."""
         if self._thread is not None:
-            self._thread.join(timeout)
+            self._thread.join(maybe(check_seconds, "timeout", timeout, zero=True))
             return not self._thread.is_alive()
         return True
 
@@ -254,13 +253,14 @@ class Worker:
 
     def start_computation(self, callback: Any, config_id: Any, *args: Any, **kwargs: Any) -> None:
         """Run one computation here and now, and hand it to ``callback.register_result``."""
+        register = register_of(callback)
         result: dict[str, Any] = {"result": None, "exception": None}
         try:
             compute = self.compute if self._function is None else direct_compute(self._function)
             result["result"] = compute(config_id, *args, **kwargs)
         except Exception as error:  # noqa: BLE001  (the callback is told of it)
             result["exception"] = f"{type(error).__name__}: {error}"
-        callback.register_result(config_id, result)
+        register(config_id, result)
 
     def __enter__(self) -> Worker:
         self.run(background=True)
@@ -331,7 +331,7 @@ class Worker:
                 memory_limit=self.memory_limit,
                 device=self.device,
             )
-        except ConfigurationError as error:
+        except ObjectiveNotSent as error:
             self.logger.warning(
                 "%s\n  evaluations run in the worker's own process: a crash ends the worker, and "
                 "job_timeout and memory_limit have no effect",

@@ -90,7 +90,7 @@ def test_a_job_without_a_configuration_is_refused_at_once(scene: Scene) -> None:
     dispatcher = scene.dispatcher(lambda job: None)
     with pytest.raises(ConfigurationError, match="'a' needs config="):
         dispatcher.submit_job("a", budget=3)
-    with pytest.raises(ValueError, match="could not convert"):
+    with pytest.raises(ConfigurationError, match="budget must be a finite number > 0, got 'much'"):
         dispatcher.submit_job("a", config={}, budget="much")
 
 

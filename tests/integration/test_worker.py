@@ -202,7 +202,7 @@ class _Waits:
 
 
 def test_other_ways_into_the_background_are_refused() -> None:
-    with pytest.raises(ConfigurationError, match='must be "thread" or "process", got \'fork\''):
+    with pytest.raises(ConfigurationError, match="must be one of thread, process, got 'fork'"):
         Worker(RUN).run(background=True, concurrent_type="fork")
 
 

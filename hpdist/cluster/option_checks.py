@@ -1,0 +1,165 @@
+"""What masters, workers and dispatchers are given, checked before anything is made of it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from hpdist.attempt_limits import check_attempt_limits, check_enforceable, check_isolation
+from hpdist.checks import (
+    check_callable,
+    check_flag,
+    check_kind,
+    check_list,
+    check_name,
+    check_path,
+    check_seconds,
+    check_whole,
+    maybe,
+    shown,
+)
+from hpdist.cluster.address import check_listening
+from hpdist.cluster.locate import Place
+from hpdist.errors import ConfigurationError
+from hpdist.model import Retry, Timing
+from hpdist.optimizers import Optimizer
+from hpdist.run_directory import check_run_id
+from hpdist.space import Space
+
+#: What a master passes on to its dispatcher.
+DISPATCHER_OPTIONS = ("nic_name", "port", "timing", "retry")
+
+#: What a dispatcher passes on to its loop.
+LOOP_OPTIONS = (
+    *("observers", "queue_sizes", "time_limit_s", "grace_s", "stay", "waiting", "dismiss"),
+    "on_start",
+)
+
+
+def _patience(name: str, value: Any) -> None:
+    check_seconds(name, value, zero=True, infinite=True, do=f"{name}=60")
+
+
+_MASTER: dict[str, Callable[[str, Any], Any]] = {
+    "working_directory": check_path,
+    "checkpoint_file": partial(maybe, check_path),
+    "checkpoint_freq": partial(check_whole, least=1),
+    "ping_interval": partial(check_seconds, infinite=True),
+    "time_left_for_this_task": _patience,
+    "worker_timeout": _patience,
+    "grace": partial(check_seconds, zero=True),
+    "shutdown_workers": check_flag,
+    "objective": partial(check_kind, kind=str),
+    "logger": partial(maybe, check_kind, kind=logging.Logger),
+    "observers": check_list,
+}
+
+_WORKER: dict[str, Callable[[str, Any], Any]] = {
+    "host": partial(maybe, check_name),
+    "timeout": lambda name, value: None if value is None else _patience(name, value),
+    "debug": check_flag,
+    "logger": partial(maybe, check_kind, kind=logging.Logger),
+    "device": partial(check_kind, kind=str),
+    "prefetch": partial(check_whole, least=0),
+    "directory": partial(maybe, check_path),
+    "carry_over": check_flag,
+    "reconnect_timeout": _patience,
+}
+
+
+def check_options(owner: str, options: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse options that nobody takes."""
+    known = list(known)
+    for name in options:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            raise ConfigurationError(
+                f"{owner} has no option {shown(name)}",
+                do=f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}",
+            )
+
+
+def run_name(run_id: object) -> str:
+    """Return the name of a run, for which a number will do as well."""
+    return check_run_id(str(run_id) if type(run_id) is int else run_id)
+
+
+def check_master(given: Mapping[str, Any]) -> None:
+    """Check the arguments that a master was given, but for those that become a study."""
+    _check_each(given, _MASTER)
+    options = given["dispatcher_options"]
+    check_options("Master", options, DISPATCHER_OPTIONS)
+    check_listening(given["host"], options.get("nic_name"), options.get("port", 0))
+    check_lease_and_retry(options.get("timing"), options.get("retry"))
+    Place("0", given["nameserver"], given["nameserver_port"])
+
+
+def check_worker(given: Mapping[str, Any]) -> None:
+    """Check the arguments that a worker was given."""
+    _check_each(given, _WORKER)
+    isolation = check_isolation(given["isolation"])
+    limits = check_attempt_limits(given["job_timeout"], given["memory_limit"])
+    check_enforceable(isolation, limits)
+    Place("0", given["nameserver"], given["nameserver_port"])
+    if given["worker_id"] is not None:
+        check_name("worker_id", str(given["worker_id"]), longest=100)
+
+
+def _check_each(given: Mapping[str, Any], checks: Mapping[str, Callable[[str, Any], Any]]) -> None:
+    for name, check in checks.items():
+        check(name, given[name])
+
+
+def check_lease_and_retry(timing: object, retry: object) -> None:
+    """Check when workers are given up, and how often an evaluation is tried."""
+    maybe(check_kind, "timing", timing, kind=Timing, do="timing=Timing(lease_s=30)")
+    maybe(check_kind, "retry", retry, kind=Retry, do="retry=Retry(max_crashes=3)")
+
+
+def check_iteration_kwargs(master: Any, value: Any) -> dict[str, Any]:
+    """Return the arguments of the next brackets, once one could be made with them.
+
+    They are kept in the journal, and brackets are made with them again at each resume.
+    """
+    if value is None or value == {}:
+        return {}
+    try:
+        kept = json.loads(json.dumps(check_kind("iteration_kwargs", value, dict), allow_nan=False))
+        if kept != value:
+            raise ValueError("JSON does not keep them as they are")
+        master.get_next_iteration(len(master.study.brackets), dict(kept))
+    except ConfigurationError:
+        raise
+    except Exception as error:  # an iteration generator of the caller's own takes part in it
+        raise ConfigurationError(
+            f"no iteration can be made with iteration_kwargs={shown(value)}",
+            cause=f"{type(error).__name__}: {error}",
+            do="give what get_next_iteration takes, as values that JSON has",
+        ) from error
+    return dict(value)
+
+
+def check_waiting(num_tries: object, interval: object) -> None:
+    """Check how often to look for something, and how far apart."""
+    check_whole("num_tries", num_tries, least=1)
+    check_seconds("interval", interval, zero=True)
+
+
+def register_of(callback: object) -> Any:
+    """Return the method of ``callback`` that takes a result."""
+    register = getattr(callback, "register_result", None)
+    return check_callable("callback.register_result", register, "of (id, result)")
+
+
+def space_of(optimizer: Any, space: Any) -> Space:
+    """Return the space of a search: the one that is given, or else the optimizer's own."""
+    own = getattr(optimizer, "space", None) if space is None else space
+    if own is None and not isinstance(optimizer, str | Optimizer):
+        raise ConfigurationError(f"{shown(optimizer)} is no optimizer", do="RandomSearch(space)")
+    if own is None:
+        raise ConfigurationError("the optimizer has no attribute space", do="give space=...")
+    return Space.of(own)
