@@ -261,8 +261,7 @@ class Master:
     def get_next_iteration(self, iteration: int, iteration_kwargs: dict[str, Any]) -> Bracket:
         """Make the bracket of iteration ``iteration``; may be overridden.
 
-        It is called again when a run is resumed, and may be at other times; it has to give the
-        same again.
+        It is called again at each resume, and at other times: it has to give the same again.
         """
         return self.iter_generator.get_next_iteration(iteration, **iteration_kwargs)
 
