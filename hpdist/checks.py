@@ -24,6 +24,9 @@ LARGEST_WHOLE = 2**63 - 1
 """What JSON, files and other programs take for a whole number."""
 
 LONGEST_NAME = 200
+LONGEST_PART, LONGEST_PATH = 255, 4096
+"""Bytes of a file's name and of a path, by Linux."""
+
 LONGEST_S = 1e9
 """Thirty years: beyond it clocks and time-outs of the operating system overflow."""
 
@@ -165,10 +168,11 @@ def check_list(name: str, values: object, of: str = "") -> list[Any]:
 def check_path(name: str, value: object) -> Path:
     """Return ``value`` as a path that a file could have."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if isinstance(text, str) and text and "\0" not in text and _is_text(text):
+    if isinstance(text, str) and text and "\0" not in text and _can_be_named(text):
         return Path(text)
     raise ConfigurationError(
-        f"{name} must be a path, got {shown(value)}", do=f'{name}="some/directory"'
+        f"{name} must be a path, whose parts have no more than {LONGEST_PART} bytes; got "
+        f"{shown(value)}"
     )
 
 
@@ -195,10 +199,10 @@ def _to_whole(value: object) -> int | None:
     return int(number) if number is not None and number.is_integer() else None
 
 
-def _is_text(text: str) -> bool:
-    """Whether it can be written to a file: without lone surrogates, but for undecodable names."""
+def _can_be_named(path: str) -> bool:
+    """Whether a file can be called so: not too long, and without lone surrogates."""
     try:
-        os.fsencode(text)
+        parts = [os.fsencode(part) for part in Path(path).parts]
     except UnicodeEncodeError:
         return False
-    return True
+    return all(len(part) <= LONGEST_PART for part in parts) and len(path) < LONGEST_PATH

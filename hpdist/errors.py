@@ -49,6 +49,10 @@ class JournalDamaged(JournalError):
     """A record is damaged and valid records follow it, so nothing may be cut by itself."""
 
 
+class NotAJournal(JournalDamaged):
+    """The file was not written by hpdist, or has lost its beginning."""
+
+
 class JournalMismatch(JournalError):
     """The journal belongs to a search with another space, objective or optimizer."""
 

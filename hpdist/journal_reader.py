@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hpdist.errors import JournalDamaged, JournalError, JournalVersion
+from hpdist.errors import JournalDamaged, JournalError, JournalVersion, NotAJournal
 from hpdist.events import Record
 from hpdist.journal_format import FORMAT, NO_JOURNAL, Entry, Scan, scan
 
@@ -39,11 +39,11 @@ def read_header(path: Path) -> Record | None:
     JournalError
         If the file cannot be read.
     """
+    if not os.path.lexists(path):
+        return None
     try:
         with path.open("rb") as file:
             found = scan(file.readline())
-    except FileNotFoundError:
-        return None
     except OSError as error:
         raise JournalError(f"the journal {path} cannot be read", cause=_why(error)) from error
     refuse(path, found)
@@ -115,13 +115,13 @@ def refuse(path: Path, found: Scan, offset: int = 0) -> None:
 
 
 def refuse_foreign(path: Path, found: Scan) -> None:
-    """Raise if nothing may be cut off: `JournalDamaged` if it is no journal, or as below."""
+    """Raise if nothing may be cut off: `NotAJournal` if it is no journal, or as below."""
     refuse_newer(path, found)
     if found.damage is not None and found.damage.reason == NO_JOURNAL:
-        raise JournalDamaged(
-            f"{path} is no journal, and is left as it is",
+        raise NotAJournal(
+            f"{path} is no journal of hpdist, and is left as it is",
             cause="its first bytes are not those of any journal of hpdist",
-            do="give the run another directory, or put that file elsewhere",
+            do="name another run directory, or put that file elsewhere",
         )
 
 

@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from hpdist.checks import shown
@@ -107,8 +108,17 @@ def no_function(place: str, name: str, there: list[str]) -> ConfigurationError:
 
 
 def cannot_import(place: str | Path, error: BaseException) -> ConfigurationError:
+    """Return the error for a file or module whose import raised ``error``."""
     kind = "file" if isinstance(place, Path) else "module"
+    where = sys.path if isinstance(error, ImportError) else []
     return ConfigurationError(
         f"the objective's {kind} {place} cannot be imported: {type(error).__name__}: {error}",
-        tried="sys.path: " + os.pathsep.join(sys.path),
+        cause=_line_of(error, str(place)),
+        tried="sys.path: " + os.pathsep.join(where) if where else "",
     )
+
+
+def _line_of(error: BaseException, file: str) -> str:
+    """Return the line of a file at which an import of it broke off."""
+    frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename == file]
+    return f"line {frames[-1].lineno}: {frames[-1].line}" if frames else ""

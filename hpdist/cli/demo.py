@@ -9,7 +9,7 @@ import click
 
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.run import run as run_command
-from hpdist.cli.values import BUDGET
+from hpdist.cli.values import BUDGET, RUN_PATH
 from hpdist.cli.verb import Verb, as_json, example
 from hpdist.errors import MissingExtra
 from hpdist.run_names import RUNS
@@ -19,7 +19,7 @@ SCRIPT = "hpdist.demo:train"
 
 @click.command(cls=Verb, epilog=example("hpdist demo", "hpdist demo --new --workers 4"))
 @click.option(
-    "--run", type=click.Path(file_okay=False), default=str(RUNS / "demo"), show_default=True,
+    "--run", type=RUN_PATH, default=str(RUNS / "demo"), show_default=True,
     metavar="DIR", help="Run directory.",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)

@@ -14,7 +14,9 @@ from hpdist.errors import (
     HpdistError,
     JournalLocked,
     JournalMismatch,
+    JournalVersion,
     MissingExtra,
+    NotAJournal,
     TransportError,
 )
 
@@ -30,11 +32,15 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
+#: Journals that this program can do nothing with, though there is nothing wrong with them.
+_OTHERS = (NotAJournal, JournalVersion)
+
+
 def exit_code(error: HpdistError) -> Exit:
     """Return the exit code for an error."""
     if isinstance(error, TransportError):
         return Exit.UNREACHABLE
-    usage = (ConfigurationError, MissingExtra, JournalMismatch, JournalLocked)
+    usage = (ConfigurationError, MissingExtra, JournalMismatch, JournalLocked, *_OTHERS)
     return Exit.USAGE if isinstance(error, usage) else Exit.FAILED
 
 

@@ -22,7 +22,7 @@ from hpdist.cli.searching import (
     search_options,
     timing_options,
 )
-from hpdist.cli.values import SECONDS
+from hpdist.cli.values import PORT, SECONDS
 from hpdist.cli.verb import Verb, example
 from hpdist.model import Timing
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 @search_options
 @click.option("--host", help="Address to listen on. Default: the one towards the nameserver.")
 @click.option("--nic", help="Network interface to listen on.")
-@click.option("--port", type=int, default=0, help="Port to listen on. Default: any.")
+@click.option("--port", type=PORT, default=0, help="Port to listen on. Default: any.")
 @click.option(
     "--min-workers", type=click.IntRange(min=0), default=0, help="Wait for so many before the "
     "first evaluation.",

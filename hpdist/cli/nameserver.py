@@ -10,6 +10,7 @@ import click
 
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.place import tls_option, use_secrets
+from hpdist.cli.values import PORT, RUN_PATH
 from hpdist.cli.verb import Verb, example
 from hpdist.errors import ConfigurationError
 
@@ -22,11 +23,11 @@ from hpdist.errors import ConfigurationError
         "hpdist nameserver --run-id mnist --host 10.1.2.3 --port 7711",
     ),
 )
-@click.option("--run", type=click.Path(file_okay=False), metavar="DIR", help="Run directory.")
+@click.option("--run", type=RUN_PATH, metavar="DIR", help="Run directory.")
 @click.option("--run-id", help="Name of the run, where there is no shared directory.")
 @click.option("--host", help="Address to listen on. Default: loopback.")
 @click.option("--nic", help="Network interface to listen on.")
-@click.option("--port", type=int, default=0, help="Default: the former one, or any.")
+@click.option("--port", type=PORT, default=0, help="Default: the former one, or any.")
 @click.option("--key-file", type=click.Path(dir_okay=False), help="Where the run's key is.")
 @tls_option
 def nameserver(

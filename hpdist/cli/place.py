@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpdist.cli.values import SECONDS
+from hpdist.cli.values import RUN_PATH, SECONDS
 from hpdist.cli.verb import options
 from hpdist.errors import ConfigurationError
 from hpdist.run_names import safe_run_id
@@ -23,7 +23,7 @@ tls_option = click.option(
 
 place_options = options(
     click.option(
-        "--run", type=click.Path(file_okay=False), metavar="DIR",
+        "--run", type=RUN_PATH, metavar="DIR",
         help="Run directory. Default: hpdist-runs/ and the script's name.",
     ),
     click.option("--run-id", help="Name of the run. Default: that of its directory."),

@@ -41,7 +41,7 @@ def results(run: str, top: int | None, failures: bool, csv_file: str | None, jso
     from hpdist.cli.run_state import no_run
     from hpdist.results import Results
 
-    if Path(run).is_dir() and not (Path(run) / "journal").exists():
+    if not (Path(run) / "journal").exists():
         raise no_run(Path(run))
     found = Results.read(run)
     if csv_file:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from hpdist.cli.command_file import read_command
+from hpdist.checks import shown
+from hpdist.cli.command_file import NAME, read_command
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.values import SECONDS
 from hpdist.cli.verb import Verb, example, run_argument
@@ -48,16 +49,38 @@ def resume(context: click.Context, /, run: str, **changes: Any) -> Exit:
     if verb not in _VERBS or command is None:
         raise ConfigurationError(f"{path} was begun by {verb!r}, which cannot be resumed")
     known = {param.name for param in command.params}
-    options = {name: value for name, value in values.items() if name in known}
     given = {name: value for name, value in changes.items() if value is not None}
     if unknown := given.keys() - known:
         raise ConfigurationError(f"hpdist {verb} has no --{sorted(unknown)[0]}")
     if directory.is_dir() and directory != Path.cwd():
         tell(f"in {directory}, as before")
         os.chdir(directory)
+    options = _restored(context, command, path, values)
     context.meta["hpdist.resumed"] = True
     code: Exit = context.invoke(command, **{**options, **given, "run": _short(path)})
     return code
+
+
+def _restored(
+    context: click.Context, command: click.Command, path: Path, values: dict[str, Any]
+) -> dict[str, Any]:
+    """Return the options of before that the command still has, each of the kind that it takes."""
+    options = {}
+    for param in command.params:
+        value = values.get(str(param.name))
+        try:
+            if value is not None:
+                options[str(param.name)] = param.type_cast_value(context, value)
+            elif param.required:
+                raise click.UsageError(f"{param.name} is missing")
+        except (click.UsageError, TypeError, ValueError) as error:
+            why = error.message if isinstance(error, click.UsageError) else str(error)
+            raise ConfigurationError(
+                f"{path / NAME} cannot be understood: {param.name} is {shown(value)}",
+                cause=why,
+                do="give the command again that began the run: it goes on where the run ended",
+            ) from error
+    return options
 
 
 def _short(path: Path) -> str:

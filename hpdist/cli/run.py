@@ -20,6 +20,7 @@ from hpdist.cli.searching import (
     search_options,
     timing_options,
 )
+from hpdist.cli.values import PORT, RUN_PATH
 from hpdist.cli.verb import Verb, example
 from hpdist.errors import ConfigurationError
 from hpdist.model import Timing
@@ -42,7 +43,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 )
 @click.argument("script", metavar="SCRIPT[:FN]")
 @click.option(
-    "--run", type=click.Path(file_okay=False), metavar="DIR",
+    "--run", type=RUN_PATH, metavar="DIR",
     help="Run directory. Default: hpdist-runs/ and the script's name.",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=0), help="Default: one on each CPU.")
@@ -55,7 +56,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 @evaluation_options
 @click.option("--host", help="Address to listen on. Default: loopback.")
 @click.option("--nic", help="Network interface to listen on.")
-@click.option("--port", type=int, default=0, help="Port of the nameserver. Default: any.")
+@click.option("--port", type=PORT, default=0, help="Port of the nameserver. Default: any.")
 @timing_options
 @click.pass_context
 def run(context: click.Context, /, script: str, **values: Any) -> Exit:
@@ -102,6 +103,12 @@ def _executor(
         workers = available_cpus() if values["workers"] is None else values["workers"]
         host = _host(script, path, workers, values)
         return host, host
+    if given := [name for name in ("host", "nic", "port") if values[name]]:
+        raise ConfigurationError(
+            f"--{given[0]} is of no use with --executor {values['executor']}",
+            cause="that listens nowhere",
+            do="leave it out, or use --executor cluster",
+        )
     if script.is_worker:
         raise ConfigurationError(
             f"{script.reference} is a worker, not a function", do="use --executor cluster"
@@ -118,6 +125,7 @@ def _executor(
 
 
 def _host(script: Script, path: Path, workers: int, values: dict[str, Any]) -> RunHost:
+    from hpdist.cluster.address import bind_host
     from hpdist.cluster.locate import Place
     from hpdist.cluster.pyro import harden_process
     from hpdist.cluster.run_host import RunHost
@@ -126,6 +134,7 @@ def _host(script: Script, path: Path, workers: int, values: dict[str, Any]) -> R
     from hpdist.run_names import safe_run_id
 
     harden_process()
+    bind_host(values["host"], values["nic"])  # raises if nobody can listen there
     processes = None
     if workers:
         processes = WorkerProcesses(

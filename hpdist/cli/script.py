@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from hpdist.checks import shown, to_real
 from hpdist.errors import ConfigurationError
 from hpdist.objective import check_signature, load_objective
+from hpdist.objective_names import parse_source
 from hpdist.run_names import RUNS, safe_run_id
 
 #: Names that an objective has when nobody says which function it is.
@@ -41,8 +44,12 @@ class Reference:
             place, name = text, ""
         if place.endswith(".py") or "/" in place:
             path = Path(place).expanduser().resolve()
-            if not path.is_file():
-                raise ConfigurationError(f"there is no script {path}")
+            if not os.path.isfile(path):
+                raise ConfigurationError(
+                    f"there is no script {path}", do="hpdist run train.py, in its directory"
+                )
+            if path.suffix != ".py":
+                raise ConfigurationError(f"{path} is no script: its name does not end in .py")
             return cls(str(path), name)
         if Path(f"{place}.py").is_file():
             return cls(str(Path(f"{place}.py").resolve()), name)
@@ -98,12 +105,24 @@ class Script:
 
     @property
     def budget(self) -> tuple[float, float] | None:
-        """The variable ``budget`` if it is a pair of numbers: (smallest, largest)."""
+        """The variable ``budget``, if there is one: (smallest, largest).
+
+        Raises
+        ------
+        ConfigurationError
+            If it is no pair of numbers, since without it another search would be begun.
+        """
         found = self.variable("budget")
-        pair = isinstance(found, tuple | list) and len(found) == 2
-        if pair and all(isinstance(each, int | float) for each in found):
-            return float(found[0]), float(found[1])
-        return None
+        if found is None or callable(found) or isinstance(found, ModuleType):
+            return None
+        numbers = [to_real(each) for each in found] if isinstance(found, tuple | list) else []
+        if len(numbers) == 2 and numbers[0] is not None and numbers[1] is not None:
+            return numbers[0], numbers[1]
+        raise ConfigurationError(
+            f"budget in {self.module.__file__} must be two numbers, got {shown(found)}",
+            cause="it says the smallest and the largest budget of an evaluation",
+            do="budget = (1, 81), or another name if it is something else",
+        )
 
 
 def load_script(reference: Reference) -> Script:
@@ -148,6 +167,8 @@ def _choose(reference: Reference, fitting: list[str], there: list[str]) -> str:
     for names in (fitting, usual):
         if len(names) == 1:
             return names[0]
+    if not fitting and len(there) == 1:
+        check_signature(getattr(_module(reference.place), there[0]))  # says why it does not fit
     if not fitting:
         raise _nothing(reference, there)
     raise ConfigurationError(
@@ -162,6 +183,7 @@ def _nothing(reference: Reference, there: list[str]) -> ConfigurationError:
         f"{reference.place} has no function that can be the objective",
         cause="an objective is f(config), f(config, budget) or f(config, budget, ctx)",
         tried=f"it has {', '.join(there) or 'no function at all'}",
+        do="def objective(config, budget): ...",
     )
 
 
@@ -177,13 +199,7 @@ def _fits(function: Callable[..., object] | None) -> bool:
 
 def _top_level(place: str) -> tuple[list[str], list[str]]:
     """The public functions and classes that a file defines, without running it."""
-    file = place if place.endswith(".py") else _file_of(place)
-    try:
-        tree = ast.parse(Path(file).read_bytes(), file)
-    except (SyntaxError, ValueError) as error:
-        raise ConfigurationError(
-            f"the script {file} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+    tree = parse_source(place if place.endswith(".py") else _file_of(place))
     public = [node for node in tree.body if not getattr(node, "name", "_").startswith("_")]
     functions = [node.name for node in public if isinstance(node, ast.FunctionDef)]
     return functions, [node.name for node in public if isinstance(node, ast.ClassDef)]
@@ -196,8 +212,8 @@ def _file_of(module: str) -> str:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError) as error:
         raise _no_module(module, str(error)) from error
-    if spec is None or spec.origin is None:
-        raise _no_module(module, "")
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        raise _no_module(module, "" if spec is None else "it is not written in Python")
     return spec.origin
 
 

@@ -14,7 +14,7 @@ import click
 from hpdist.cli.failures import Exit, show_log, tell
 from hpdist.cli.script import Reference, Script
 from hpdist.cli.tables import results_json, show_best, show_json
-from hpdist.cli.values import BUDGET, BYTES, SECONDS
+from hpdist.cli.values import BUDGET, BYTES, COUNT, SECONDS
 from hpdist.cli.verb import as_json, options
 from hpdist.errors import ConfigurationError
 from hpdist.model import Limits, Timing
@@ -40,7 +40,7 @@ schedule_options = options(
         "--iter-generator", type=click.Choice(["hyperband", "halving", "asha", "single"]),
         help="How budgets are chosen. Default: hyperband where there is a budget, else single.",
     ),
-    click.option("--iterations", type=int, help="Limit: brackets."),
+    click.option("--iterations", type=COUNT, help="Limit: brackets."),
 )  # fmt: skip
 
 search_options = options(
@@ -49,8 +49,8 @@ search_options = options(
     click.option(
         "--optimizer", default="auto", show_default=True, help="How configurations are chosen."
     ),
-    click.option("--trials", type=int, help="Limit: configurations."),
-    click.option("--evaluations", type=int, help="Limit: evaluations."),
+    click.option("--trials", type=COUNT, help="Limit: configurations."),
+    click.option("--evaluations", type=COUNT, help="Limit: evaluations."),
     click.option("--max-cost", type=float, help="Limit: cost of all evaluations together."),
     click.option("--time-limit", type=SECONDS, help="Limit: time from now, such as 30m or 2h."),
     click.option("--target-loss", type=float, help="Stop when it is reached."),
@@ -188,6 +188,7 @@ def do_search(
     from hpdist.space import Space
 
     target = script.target
+    direction = "maximize" if chosen.maximize else "minimize"
     generator = generator_of(chosen.iter_generator, chosen.budget or script.budget, chosen.eta)
     search = Search(
         Space.of(script.space(chosen.space)),
@@ -196,9 +197,9 @@ def do_search(
         # Of a worker only the fingerprint is needed: its processes make it themselves.
         FunctionObjective(target.compute, 3) if script.is_worker else objective_of(target),
         choose_limits(generator, chosen.limits, chosen.time_limit),
-        "maximize" if chosen.maximize else "minimize",
+        direction,
         chosen.seed,
-        warm_start=gather_warm_start(list(chosen.warm_start)),
+        warm_start=gather_warm_start(list(chosen.warm_start), direction),
     )
     time_limit_s = math.inf if chosen.time_limit is None else chosen.time_limit
     return LocalRun(

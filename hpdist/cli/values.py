@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+from hpdist.checks import check_path
+from hpdist.errors import ConfigurationError
+
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _UNITS_BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(min|[smhd]?)", re.IGNORECASE)
@@ -15,13 +18,21 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 
 
 class Value(click.ParamType[Any]):
-    """A value that ``read`` makes of a text; it raises ValueError with an example."""
+    """A value that ``read`` makes of a text; it raises ValueError with an example.
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
-        self.name, self._read = name, read
+    One that was read before, as a default or from a file, is a ``kind``, or a list of these.
+    """
+
+    def __init__(
+        self, name: str, read: Callable[[str], Any], kind: type | tuple[type, ...]
+    ) -> None:
+        self.name, self._read, self._kind = name, read, kind
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not isinstance(value, str):
+            for each in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(each, bool) or not isinstance(each, self._kind):
+                    self.fail(f"{value!r} is no {self.name}", param, ctx)
             return value
         try:
             return self._read(value)
@@ -62,8 +73,37 @@ def _numbers(text: str) -> list[int]:
         raise ValueError("write numbers with commas between, such as 3,5") from None
 
 
-BUDGET = Value("min:max", _budget)
-SECONDS = Value("seconds", _seconds)
-BYTES = Value("bytes", _bytes)
-LIST = Value("a,b,...", _listed)
-NUMBERS = Value("i,j,...", _numbers)
+class Budget(Value):
+    """Two numbers."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        read = super().convert(value, param, ctx)
+        if not (isinstance(read, list | tuple) and len(read) == 2):
+            self.fail(f"{value!r} is no {self.name}", param, ctx)
+        return read
+
+
+class RunPath(click.Path):
+    """A directory, there or not, but with a name that it could have."""
+
+    def __init__(self) -> None:
+        super().__init__(file_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            check_path("it", value)
+        except ConfigurationError as error:
+            self.fail(error.what, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+_NUMBER = (int, float)
+
+BUDGET = Budget("min:max", _budget, _NUMBER)
+SECONDS = Value("seconds", _seconds, _NUMBER)
+BYTES = Value("bytes", _bytes, int)
+LIST = Value("a,b,...", _listed, str)
+NUMBERS = Value("i,j,...", _numbers, int)
+RUN_PATH = RunPath()
+PORT = click.IntRange(0, 65535)
+COUNT = click.IntRange(min=1)

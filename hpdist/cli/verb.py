@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from hpdist.cli.values import RUN_PATH
+
 Decorated = Callable[..., Any]
 
 
@@ -55,4 +57,4 @@ def example(*lines: str) -> str:
 
 
 as_json = click.option("--json", "json_", is_flag=True, help="Print JSON on standard output.")
-run_argument = click.argument("run", type=click.Path(file_okay=False), metavar="RUN")
+run_argument = click.argument("run", type=RUN_PATH, metavar="RUN")

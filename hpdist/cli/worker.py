@@ -16,7 +16,7 @@ from hpdist.cli.failures import Exit, tell
 from hpdist.cli.place import place_of, place_options, use_secrets
 from hpdist.cli.script import Reference, load_script, names_function
 from hpdist.cli.searching import evaluation_options, log_from
-from hpdist.cli.values import LIST, SECONDS
+from hpdist.cli.values import LIST, RUN_PATH, SECONDS
 from hpdist.cli.verb import Verb, example
 from hpdist.errors import ConfigurationError
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @click.option("--timeout", type=SECONDS, help="Leave after so many seconds without a job.")
 @evaluation_options
 @click.option(
-    "--directory", type=click.Path(file_okay=False),
+    "--directory", type=RUN_PATH,
     help="Where evaluations put their files. Default: the run directory, or a temporary one.",
 )  # fmt: skip
 @click.option("--from-parent", is_flag=True, hidden=True)
