@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from hpdist import progress_text as text
+from hpdist.checks import shown
 from hpdist.errors import ConfigurationError
 from hpdist.events import Record
 from hpdist.forecast import Forecast
@@ -148,9 +149,9 @@ class LiveProgress(Progress):
 
 def check_mode(mode: str) -> str:
     """Return ``mode`` if it is one of `MODES`, else raise `ConfigurationError`."""
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ConfigurationError(
-            f"progress={mode!r} is unknown", do=f"choose one of {', '.join(MODES)}"
+            f"progress={shown(mode)} is unknown", do=f"choose one of {', '.join(MODES)}"
         )
     return mode
 

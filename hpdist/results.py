@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpdist.checks import check_path
 from hpdist.errors import ConfigurationError
 from hpdist.evaluations import EvaluationResult, EvaluationTable
 from hpdist.journal_format import Entry
@@ -77,7 +78,7 @@ class Results:
         JournalError
             If there is none.
         """
-        path = Path(path)
+        path = check_path("the path of a run", path)
         journal = RunDirectory(path).journal if path.is_dir() else path
         found = read_journal(journal)
         refuse(journal, found)

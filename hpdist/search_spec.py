@@ -114,7 +114,7 @@ def choose_generator(
         If only one budget is given, or budgets beside a generator.
     """
     budgets = {"min_budget": min_budget, "max_budget": max_budget}
-    given = [f"{name}={value!r}" for name, value in budgets.items() if value is not None]
+    given = [f"{name}={shown(value)}" for name, value in budgets.items() if value is not None]
     eta = check_eta(eta)
     if iter_generator is not None:
         check_generator(iter_generator)

@@ -9,6 +9,7 @@ import click
 from hpdist.cli.failures import Exit, tell, tidy
 from hpdist.cli.tables import results_json, show_best, show_json
 from hpdist.cli.verb import Verb, as_json, example, run_argument
+from hpdist.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hpdist.evaluations import EvaluationResult
@@ -45,7 +46,12 @@ def results(run: str, top: int | None, failures: bool, csv_file: str | None, jso
         raise no_run(Path(run))
     found = Results.read(run)
     if csv_file:
-        found.to_frame().to_csv(csv_file, index=False)
+        try:
+            found.to_frame().to_csv(csv_file, index=False)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{csv_file} cannot be written", cause=error.strerror or str(error)
+            ) from error
         tell(f"{len(found.evaluations)} evaluations written to {csv_file}")
     if json_:
         show_json(results_json(found, top))

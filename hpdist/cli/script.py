@@ -167,8 +167,6 @@ def _choose(reference: Reference, fitting: list[str], there: list[str]) -> str:
     for names in (fitting, usual):
         if len(names) == 1:
             return names[0]
-    if not fitting and len(there) == 1:
-        check_signature(getattr(_module(reference.place), there[0]))  # says why it does not fit
     if not fitting:
         raise _nothing(reference, there)
     raise ConfigurationError(
@@ -182,9 +180,21 @@ def _nothing(reference: Reference, there: list[str]) -> ConfigurationError:
     return ConfigurationError(
         f"{reference.place} has no function that can be the objective",
         cause="an objective is f(config), f(config, budget) or f(config, budget, ctx)",
-        tried=f"it has {', '.join(there) or 'no function at all'}",
+        tried="\n".join(f"{name}: {_why_not(reference, name)}" for name in there[:10])
+        or "it has no function at all",
         do="def objective(config, budget): ...",
     )
+
+
+def _why_not(reference: Reference, name: str) -> str:
+    target = getattr(_module(reference.place), name, None)
+    if inspect.isclass(target):
+        return "a class, but no subclass of hpdist.Worker"
+    try:
+        check_signature(target)  # type: ignore[arg-type]
+    except ConfigurationError as error:
+        return error.cause or error.what
+    return "it could be one"
 
 
 def _fits(function: Callable[..., object] | None) -> bool:

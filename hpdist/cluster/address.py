@@ -131,9 +131,24 @@ def bind_host(host: str | None = None, nic_name: str | None = None, peer: str | 
     if ipaddress.ip_address(numeric.partition("%")[0]).is_unspecified:
         raise ConfigurationError(
             f"{host} stands for every interface, and no other machine can dial it",
-            do="name the interface that the workers reach: nic_name='eth0' or --nic-name eth0",
+            do="name the interface that the workers reach: nic_name='eth0' or --nic eth0",
         )
+    _check_here(host, numeric)
     return numeric
+
+
+def _check_here(host: str, numeric: str) -> None:
+    """Refuse the address of another machine."""
+    family, kind, _, _, address = socket.getaddrinfo(numeric, 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise ConfigurationError(
+                f"nobody can listen at {host}: it is no address of this machine",
+                cause=str(error.strerror),
+                do="name one of its interfaces: nic_name='eth0' or --nic eth0",
+            ) from None
 
 
 def split_address(text: str) -> tuple[str, int]:

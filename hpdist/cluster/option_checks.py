@@ -12,6 +12,7 @@ from typing import Any
 from hpdist.attempt_limits import check_attempt_limits, check_enforceable, check_isolation
 from hpdist.checks import (
     check_callable,
+    check_choice,
     check_flag,
     check_kind,
     check_list,
@@ -29,6 +30,7 @@ from hpdist.model import Retry, Timing
 from hpdist.optimizers import Optimizer
 from hpdist.run_directory import check_run_id
 from hpdist.space import Space
+from hpdist.study import DIRECTIONS
 
 #: What a master passes on to its dispatcher.
 DISPATCHER_OPTIONS = ("nic_name", "port", "timing", "retry")
@@ -53,6 +55,7 @@ _MASTER: dict[str, Callable[[str, Any], Any]] = {
     "worker_timeout": _patience,
     "grace": partial(check_seconds, zero=True),
     "shutdown_workers": check_flag,
+    "direction": partial(check_choice, allowed=DIRECTIONS),
     "objective": partial(check_kind, kind=str),
     "logger": partial(maybe, check_kind, kind=logging.Logger),
     "observers": check_list,

@@ -119,11 +119,18 @@ def test_the_space_is_a_variable() -> None:
 
 @pytest.mark.parametrize(
     ("value", "budget"),
-    [("(1, 81)", (1.0, 81.0)), ("[0.5, 2]", (0.5, 2.0)), ("3", None), ("('a', 'b')", None)],
+    [("(1, 81)", (1.0, 81.0)), ("[0.5, 2]", (0.5, 2.0)), ("None", None), ("len", None)],
 )
 def test_a_budget_is_a_pair_of_numbers(value: str, budget: object) -> None:
     write("script.py", f"def f(config): ...\nbudget = {value}")
     assert load_script(Reference.parse("script.py")).budget == budget
+
+
+@pytest.mark.parametrize("value", ["3", "('a', 'b')", "'1:81'", "(1, 3, 9)", "(True, 9)"])
+def test_a_budget_that_is_none_is_refused_and_not_ignored(value: str) -> None:
+    write("script.py", f"def f(config): ...\nbudget = {value}")
+    with pytest.raises(ConfigurationError, match=r"budget in .*script.py must be two numbers"):
+        _ = load_script(Reference.parse("script.py")).budget
 
 
 def test_a_function_is_found_without_running_the_file() -> None:
