@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_choice
+from hpdist.checks import check_choice, shown
 from hpdist.dispatch_state import DispatchState
 from hpdist.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
 from hpdist.events import Controlled, Record, RunCreated, RunEnded, RunResumed
@@ -196,8 +196,16 @@ def change(run: OpenRun, record: Record, at: float) -> None:
 
 def header_arguments(header: RunCreated) -> dict[str, Any]:
     """What a study is built with again: from the journal, not from what the caller says now."""
+    try:
+        limits = Limits(**header.limits)
+    except (TypeError, ConfigurationError) as error:
+        raise JournalMismatch(
+            f"the journal's limits {shown(header.limits)} are not known here",
+            cause=str(error),
+            do="pip install --upgrade hpdist",
+        ) from error
     return {
-        "limits": Limits(**header.limits),
+        "limits": limits,
         "initial_configs": header.initial_configs,
         "warm_start": header.warm_start,
     }

@@ -138,7 +138,8 @@ def choose_limits(
 ) -> Limits:
     """Return ``limits``, with the generator's own number of iterations if nothing else bounds it.
 
-    A ``target_loss`` is no bound, since it may never be reached.
+    A ``target_loss`` is no bound, since it may never be reached, and neither is a number of
+    iterations where the first of them never ends.
 
     Raises
     ------
@@ -146,10 +147,12 @@ def choose_limits(
         If the search could never end, or ``time_limit`` is no number of seconds > 0.
     """
     check_time_limit(time_limit)
+    endless = iter_generator.default_iterations is None
     bounds = {name: value for name, value in asdict(limits).items() if name != "target_loss"}
-    if time_limit is not None or any(value is not None for value in bounds.values()):
+    ends = [name for name in bounds if not (endless and name == "n_iterations")]
+    if time_limit is not None or any(bounds[name] is not None for name in ends):
         return limits
-    if iter_generator.default_iterations is None:
+    if endless:
         raise ConfigurationError(
             f"{iter_generator!r} never ends by itself, and nothing limits this search",
             do="give one of n_trials, n_evaluations, max_cost or time_limit",

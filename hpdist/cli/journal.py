@@ -53,8 +53,10 @@ def check(run: str, recompute: bool) -> Exit:
 def repair(run: str) -> Exit:
     """Keep the whole records before the first damaged one, and a copy of the damaged file."""
     from hpdist.journal import repair
+    from hpdist.journal_reader import read_journal, refuse_foreign
 
     path = _journal(run)
+    refuse_foreign(path, read_journal(path))  # before anything is locked
     cut = repair(path)
     if cut:
         click.echo(f"{path}: {cut} bytes cut off; a copy of what was there is beside it")

@@ -14,6 +14,7 @@ from untouched import running, snapshot, untouched
 
 import hpdist
 from hpdist.errors import ConfigurationError, HpdistError
+from hpdist.multi_fidelity import Asha
 
 PAIRS = [(name, argument) for name, entry in ENTRIES.items() for argument in entry.wrong]
 
@@ -93,6 +94,7 @@ def test_each_argument_has_a_row_or_a_reason(name: str) -> None:
         ({"min_budget": 1, "max_budget": 1e200, "eta": 2}, "more than 40 rungs"),
         ({"n_trials": None, "iter_generator": hpdist.Study(SPACE).iter_generator, "eta": 1}, "eta"),
         ({"workers": 2}, "cannot take workers=2"),
+        ({"n_trials": None, "n_iterations": 1, "iter_generator": Asha(1, 9)}, "never ends"),
         ({"executor": "thread", "job_timeout": 5}, "isolation='none'"),
         ({"executor": "process", "isolation": "none", "memory_limit": 10}, "isolation='none'"),
     ],
@@ -118,7 +120,7 @@ def test_where_no_directory_can_be_nothing_is_made(directory: Path, place: str) 
 
 
 def test_a_misspelt_argument_is_told_what_it_may_have_been(directory: Path) -> None:
-    with untouched(directory), pytest.raises(ConfigurationError, match="did you mean n_trials?"):
+    with untouched(directory), pytest.raises(ConfigurationError, match=r"did you mean n_trials\?"):
         search(n_trial=5)
 
 

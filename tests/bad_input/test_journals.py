@@ -179,16 +179,16 @@ def test_a_generator_that_would_have_done_otherwise_is_refused(
     directory: Path, run: Path, generator: Any
 ) -> None:
     generator = getattr(generator, "iter_generator", generator)
-    options = {"min_budget": None, "max_budget": None, "iter_generator": generator}
+    options = {"min_budget": None, "max_budget": None, "iter_generator": generator, "n_trials": 9}
     before = frozen(snapshot(directory))
     with pytest.raises(JournalMismatch):
         search(**options)
     assert frozen(snapshot(directory)) == before
     try:
-        search(**options, on_change="continue", n_iterations=2)
+        search(**options, on_change="continue", n_evaluations=12)
     except JournalMismatch:
         assert frozen(snapshot(directory)) == before
-    assert search(n_iterations=3).reason == "finished"
+        assert search(n_iterations=3).reason == "finished"
 
 
 def test_a_run_of_the_same_name_in_another_place_is_another_run(directory: Path, run: Path) -> None:
