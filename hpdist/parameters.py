@@ -283,7 +283,7 @@ def _settle_default(parameter: Parameter) -> None:
 def _checked_choices(owner: object, values: object) -> tuple[JsonValue, ...]:
     what = f"{type(owner).__name__} {shown(values)}"
     several = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes)
-    if not several or np.ndim(values) == 0 or not len(values):  # type: ignore[arg-type]
+    if not several or getattr(values, "ndim", 1) == 0 or not len(values):  # type: ignore[arg-type]
         raise ConfigurationError(f"{what}: give a list of at least one value")
     choices = tuple(plain(value) for value in values)  # type: ignore[attr-defined]
     if len(choices) > MOST_CHOICES:

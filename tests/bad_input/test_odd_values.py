@@ -75,7 +75,8 @@ def made(make: Any, *arguments: Any, **options: Any) -> Any:
 @given(st.lists(numbers | odd, min_size=2, max_size=4))
 @pytest.mark.parametrize("kind", [Hyperband, SuccessiveHalving, Asha, Custom, SingleFidelity])
 def test_generators(kind: Any, arguments: list[Any]) -> None:
-    generator = made(kind, *arguments[: 2 if kind in (Custom, SingleFidelity) else 4])
+    most = {Custom: 2, SingleFidelity: 2, Asha: 3}.get(kind, 4)
+    generator = made(kind, *arguments[:most])
     if generator is not None:
         assert kept(generator.describe()) == generator.describe()
         again = kind(**{k: v for k, v in generator.describe().items() if k != "name"})
