@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpdist.cluster.locate import Place
 
 tls_option = click.option(
-    "--tls-dir", type=click.Path(file_okay=False), help="Where the run's certificates are, if it "
+    "--tls-dir", type=RUN_PATH, help="Where the run's certificates are, if it "
     "has any.",
 )  # fmt: skip
 

@@ -87,10 +87,11 @@ class NameServer:
         if self._daemon is not None:
             return self._daemon.address
         host = bind_host(self._host, self._nic_name)
+        path = None if self._run is None else self._run.path
+        self._tls = find_tls(self.run_id, path)  # what cannot be read is told before a key is made
         if self._run is not None:
             self._run.create()
-        path = None if self._run is None else self._run.path
-        key, self._tls = find_key(self.run_id, path), find_tls(self.run_id, path)
+        key = find_key(self.run_id, path)
         if len(key) < _KEY_BYTES_BEYOND_LOOPBACK and not is_loopback(host):
             raise ConfigurationError(
                 f"the key of run {self.run_id!r} has {len(key)} bytes, too few for the network",
