@@ -12,7 +12,6 @@ import re
 import secrets
 import socket
 import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
