@@ -21,6 +21,9 @@ from hpdist.events import (
 )
 from hpdist.model import Failure, FailureKind, Job, JobState, WorkerInfo, settled_state
 
+#: Seconds after the end of a lease at which it should have been noticed.
+LATE_S = 0.2
+
 
 @dataclass
 class JobEntry:
@@ -53,6 +56,7 @@ class WorkerEntry:
 
     info: WorkerInfo
     deadline: float = float("inf")
+    excused: float = float("inf")  #: the deadline that was granted for the owner's own silence
     connected: bool = False
     leaving: bool = False
     holds: dict[int, int] = field(default_factory=dict)
@@ -115,6 +119,16 @@ class DispatchBook:
         """When `tick` or `assign` has something to do if nothing happens; inf for never."""
         leases = (worker.deadline for worker in self.workers.values())
         return min([*leases, *self.delayed.values()], default=float("inf"))
+
+    def excuse_silence(self, now: float, grace_s: float) -> None:
+        """Give workers that should have been given up some time ago ``grace_s`` seconds, once.
+
+        Leases are looked at as they run out; if that is late, the process that keeps this book
+        was stopped or busy, and what its workers said meanwhile may not have been read yet.
+        """
+        for worker in self.workers.values():
+            if now - worker.deadline > LATE_S and worker.deadline != worker.excused:
+                worker.deadline = worker.excused = now + grace_s
 
     # ------------------------------------------------------------------- what is recorded
 

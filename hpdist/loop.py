@@ -145,7 +145,7 @@ class Loop:
             while self.ended is None or not self._left or self._unwritten:
                 self.turn()
             if self.dismiss and self.executor.keeps_running:
-                self._linger()
+                self._linger(self.ended.reason)
             return self.ended
         except BaseException as error:
             self._give_up(error)
@@ -153,12 +153,14 @@ class Loop:
         finally:
             self.executor.close(self.grace_s)
 
-    def _linger(self) -> None:
+    def _linger(self, reason: str) -> None:
         """Answer until the workers that were sent home have heard of it, if they are awake."""
         until = self.inbox.now() + LINGER_S
         while self.dispatch.workers and self.inbox.now() < until:
             for at, event in self.inbox.take(until):
                 self._handle(event, at)
+            for name in [name for name, w in self.dispatch.workers.items() if w.available]:
+                self._take(self.dispatch.dismiss(drain=True, reason=reason, worker_id=name))
             self._flush(self.inbox.now())
 
     def turn(self) -> None:
@@ -166,6 +168,7 @@ class Loop:
         for at, event in self.inbox.take(until=self._next_look()):
             self._handle(event, at)
         now = self.inbox.now()
+        self.dispatch.excuse_silence(now, self.dispatch.timing.lease_s / 2)
         self._take(self.dispatch.tick(now))
         self._mind_the_time(now)
         if self.ended is None and self._closing is None and now >= self._retry_at:
@@ -182,10 +185,8 @@ class Loop:
     def _next_look(self) -> float | None:
         if self._refilling:
             return self.inbox.now()
-        times = [self.dispatch.next_deadline(), self._deadline, self._close_by]
-        if self._retry_at > -math.inf:
-            times.append(self._retry_at)
-        soonest = min(times)
+        retry_at = self._retry_at if self._retry_at > -math.inf else math.inf
+        soonest = min(self.dispatch.next_deadline(), self._deadline, self._close_by, retry_at)
         return None if soonest == math.inf else soonest
 
     # ------------------------------------------------------------------ events

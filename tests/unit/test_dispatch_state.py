@@ -335,6 +335,27 @@ def test_silence_counts_from_the_last_sign_of_life(busy: Book) -> None:
     assert (gone.state, gone.reason) == ("lost", "gave no sign of life within its lease")
 
 
+def test_a_lease_that_ran_out_unnoticed_is_extended_once(busy: Book) -> None:
+    """Whoever should have noticed was stopped, and has not read what was said meanwhile."""
+    busy.state.excuse_silence(30.1, 15.0)
+    busy.state.excuse_silence(95.0, 15.0)
+    assert busy.tick(95.0) == Decision()
+    busy.state.excuse_silence(110.5, 15.0)
+    assert busy.tick(110.5).records[-1].state == "lost"
+
+
+def test_a_worker_that_was_heard_since_is_excused_again(busy: Book) -> None:
+    for now in (95.0, 195.0):
+        busy.state.excuse_silence(now, 15.0)
+        assert busy.tick(now) == Decision()
+        busy.seen("a")
+
+
+def test_a_lease_that_is_looked_at_in_time_is_not_extended(busy: Book) -> None:
+    busy.state.excuse_silence(30.0, 15.0)
+    assert busy.tick(30.0).records[-1].state == "lost"
+
+
 def test_a_result_is_a_sign_of_life(busy: Book) -> None:
     busy.now = 20.0
     busy.finish("a", 0, 1)
