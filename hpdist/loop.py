@@ -121,6 +121,7 @@ class Loop:
         self._fresh: list[tuple[float, Record]] = []  #: records observers have not seen
         self._retry_at = -math.inf  #: the disk was full: no commit before this time
         self._refilling = True  #: look again at once; so at first
+        self._began = False
         self._left = False  #: the end has been told to everybody
 
     # ------------------------------------------------------------------ the loop
@@ -138,17 +139,17 @@ class Loop:
         try:
             self.executor.start(self.inbox.post)
             self._on_start()
-            orphans = self.dispatch.adopt_orphans(
-                self.inbox.now(), may_return=self.executor.keeps_running
-            )
-            self._take(orphans)
+            self._began = True
+            keeps = self.executor.keeps_running
+            self._take(self.dispatch.adopt_orphans(self.inbox.now(), may_return=keeps))
             while self.ended is None or not self._left or self._unwritten:
                 self.turn()
-            if self.dismiss and self.executor.keeps_running:
+            if self.dismiss and keeps:
                 self._linger(self.ended.reason)
             return self.ended
         except BaseException as error:
-            self._give_up(error)
+            if self._began:  # else there may be another who serves this run
+                self._give_up(error)
             raise
         finally:
             self.executor.close(self.grace_s)
@@ -327,8 +328,7 @@ class Loop:
                 self._end(self._closing)
             elif self._closing is None and self.source.done:
                 self._end(RunEnded("finished"))
-        leaving = self._closing is not None or not self.stay
-        if self.ended is not None and leaving and not self._left:
+        if self.ended is not None and not self._left and (self._closing or not self.stay):
             self._left = True
             if self.dismiss:
                 self._take(self.dispatch.dismiss(drain=True, reason=self.ended.reason))
