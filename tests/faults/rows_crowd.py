@@ -21,8 +21,8 @@ def crowd(stage: Stage, rng: random.Random) -> Figures:
     timing = {"lease_s": 30.0, "heartbeat_s": 2.0, "closed_s": 10.0}
     master = stage.master(jobs=WORKERS, timing=timing)
     processes = [stage.worker(threads=THREADS) for _ in range(PROCESSES)]
-    key = find_key(RUN, stage.directory / RUN, create=False)
     address = stage.address()
+    key = find_key(RUN, stage.directory / RUN, create=False)
     links = [Link(key, address, RUN) for _ in range(CONNECTIONS - 2 * WORKERS)]
     try:
         stage.close_gate()

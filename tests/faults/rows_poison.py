@@ -68,12 +68,20 @@ def _left_behind(children: set[int]) -> set[int]:
 def black_hole(stage: Stage, rng: random.Random) -> Figures:
     """Others do well: the node is to blame, not the jobs."""
     stage.poison({"all": "die_on_this_node"})
-    master = stage.master(jobs=rng.randint(12, 20))
+    master = stage.master(jobs=rng.randint(24, 40))
     healthy = [stage.worker(isolation="process") for _ in "ab"]
-    stage.pace(0.05)
     stage.begin(workers=2)
     stage.wait_until(lambda: stage.finished() >= 2, "results of the healthy ones")
+    busy = rng.random() < 0.5
+    for worker in healthy:  # else they are quick enough to do it all before it joins
+        stage.close_gate(worker)
+    for worker in healthy:
+        stage.wait_held(worker)
     hole = stage.worker(label="hole", isolation="process")
+    if not busy:
+        stage.wait_until(lambda: "hole" in str(stage.joined()), "the node")
+        for worker in healthy:
+            stage.open_gate(worker)
     stage.wait_until(
         lambda: (
             [r for r in stage.journal("worker") if r["state"] == "quarantined"] or not master.alive
