@@ -197,6 +197,7 @@ ROWS = [
         moment,
         SHORT if seconds < LEASE_S else LONG,
         partial(play, seconds),
+        long=seconds > 2 * LEASE_S,
     )
     for name, seconds in {**DURATIONS, "10 leases": 10 * LEASE_S}.items()
     for moment, play in (("M2 idle", idle_worker), ("M4, M5, M6 at once", busy_workers))

@@ -221,7 +221,7 @@ class Stage:
         while not (found := holds()):
             if time.monotonic() > until:
                 raise AssertionError(f"waited {limit_s:g} s for {what}\n{self.outputs()}")
-            time.sleep(0.01)
+            time.sleep(0.02)
         return found
 
     def wait_held(self, worker: Actor) -> Line:

@@ -517,6 +517,19 @@ def test_a_loop_that_was_stopped_gives_nobody_up_before_it_has_heard_what_was_sa
     assert "lost" not in [record.state for record in scene.diary.of(WorkerChanged)]
 
 
+def test_a_loop_that_cannot_begin_writes_nothing_in_what_may_be_anothers_journal(
+    scene: Scene,
+) -> None:
+    def refuse(post: Post) -> None:
+        raise ConfigurationError("the run has a master already")
+
+    scene.hands.start = refuse  # type: ignore[method-assign]
+    with pytest.raises(ConfigurationError, match="a master already"):
+        scene.run()
+    assert scene.diary.durable == scene.diary.buffer == []
+    assert len(scene.hands.closed) == 1
+
+
 # ------------------------------------------------------------------- queues
 
 
