@@ -21,6 +21,9 @@ from hpdist.events import (
 )
 from hpdist.model import Failure, FailureKind, Job, JobState, WorkerInfo, settled_state
 
+#: Seconds after the end of a lease at which it should have been noticed.
+LATE_S = 0.2
+
 
 @dataclass
 class JobEntry:
@@ -37,6 +40,7 @@ class JobEntry:
     worker_id: str | None = None
     failed: Counter[FailureKind] = field(default_factory=Counter)
     avoid: str | None = None  #: where it just failed: a preference, never a rule
+    crashed_at: str | None = None  #: where it crashed last: not there again if others are here
 
     def awaits(self, attempt: int) -> bool:
         """Whether a result of ``attempt`` is news: of the latest attempt, and the first of it."""
@@ -53,6 +57,7 @@ class WorkerEntry:
 
     info: WorkerInfo
     deadline: float = float("inf")
+    excused: float = float("inf")  #: the deadline that was granted for the owner's own silence
     connected: bool = False
     leaving: bool = False
     holds: dict[int, int] = field(default_factory=dict)
@@ -109,12 +114,40 @@ class DispatchBook:
         """How much of `capacity` is taken, or spoken for by jobs that are ready."""
         held = sum(worker.load for worker in self.workers.values() if worker.available)
         waiting = sum(at > now for at in self.delayed.values())
-        return held + len(self.queue) - waiting
+        room = [worker_id for worker_id, worker in self.workers.items() if worker.room > 0]
+        barred = sum(
+            not any(self.may_run(self.jobs[job_id], worker_id) for worker_id in room)
+            for job_id in self.queue
+            if room and self.jobs[job_id].crashed_at and self.delayed.get(job_id, now) <= now
+        )
+        return held + len(self.queue) - waiting - barred
+
+    def may_run(self, entry: JobEntry, worker_id: str) -> bool:
+        """Whether a job may go to this worker, be it free or not.
+
+        Where it has just crashed it is not tried again while another worker is here, however
+        busy: a node on which everything crashes would use up all its attempts.
+        """
+        if entry.job.worker is not None:
+            return entry.job.worker == worker_id
+        return entry.crashed_at != worker_id or not any(
+            worker.available for other, worker in self.workers.items() if other != worker_id
+        )
 
     def next_deadline(self) -> float:
         """When `tick` or `assign` has something to do if nothing happens; inf for never."""
         leases = (worker.deadline for worker in self.workers.values())
         return min([*leases, *self.delayed.values()], default=float("inf"))
+
+    def excuse_silence(self, now: float, grace_s: float) -> None:
+        """Give workers that should have been given up some time ago ``grace_s`` seconds, once.
+
+        Leases are looked at as they run out; if that is late, the process that keeps this book
+        was stopped or busy, and what its workers said meanwhile may not have been read yet.
+        """
+        for worker in self.workers.values():
+            if now - worker.deadline > LATE_S and worker.deadline != worker.excused:
+                worker.deadline = worker.excused = now + grace_s
 
     # ------------------------------------------------------------------- what is recorded
 
@@ -161,6 +194,8 @@ class DispatchBook:
         if isinstance(record.outcome, Failure):
             entry.failed[record.outcome.kind] += 1
             entry.avoid = record.worker_id
+            if record.outcome.kind is FailureKind.CRASH:
+                entry.crashed_at = record.worker_id
             if record.outcome.kind is not FailureKind.LOST:
                 entry.answered = record.attempt
         entry.worker_id = None

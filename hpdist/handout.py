@@ -17,7 +17,7 @@ def ready_jobs(book: DispatchBook, now: float) -> list[int]:
         job_id
         for job_id in book.queue
         if book.delayed.get(job_id, now) <= now
-        and (book.jobs[job_id].job.worker is None or book.jobs[job_id].job.worker in room)
+        and any(book.may_run(book.jobs[job_id], worker_id) for worker_id in room)
     )
     return list(islice(placeable, sum(room.values())))
 
@@ -27,7 +27,7 @@ def choose_worker(book: DispatchBook, entry: JobEntry) -> WorkerEntry | None:
     best: tuple[bool, bool, int] | None = None
     chosen = None
     for worker_id, worker in book.workers.items():
-        if worker.room <= 0 or entry.job.worker not in (None, worker_id):
+        if worker.room <= 0 or not book.may_run(entry, worker_id):
             continue
         rank = (worker.load >= worker.info.slots, worker_id == entry.avoid, worker.load)
         if best is None or rank < best:

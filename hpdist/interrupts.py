@@ -18,8 +18,9 @@ def interruptible(inbox: Inbox, on_first: Callable[[], None]) -> Iterator[None]:
     """Turn signals into events for as long as the block lasts.
 
     The first SIGINT asks the loop to drain: nothing new starts, and what runs may finish. The
-    second raises KeyboardInterrupt. SIGTERM asks the loop to stop at once. A signal that was
-    ignored stays so. Outside the main thread, where Python delivers no signals, nothing changes.
+    second raises KeyboardInterrupt. SIGTERM asks the loop to stop at once, sending nobody home. A
+    signal that was ignored stays so. Outside the main thread, where Python delivers no signals,
+    nothing changes.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def interruptible(inbox: Inbox, on_first: Callable[[], None]) -> Iterator[None]:
         on_first()
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        inbox.post([ControlRequested("stop", {"reason": "SIGTERM"})])
+        # Workers of other processes wait for whoever goes on with the run.
+        inbox.post([ControlRequested("stop", {"reason": "SIGTERM", "dismiss": False})])
 
     former = _install({signal.SIGINT: interrupt, signal.SIGTERM: terminate})
     try:

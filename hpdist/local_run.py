@@ -148,9 +148,9 @@ class LocalRun:
         if run.dispatch.paused:
             change(run, Controlled("resume"), at)
         has_work = not run.study.done
-        if has_work:
-            run.announce(at)
-        elif not _finished(run):
+        if has_work and not self.executor.keeps_running:
+            run.announce(at)  # others do so themselves, with their address
+        elif not has_work and not _finished(run):
             change(run, RunEnded("finished"), at)
         run.journal.commit()
         return has_work

@@ -121,6 +121,7 @@ class Loop:
         self._fresh: list[tuple[float, Record]] = []  #: records observers have not seen
         self._retry_at = -math.inf  #: the disk was full: no commit before this time
         self._refilling = True  #: look again at once; so at first
+        self._began = False
         self._left = False  #: the end has been told to everybody
 
     # ------------------------------------------------------------------ the loop
@@ -138,27 +139,29 @@ class Loop:
         try:
             self.executor.start(self.inbox.post)
             self._on_start()
-            orphans = self.dispatch.adopt_orphans(
-                self.inbox.now(), may_return=self.executor.keeps_running
-            )
-            self._take(orphans)
+            self._began = True
+            keeps = self.executor.keeps_running
+            self._take(self.dispatch.adopt_orphans(self.inbox.now(), may_return=keeps))
             while self.ended is None or not self._left or self._unwritten:
                 self.turn()
-            if self.dismiss and self.executor.keeps_running:
-                self._linger()
+            if self.dismiss and keeps:
+                self._linger(self.ended.reason)
             return self.ended
         except BaseException as error:
-            self._give_up(error)
+            if self._began:  # else there may be another who serves this run
+                self._give_up(error)
             raise
         finally:
             self.executor.close(self.grace_s)
 
-    def _linger(self) -> None:
+    def _linger(self, reason: str) -> None:
         """Answer until the workers that were sent home have heard of it, if they are awake."""
         until = self.inbox.now() + LINGER_S
         while self.dispatch.workers and self.inbox.now() < until:
             for at, event in self.inbox.take(until):
                 self._handle(event, at)
+            for name in [name for name, w in self.dispatch.workers.items() if w.available]:
+                self._take(self.dispatch.dismiss(drain=True, reason=reason, worker_id=name))
             self._flush(self.inbox.now())
 
     def turn(self) -> None:
@@ -166,6 +169,7 @@ class Loop:
         for at, event in self.inbox.take(until=self._next_look()):
             self._handle(event, at)
         now = self.inbox.now()
+        self.dispatch.excuse_silence(now, self.dispatch.timing.lease_s / 2)
         self._take(self.dispatch.tick(now))
         self._mind_the_time(now)
         if self.ended is None and self._closing is None and now >= self._retry_at:
@@ -182,10 +186,8 @@ class Loop:
     def _next_look(self) -> float | None:
         if self._refilling:
             return self.inbox.now()
-        times = [self.dispatch.next_deadline(), self._deadline, self._close_by]
-        if self._retry_at > -math.inf:
-            times.append(self._retry_at)
-        soonest = min(times)
+        retry_at = self._retry_at if self._retry_at > -math.inf else math.inf
+        soonest = min(self.dispatch.next_deadline(), self._deadline, self._close_by, retry_at)
         return None if soonest == math.inf else soonest
 
     # ------------------------------------------------------------------ events
@@ -326,8 +328,7 @@ class Loop:
                 self._end(self._closing)
             elif self._closing is None and self.source.done:
                 self._end(RunEnded("finished"))
-        leaving = self._closing is not None or not self.stay
-        if self.ended is not None and leaving and not self._left:
+        if self.ended is not None and not self._left and (self._closing or not self.stay):
             self._left = True
             if self.dismiss:
                 self._take(self.dispatch.dismiss(drain=True, reason=self.ended.reason))

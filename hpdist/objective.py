@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ Call = Callable[[Payload, Context], object]
 
 _FORMS = "f(config), f(config, budget) or f(config, budget, ctx); other parameters need defaults"
 _CONTEXT_NAMES = ("ctx", "context")
+_importing = threading.RLock()  # workers in threads ask for one file at the same moment
 
 
 @runtime_checkable
@@ -202,7 +204,10 @@ def _import(place: str) -> ModuleType:
     path = existing_file(place) if is_file(place) else None
     look_in(str(path.parent) if path else os.getcwd())
     try:
-        return importlib.import_module(place) if path is None else _import_file(path)
+        if path is None:
+            return importlib.import_module(place)
+        with _importing:
+            return _import_file(path)
     except (Exception, SystemExit) as error:
         raise cannot_import(path or place, error) from error
 

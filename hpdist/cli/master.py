@@ -20,11 +20,11 @@ from hpdist.cli.searching import (
     log_from,
     run_directory,
     search_options,
+    timing_of,
     timing_options,
 )
 from hpdist.cli.values import PORT, SECONDS
 from hpdist.cli.verb import Verb, example
-from hpdist.model import Timing
 
 if TYPE_CHECKING:
     from hpdist.resuming import OpenRun
@@ -84,7 +84,7 @@ def master(
     loaded = load_script(reference)
     path = run_directory(reference, run, values["new"])
     place = place_of(str(path), run_id, nameserver, path)
-    timing = Timing(values["lease"], values["heartbeat"])
+    timing = timing_of(values)
     host = RunHost(
         place,
         Listening(values["host"], values["nic"], values["port"]),

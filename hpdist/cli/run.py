@@ -18,12 +18,12 @@ from hpdist.cli.searching import (
     evaluation_options,
     run_directory,
     search_options,
+    timing_of,
     timing_options,
 )
 from hpdist.cli.values import PORT, RUN_PATH
 from hpdist.cli.verb import Verb, example
 from hpdist.errors import ConfigurationError
-from hpdist.model import Timing
 
 if TYPE_CHECKING:
     from hpdist.cluster.run_host import RunHost
@@ -84,7 +84,7 @@ def run(context: click.Context, /, script: str, **values: Any) -> Exit:
         path,
         executor,
         keep_limits=keep_limits,
-        timing=Timing(values["lease"], values["heartbeat"]),
+        timing=timing_of(values),
         on_open=begin,
         observers=[] if host is None else [host.observe],
     )
@@ -145,7 +145,7 @@ def _host(script: Script, path: Path, workers: int, values: dict[str, Any]) -> R
     return RunHost(
         Place(safe_run_id(path.resolve().name), directory=path),
         Listening(values["host"], values["nic"], values["port"]),
-        timing=Timing(values["lease"], values["heartbeat"]),
+        timing=timing_of(values),
         own_nameserver=True,
         processes=processes,
     )

@@ -92,10 +92,19 @@ timing_options = options(
         help="Seconds of silence after which a worker is given up.",
     ),
     click.option(
+        "--closed", type=SECONDS, default=10.0, show_default=True,
+        help="The same once its connection is known to be closed.",
+    ),
+    click.option(
         "--heartbeat", type=SECONDS, default=5.0, show_default=True,
         help="Seconds between two signs of life.",
     ),
 )  # fmt: skip
+
+
+def timing_of(values: Mapping[str, Any]) -> Timing:
+    """Make the timing that the options of `timing_options` ask for."""
+    return Timing(values["lease"], values["heartbeat"], values["closed"])
 
 
 @dataclass(frozen=True)

@@ -57,15 +57,35 @@ class Registry:
         self._reviewing = threading.Lock()  #: one review at a time; it guards no state of the run
         self._thread = threading.Thread(target=self._keep, name="hpdist-registry", daemon=True)
 
-    def start(self) -> None:
-        """Refuse to go on if another dispatcher serves this run; else begin.
+    def check_alone(self) -> None:
+        """Refuse to go on if another dispatcher serves this run; to be asked before `start`.
 
         Raises
         ------
         ConfigurationError
             If another dispatcher of this run is alive.
         """
-        self._check_alone()
+        try:
+            other = self.served.place.dispatcher()
+        except (MasterNotFound, TransportError):
+            return
+        if other == self.served.uri:
+            return
+        link = self.served.place.link(other, timeout_s=3.0)
+        try:
+            found = link.control({"command": "who"})
+        except TransportError:
+            return
+        finally:
+            link.close()
+        raise ConfigurationError(
+            f"run {self.served.place.run_id!r} has a master already",
+            cause=f"process {found.get('pid')} on {found.get('host')} serves it at {other}",
+            do="stop that one first, or choose another run id",
+        )
+
+    def start(self) -> None:
+        """Begin."""
         self._thread.start()
 
     def trigger(self) -> None:
@@ -123,23 +143,3 @@ class Registry:
                     logger.warning("%s\n  workers that are here work on; trying again", error)
                 self._missing, wait_s = True, RETRY_S
             self._wake.wait(wait_s)
-
-    def _check_alone(self) -> None:
-        try:
-            other = self.served.place.dispatcher()
-        except (MasterNotFound, TransportError):
-            return
-        if other == self.served.uri:
-            return
-        link = self.served.place.link(other, timeout_s=3.0)
-        try:
-            found = link.control({"command": "who"})
-        except TransportError:
-            return
-        finally:
-            link.close()
-        raise ConfigurationError(
-            f"run {self.served.place.run_id!r} has a master already",
-            cause=f"process {found.get('pid')} on {found.get('host')} serves it at {other}",
-            do="stop that one first, or choose another run id",
-        )

@@ -110,10 +110,11 @@ class Service:
         self._remote.start(post)
         self._server = self._listen()
         self.uri = self._server.uri
-        if self._announce is not None:
-            self._announce(join_address(*self._server.address))
         served = Served(self.place, self.uri, self.epoch, lambda: self.workers, self.is_busy)
         registry = Registry(served, self._ping_interval)
+        registry.check_alone()  # before a word of this one is in the journal
+        if self._announce is not None:
+            self._announce(join_address(*self._server.address))
         registry.start()
         self.registry = registry
         logger.info("the dispatcher of run %s listens on %s", self.place.run_id, self.uri)

@@ -16,6 +16,7 @@ from hpdist import HpdistError
 from hpdist.cli import failures
 from hpdist.cli.failures import Exit, exit_code, tidy
 from hpdist.cli.main import VERBS, cli
+from hpdist.cli.searching import timing_of
 from hpdist.cli.values import BUDGET, BYTES, LIST, NUMBERS, SECONDS
 from hpdist.errors import (
     AuthenticationError,
@@ -26,6 +27,7 @@ from hpdist.errors import (
     MissingExtra,
     NameServerNotFound,
 )
+from hpdist.model import Timing
 
 SLOW = {"numpy", "scipy", "ConfigSpace", "Pyro4", "pandas", "rich", "sklearn", "cloudpickle"}
 
@@ -74,6 +76,14 @@ def test_an_unknown_option_is_refused_with_a_suggestion(hpdist: Commands, words:
     said = hpdist(*words.split(), "--debuk")
     assert said.code == Exit.USAGE
     assert "--debug" in said.err
+
+
+@pytest.mark.parametrize("verb", ["run", "master"])
+def test_all_patience_with_silent_workers_can_be_set(verb: str) -> None:
+    arguments = ["script.py", "--lease", "1m", "--heartbeat", "4s", "--closed", "7s"]
+    values = ALL[verb].make_context(verb, arguments).params
+    assert timing_of(values) == Timing(lease_s=60.0, heartbeat_s=4.0, closed_s=7.0)
+    assert timing_of(ALL[verb].make_context(verb, ["script.py"]).params) == Timing()
 
 
 def test_an_unknown_command_is_refused_with_a_suggestion(hpdist: Commands) -> None:

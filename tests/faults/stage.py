@@ -92,6 +92,17 @@ class Stage:
         actor.label = label
         return actor
 
+    def end(self, process: Actor, number: signal.Signals, within_s: float) -> tuple[int, float]:
+        """Send a signal; returns the exit code, and how many seconds it took to end."""
+        began = time.monotonic()
+        process.send_signal(number)
+        try:
+            code = process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            text = f"{process.args} did not end within {within_s:g} s of {number.name}"
+            raise AssertionError(f"{text}\n{self.outputs()}") from None
+        return code, time.monotonic() - began
+
     def kill(self, process: Actor) -> float:
         """SIGKILL; returns the time of it."""
         process.kill()
@@ -133,8 +144,8 @@ class Stage:
         draft.write_text(str(seconds))
         draft.rename(self.file("pace"))
 
-    def poison(self, names: dict[int, str]) -> None:
-        """Have the evaluations of these trials do to their process what `poisons` calls so."""
+    def poison(self, names: dict[int | str, str]) -> None:
+        """Have the evaluations of these trials, or of "all", do what `poisons` calls so."""
         self.file("poison.json").write_text(json.dumps(names))
 
     def begin(self, workers: int = 0) -> None:
@@ -210,7 +221,7 @@ class Stage:
         while not (found := holds()):
             if time.monotonic() > until:
                 raise AssertionError(f"waited {limit_s:g} s for {what}\n{self.outputs()}")
-            time.sleep(0.01)
+            time.sleep(0.02)
         return found
 
     def wait_held(self, worker: Actor) -> Line:

@@ -50,7 +50,7 @@ def note(event: str, number: int, attempt: int = 1, at: float = 2.0) -> Line:
 def honest() -> tuple[list[Line], list[Line]]:
     """Two jobs; the first was lost once, and its first attempt ended late."""
     journal = [
-        {"kind": "resumed", "epoch": 1},
+        {"kind": "resumed", "epoch": 1, "pid": 1},
         *(job(0, 0.1), start(0), done(0, 0.1, final=False), start(0, 2), done(0, 0.1, 2)),
         *(job(1, 0.9), start(1), done(1, 0.9)),
         {"kind": "ended", "reason": "finished"},
@@ -99,7 +99,7 @@ CRIMES: dict[str, tuple[Crime, str]] = {
         lambda j, log: log.append(note("start", 1, 7)),
         "was not in the journal before",
     ),
-    "an epoch used twice": (lambda j, log: j.insert(5, j[0]), "epochs [1, 1]"),
+    "an epoch used twice": (lambda j, log: j.insert(5, j[0] | {"pid": 2}), "epochs [1, 1]"),
     "no end": (lambda j, log: j.pop(), "no end"),
 }
 

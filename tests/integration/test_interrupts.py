@@ -65,7 +65,8 @@ def test_sigterm_asks_to_stop_at_once(handlers: Callable[[], list[object]]) -> N
     inbox = QueueInbox()
     with interruptible(inbox, lambda: None):
         os.kill(os.getpid(), signal.SIGTERM)
-        assert events(inbox) == [ControlRequested("stop", {"reason": "SIGTERM"})]
+        told = {"reason": "SIGTERM", "dismiss": False}
+        assert events(inbox) == [ControlRequested("stop", told)]
 
 
 def test_a_signal_wakes_a_loop_that_waits(handlers: Callable[[], list[object]]) -> None:

@@ -156,9 +156,16 @@ class Cluster(RuleBasedStateMachine):
         self.take(self.state.assign(self.now))
         free = {worker_id for worker_id, worker in self.state.workers.items() if worker.room > 0}
         for job_id in self.state.queue:
-            pinned = self.state.jobs[job_id].job.worker
             ready = self.state.delayed.get(job_id, 0.0) <= self.now
-            assert not (ready and free & {pinned or name for name in free}), "idle beside work"
+            takers = {name for name in free if self.may_run(job_id, name)}
+            assert not (ready and takers), "idle beside work"
+
+    def may_run(self, job_id: int, name: str) -> bool:
+        """Pinned to a worker, or not again where it crashed while another one is here."""
+        entry = self.state.jobs[job_id]
+        others = {other for other, worker in self.state.workers.items() if worker.available}
+        crashed_here = entry.crashed_at == name and others - {name}
+        return entry.job.worker == name or not (entry.job.worker or crashed_here)
 
     @precondition(lambda self: any(self.held.values()))
     @rule(data=st.data(), outcome=OUTCOMES)

@@ -335,6 +335,27 @@ def test_silence_counts_from_the_last_sign_of_life(busy: Book) -> None:
     assert (gone.state, gone.reason) == ("lost", "gave no sign of life within its lease")
 
 
+def test_a_lease_that_ran_out_unnoticed_is_extended_once(busy: Book) -> None:
+    """Whoever should have noticed was stopped, and has not read what was said meanwhile."""
+    busy.state.excuse_silence(30.1, 15.0)
+    busy.state.excuse_silence(95.0, 15.0)
+    assert busy.tick(95.0) == Decision()
+    busy.state.excuse_silence(110.5, 15.0)
+    assert busy.tick(110.5).records[-1].state == "lost"
+
+
+def test_a_worker_that_was_heard_since_is_excused_again(busy: Book) -> None:
+    for now in (95.0, 195.0):
+        busy.state.excuse_silence(now, 15.0)
+        assert busy.tick(now) == Decision()
+        busy.seen("a")
+
+
+def test_a_lease_that_is_looked_at_in_time_is_not_extended(busy: Book) -> None:
+    busy.state.excuse_silence(30.0, 15.0)
+    assert busy.tick(30.0).records[-1].state == "lost"
+
+
 def test_a_result_is_a_sign_of_life(busy: Book) -> None:
     busy.now = 20.0
     busy.finish("a", 0, 1)
@@ -498,6 +519,30 @@ def test_a_job_goes_elsewhere_after_a_failure_if_there_is_an_elsewhere(busy: Boo
     assert busy.assign().orders == [Launch("b", "b.1", 0, 3)], "a preference became a rule"
 
 
+def test_a_job_that_crashed_waits_for_another_worker_and_holds_up_nobody(busy: Book) -> None:
+    busy.join("b")
+    busy.submit(1, 2)
+    busy.assign()
+    assert busy.state.occupied(0.0) == 3
+    busy.finish("a", 0, 1, CRASH)
+    assert list(busy.state.queue) == [0, 2]
+    assert busy.state.occupied(0.0) == 2, "no other job is asked for while that one waits"
+    assert busy.assign().orders == [Launch("a", "a.1", 2, 1)]
+    busy.finish("b", 1, 1)
+    assert busy.assign().orders == [Launch("b", "b.1", 0, 2)]
+
+
+def test_a_job_that_was_lost_may_go_where_it_was(busy: Book) -> None:
+    busy.join("b")
+    busy.submit(1)
+    busy.assign()
+    busy.tick(29.0)
+    busy.seen("b")
+    busy.tick(30.0)
+    busy.join("a")
+    assert busy.assign().orders == [Launch("a", "a.1", 0, 2)]
+
+
 def test_the_place_of_a_late_crash_is_avoided_too(busy: Book) -> None:
     busy.tick(31.0)
     busy.join("a", life=2)
@@ -537,6 +582,17 @@ def test_a_worker_on_which_all_crashes_is_put_aside_and_its_jobs_are_forgiven(bo
     replayed = book.replayed()
     assert replayed.workers["a"].leaving
     assert replayed.jobs == book.state.jobs
+
+
+def test_a_worker_on_which_all_crashes_kills_no_job_while_the_others_are_busy(book: Book) -> None:
+    doing_well_beside(book, slots=1)
+    for job_id in range(1, 3):
+        book.submit(job_id)
+    for job_id in range(3):
+        book.finish("a", job_id, 1, CRASH)
+        book.assign()
+    assert book.records[-1].state == "quarantined"
+    assert [book.job(job_id) for job_id in range(3)] == [JobState.QUEUED] * 3
 
 
 def test_what_still_crashes_there_afterwards_is_forgiven_no_second_time(book: Book) -> None:

@@ -491,6 +491,45 @@ def test_a_worker_that_is_asleep_holds_up_the_end_for_a_moment_only(scene: Scene
     assert scene.inbox.now() == 30.0 + LINGER_S
 
 
+def test_a_worker_that_joins_while_the_others_leave_is_sent_home_too(scene: Scene) -> None:
+    carry_out = scene.hands._carry_out
+    scene.hands._carry_out = lambda order: isinstance(order, Dismiss) or carry_out(order)
+    late = WorkerJoined(WorkerInfo("late", "late.1"))
+    scene.at(30.0 + LINGER_S / 2, lambda: scene.inbox.post([late]))
+    scene.run()
+    finished = {"drain": True, "reason": "finished"}
+    assert scene.hands.given(Dismiss) == [
+        Dismiss("a", "a.1", **finished),
+        Dismiss("late", "late.1", **finished),
+    ]
+
+
+def test_a_loop_that_was_stopped_gives_nobody_up_before_it_has_heard_what_was_said(
+    scene: Scene,
+) -> None:
+    def be_stopped() -> None:
+        inbox = scene.inbox
+        inbox._now += 100.0
+        inbox._heap = [(max(at, inbox._now + 0.1), n, what) for at, n, what in sorted(inbox._heap)]
+
+    scene.at(6.0, be_stopped)
+    scene.run()
+    assert "lost" not in [record.state for record in scene.diary.of(WorkerChanged)]
+
+
+def test_a_loop_that_cannot_begin_writes_nothing_in_what_may_be_anothers_journal(
+    scene: Scene,
+) -> None:
+    def refuse(post: Post) -> None:
+        raise ConfigurationError("the run has a master already")
+
+    scene.hands.start = refuse  # type: ignore[method-assign]
+    with pytest.raises(ConfigurationError, match="a master already"):
+        scene.run()
+    assert scene.diary.durable == scene.diary.buffer == []
+    assert len(scene.hands.closed) == 1
+
+
 # ------------------------------------------------------------------- queues
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,14 @@ def test_a_file_is_imported_under_its_own_name_without_its_main_part(tmp_path: P
     assert function({}) == 2.5
     assert function.__module__ == "some_training"
     assert load_objective(f"{path}:train") is function
+
+
+def test_threads_that_ask_for_one_file_at_once_all_get_its_function(tmp_path: Path) -> None:
+    text = "import time\ntime.sleep(0.1)\ndef train(config): return 5\n"
+    path = write(tmp_path, "asked_by_many.py", text)
+    with ThreadPoolExecutor(8) as pool:
+        functions = list(pool.map(load_objective, [f"{path}:train"] * 8))
+    assert len(set(functions)) == 1
 
 
 def test_a_file_named_like_another_module_does_not_replace_it(tmp_path: Path) -> None:

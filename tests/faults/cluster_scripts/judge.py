@@ -54,6 +54,10 @@ class Court:
     def attempt(self, line: Line) -> tuple[int, int]:
         return self.numbers.get((line["trial"], line["budget"]), -1), line["attempt"]
 
+    def masters(self) -> list[tuple[int, int]]:
+        """Epoch and process id of each; one may say twice that it has taken over."""
+        return list(dict.fromkeys((r["epoch"], r["pid"]) for r in self.of("resumed")))
+
     def check(self, holds: bool, complaint: str) -> None:
         if not holds:
             self.complaints.append(complaint)
@@ -69,7 +73,7 @@ class Court:
             "evaluations": sum(self.starts.values()),
             "lost": sum("failure" in (r["outcome"] or {}) for r in self.of("done")),
             "fenced": len(late),
-            "masters": len(self.of("resumed")),
+            "masters": len(self.masters()),
         }
 
     def _late(self, attempt: tuple[int, int], at: float) -> bool:
@@ -84,7 +88,7 @@ class Court:
                    f"{self.plan - made}")  # fmt: skip
         finals = Counter(record["job_id"] for record in self.of("done", "final"))
         self.check(finals == Counter(created), "not every job has exactly one final record")
-        epochs = [record["epoch"] for record in self.of("resumed")]
+        epochs = [epoch for epoch, _ in self.masters()]
         self.check(epochs == list(range(1, len(epochs) + 1)), f"epochs {epochs}")
         last = self.journal[-1]
         ended = (last["kind"], last.get("reason")) == ("ended", "finished")

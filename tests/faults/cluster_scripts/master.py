@@ -5,7 +5,7 @@ OPTIONS is a JSON object: ``jobs`` in one rung, or ``hyperband`` iterations; ``t
 workers at once and begins to search when there is a file ``begin``; ``stay`` is as much in the
 end, with a file ``leave``.
 
-A file ``die`` that holds ``[kind, when]`` kills it, once, at the first commit with a record of
+A file ``die`` that holds ``[kind, when, n]`` kills it, once, at the n-th commit with a record of
 that kind: ``before`` it, when ``half`` of it is in the file, or ``after`` it, when nobody knows.
 """
 
@@ -17,6 +17,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,14 @@ from hpdist.optimizers import RandomSearch
 TIMING = {"lease_s": 2.0, "heartbeat_s": 0.4, "closed_s": 1.0, "poll_s": 2.0, "backoff_s": 2.0}
 DIE = Path("die")
 commit_as_ever = Journal.commit
+commits: Counter[str] = Counter()
 
 
 def commit(journal: Journal) -> None:
     """Commit as ever, unless it is time to die."""
-    kind, when = json.loads(DIE.read_text()) if DIE.exists() else ("", "")
-    doomed = any(f'"kind":"{kind}"'.encode() in line for line, _ in journal._buffer)
+    kind, when, number = json.loads(DIE.read_text()) if DIE.exists() else ("", "", 0)
+    commits[kind] += any(f'"kind":"{kind}"'.encode() in line for line, _ in journal._buffer)
+    doomed = number > 0 and commits[kind] == number
     if doomed:
         DIE.unlink()
     if doomed and when == "half":

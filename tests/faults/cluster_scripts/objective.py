@@ -2,7 +2,8 @@
 
 Files in the current directory direct it. While there is a file ``gate``, no evaluation ends;
 while there is ``gate-<label>``, none of the worker of that label. ``pace`` holds the seconds that
-one takes at least, ``poison.json`` names what the evaluations of some trials do to their process.
+one takes at least, ``poison.json`` names what the evaluations of some trials, or of ``all``, do to
+their process.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 LOG, GATE, PACE, POISON = Path("evaluations.log"), Path("gate"), Path("pace"), Path("poison.json")
 LABEL = os.environ.get("STAGE_LABEL", "")
+
+space = {"x": (0.0, 1.0)}
 
 
 def note(**line: Any) -> None:
@@ -40,7 +43,8 @@ def evaluate(config: dict[str, float], budget: float, ctx: Any) -> float:
         note(event="held", **what)
     while is_held():
         time.sleep(0.005)
-    poison = json.loads(POISON.read_text()).get(str(ctx.trial_id)) if POISON.exists() else None
+    named = json.loads(POISON.read_text()) if POISON.exists() else {}
+    poison = named.get(str(ctx.trial_id), named.get("all"))
     if poison:
         sys.path.insert(0, str(Path(__file__).parent))
         import poisons

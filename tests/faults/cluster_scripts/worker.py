@@ -1,7 +1,8 @@
 """A worker for the run in this directory, until the run ends: ``worker.py OPTIONS``.
 
-OPTIONS is a JSON object: ``label``, which tells it apart in files and logs; with ``cli`` a list of
-options it is ``hpdist worker``; all others go to `hpdist.Worker`.
+OPTIONS is a JSON object: ``label``, which tells it apart in files and logs; with ``cli``, a list of
+options, it is ``hpdist worker``; with ``threads`` so many workers, which all come when there is a
+file ``go``; other options go to `hpdist.Worker`.
 
 A file ``hold-<label>-<point>`` stops it at a point of its conversation, said by ``at-<label>-
 <point>``, until the first file is gone: ``M1`` before it introduces itself, ``M3`` with a job
@@ -84,11 +85,26 @@ def main(options: dict[str, Any]) -> int:
         module.Worker = StageWorker  # type: ignore[misc]
         sys.argv = ["hpdist", "worker", OBJECTIVE, "--run", "run", *options["cli"]]
         return hpdist()
-    worker = StageWorker("run", worker_id=label or None, reconnect_timeout=60, **options)
+    threads = options.pop("threads", 1)
+    workers = [make(f"{label}-{number}" if threads > 1 else label, options)
+               for number in range(threads)]  # fmt: skip
+    if threads == 1:
+        workers[0].run()
+        return 0
+    while not Path("go").exists():
+        time.sleep(0.005)
+    for worker in workers:
+        worker.run(background=True)
+    for worker in workers:
+        worker.wait()
+    return int(any(worker.reason != "finished" for worker in workers))
+
+
+def make(name: str, options: dict[str, Any]) -> StageWorker:
+    worker = StageWorker("run", worker_id=name or None, reconnect_timeout=60, **options)
     worker.initialize(OBJECTIVE)
     worker.load_nameserver_credentials(".", num_tries=600, interval=0.1)
-    worker.run()
-    return 0
+    return worker
 
 
 if __name__ == "__main__":
