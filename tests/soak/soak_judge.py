@@ -36,7 +36,7 @@ class SoakCourt(Court):
             (line for path in logs for line in read_log(path)), key=lambda line: line["at"]
         )
         journal = read_journal(directory / plan["run"] / "journal")
-        super().__init__(journal, log, [[0, 0, plan["jobs"], 1.0]])
+        super().__init__(journal, log, [[0, 0, plan["jobs"], 1.0]], failures={})
         self.orders = plan
         self.diary = read_log(directory / "diary")
         self.samples = read_log(directory / "samples")

@@ -171,7 +171,7 @@ CRIMES: dict[str, tuple[Crime, str]] = {
     ),
     "a job that was given up": (
         lambda h: h.record("done", job_id=1).update(outcome={"failure": "lost"}),
-        "job 1 has the loss None",
+        "job 1 has the failure lost, not None",
     ),
     "a stale result": (
         lambda h: h.record("done", job_id=0, final=True).update(attempt=1),
