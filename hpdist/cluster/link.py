@@ -26,7 +26,8 @@ class Link:
         Of the dispatcher, in any form that `split_address` reads, or a function that finds it
         out, called before each connection.
     timeout_s
-        For connecting, and for an answer beyond the time that a message allows for waiting.
+        For connecting, and for an answer beyond the time that a message allows for waiting; may be
+        changed between calls.
     tls
         The run's certificates, if it has any.
     """
@@ -40,7 +41,7 @@ class Link:
         tls: Tls | None = None,
     ) -> None:
         self._key, self._address, self._run_id = key, address, run_id
-        self._timeout_s, self._tls = timeout_s, tls
+        self.timeout_s, self._tls = timeout_s, tls
         self._connection: Connection | None = None
 
     def call(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class Link:
         text = encode({"v": PROTOCOL, "run": self._run_id, **message})
         connection = self._connect()
         try:
-            timeout_s = self._timeout_s + float(message.get("wait", 0.0))
+            timeout_s = self.timeout_s + float(message.get("wait", 0.0))
             reply = decode(connection.invoke(method, (text,), timeout_s))
         except BaseException:
             self.close()
@@ -84,7 +85,7 @@ class Link:
             address = self._address if isinstance(self._address, str) else self._address()
             host, port = split_address(address)
             self._connection = Connection(
-                "the dispatcher", OBJECT_ID, host, port, self._key, self._timeout_s, self._tls
+                "the dispatcher", OBJECT_ID, host, port, self._key, self.timeout_s, self._tls
             )
         return self._connection
 

@@ -33,7 +33,9 @@ MAX_TOLD = 10
 
 
 class Channel(Protocol):
-    """One connection, used by one thread."""
+    """One connection, used by one thread; an answer is waited for so many seconds."""
+
+    timeout_s: float
 
     def call(self, message: dict[str, Any]) -> dict[str, Any]:
         """Send a message and return the reply, or raise TransportError."""
@@ -226,7 +228,7 @@ class Session:
             logger.info("worker %s joined run %s", self.info.worker_id, self.run_id)
 
     def _introduction(self, **more: Any) -> dict[str, Any]:
-        info = {name: value for name, value in vars(self.info).items() if name not in _ADDRESS}
+        info = {k: v for k, v in vars(self.info).items() if k not in ("worker_id", "incarnation")}
         return self._message("hello", info=info, holds=self.hands.holds(), **more)
 
     def say_good_bye(self) -> None:
@@ -303,6 +305,8 @@ class Session:
         }
 
     def _exchange(self, channel: Channel, message: dict[str, Any]) -> dict[str, Any]:
+        # A call that was lost leaves time for another one within the lease.
+        channel.timeout_s = min(10.0, self._terms["lease_s"] / 3)
         reply = channel.call(message)
         self._epoch = max(self._epoch, reply["epoch"])
         self._last_contact = time.monotonic()
@@ -344,6 +348,3 @@ class Session:
                     logger.warning("%s\n  trying again until it answers", error)
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = self._longer(pause)
-
-
-_ADDRESS = ("worker_id", "incarnation")

@@ -38,6 +38,7 @@ class Exchange:
         self.executor: RemoteExecutor | None = None
         self.spool = spool
         self.faults = iter(())
+        self.timeout_s = 0.0
         self.on_reply: Callable[[dict[str, Any], dict[str, Any]], object] = lambda sent, reply: None
 
     def open(self) -> Exchange:
@@ -152,6 +153,14 @@ def test_lost_requests_and_replies_lose_and_repeat_nothing(exchange: Exchange) -
     worker.join()
     assert done(master.records) == Counter(range(50))
     assert len(ran) == 50
+
+
+def test_a_lost_call_is_noticed_within_a_third_of_the_lease(exchange: Exchange) -> None:
+    master = MasterThread(exchange, study(2), [])
+    worker = WorkerThread(exchange, "w0", lambda config: config["x"])
+    master.join()
+    worker.join()
+    assert exchange.timeout_s == TIMING.lease_s / 3
 
 
 def test_a_result_outlives_its_master_and_is_handed_in_to_the_next(exchange: Exchange) -> None:

@@ -102,11 +102,15 @@ class Court:
             self.check(told == kind, f"job {number} has the failure {told}, not {kind}")
             if kind is not None:
                 continue
-            expected = (self.configs[job["trial_id"]]["x"] - 0.3) ** 2 + 1 / job["budget"]
+            expected = self.expected(job)
             loss = (record["outcome"] or {}).get("loss")
             self.check(loss == expected, f"job {number} has the loss {loss}, not {expected}")
             attempt = (number, record["attempt"])
             self.check(attempt in self.ends, f"attempt {attempt} is recorded, but never ended")
+
+    def expected(self, job: Line) -> float:
+        """The one loss that this job can have."""
+        return float((self.configs[job["trial_id"]]["x"] - 0.3) ** 2 + 1 / job["budget"])
 
     def _judge_attempts(self) -> None:
         latest: dict[int, int] = {}
