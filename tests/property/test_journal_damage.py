@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hpdist.errors import JournalDamaged
 from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, RunCreated, RunEnded
 from hpdist.journal import FORMAT, Journal, repair, scan
-from hpdist.journal_format import encode
+from hpdist.journal_format import NO_JOURNAL, encode
 from hpdist.model import Failure, FailureKind, Job, Success, Trial
 
 RECORDS = [
@@ -180,5 +180,10 @@ def test_any_replaced_stretch_leaves_a_prefix_and_repair_makes_it_usable(
         with pytest.raises(JournalDamaged):
             Journal.open(path)
         assert path.read_bytes() == data
+        if found.damage.reason == NO_JOURNAL:
+            with pytest.raises(JournalDamaged, match="no journal"):
+                repair(path)
+            assert path.read_bytes() == data
+            return
         assert repair(path) == len(data) - found.good_bytes
     assert reopen_and_append(path)[0] == records_read(found)

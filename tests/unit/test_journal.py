@@ -154,6 +154,20 @@ def test_sync_every_waits_for_the_disk_once_in_n_settled_jobs_and_when_closed(pa
     assert syncs == [6, 12, 14]
 
 
+def test_what_is_handed_out_is_durable_however_rare_the_syncs_are(path):
+    disk = CountingDisk()
+    with closing(Journal.open(path, sync_every=100, disk=disk)) as journal:
+        journal.append(done(0), 0.0)
+        journal.commit()
+        assert "sync" not in disk.calls
+        journal.append(AttemptStarted(1, 1, "w"), 0.0)
+        journal.commit()
+        assert disk.calls[-1:] == ["sync"]
+        journal.append(done(1), 0.0)
+        journal.commit()
+        assert disk.calls[-1:] == ["write"]
+
+
 def test_what_is_read_is_durable_and_not_from_memory(path):
     write(path)
     calls = []
