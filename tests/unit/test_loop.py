@@ -508,9 +508,9 @@ def test_a_loop_that_was_stopped_gives_nobody_up_before_it_has_heard_what_was_sa
     scene: Scene,
 ) -> None:
     def be_stopped() -> None:
-        inbox = scene.inbox
-        inbox._now += 100.0
-        inbox._heap = [(max(at, inbox._now + 0.1), n, what) for at, n, what in sorted(inbox._heap)]
+        clock = scene.inbox.clock
+        clock.now += 100.0
+        clock._heap = [(max(at, clock.now + 0.1), n, what) for at, n, what in sorted(clock._heap)]
 
     scene.at(6.0, be_stopped)
     scene.run()
