@@ -19,7 +19,7 @@ from hpdist.durable_files import (
     temporary_copy,
     write_all,
 )
-from hpdist.errors import JournalError, JournalFull
+from hpdist.errors import JournalError, JournalFull, JournalLocked
 from hpdist.events import AttemptEnded, AttemptStarted, Record
 from hpdist.journal_format import FORMAT, Damage, Entry, Scan, encode, scan
 from hpdist.journal_reader import JournalReader, read_journal, refuse, refuse_foreign
@@ -108,6 +108,7 @@ class Journal:
             found = scan(_read(fd, disk))
             refuse(path, found)
             _tidy(path, fd, found, disk)
+            disk.unlock(fd)
             return cls(path, fd, lock, found, sync_every, disk)
         except BaseException as error:
             _release(fd, lock, disk)
@@ -281,8 +282,20 @@ def repair(path: str | Path, disk: Disk = REAL) -> int:
 
 def _open(path: Path, create: bool, disk: Disk) -> int:
     fd = disk.open(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0))
-    # Always: whoever made the file may not have come to this.
-    sync_directory(path.parent, disk)
+    try:
+        # Until it is tidied: the lock beside it may have been removed by force, and whoever
+        # stood still before a cut would later cut off what others wrote.
+        disk.lock(fd)
+        # Always: whoever made the file may not have come to this.
+        sync_directory(path.parent, disk)
+    except BaseException as error:
+        disk.close(fd)
+        if isinstance(error, BlockingIOError):
+            raise JournalLocked(
+                f"the journal {path} is being opened by another process",
+                do="wait until that has happened, or stop that process",
+            ) from error
+        raise
     return fd
 
 

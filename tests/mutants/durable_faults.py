@@ -8,6 +8,7 @@ DISPATCH, LOOP = "hpdist.dispatch_state", "hpdist.loop"
 JOURNAL, FORMAT, FILES = "hpdist.journal", "hpdist.journal_format", "hpdist.durable_files"
 
 CRASHES = "tests/property/test_journal_crashes.py::"
+FILES_TESTS = "tests/property/test_durable_files.py::"
 DAMAGE = "tests/property/test_journal_damage.py::"
 SWARM = (
     "tests/simulated/test_swarm.py::"
@@ -111,6 +112,12 @@ DURABLE_FAULTS = (
         "DID NOT RAISE",
     ),
     Mutant(
+        "who is about to cut a torn tail keeps nobody out",
+        ((JOURNAL, "        disk.lock(fd)\n", ""),),
+        CRASHES + "test_who_stands_still_while_opening_keeps_others_out",
+        "not in found] == []",
+    ),
+    Mutant(
         "a failed sync is tried again",
         (
             (
@@ -136,7 +143,13 @@ DURABLE_FAULTS = (
     ),
     Mutant(
         "the name of a new journal is not made durable",
-        ((JOURNAL, "    sync_directory(path.parent, disk)\n    return fd\n", "    return fd\n"),),
+        (
+            (
+                JOURNAL,
+                "        sync_directory(path.parent, disk)\n    except BaseException as",
+                "    except BaseException as",
+            ),
+        ),
         CRASHES + "test_an_end_at_any_call_of_the_first_life_loses_nothing_that_was_safe",
         "== [*found, last]",
     ),
@@ -167,7 +180,7 @@ DURABLE_FAULTS = (
                 "        write_all(fd, data, disk)\n",
             ),
         ),
-        CRASHES + "test_a_note_is_the_old_one_or_the_new_one_after_an_end_at_any_call",
+        FILES_TESTS + "test_a_note_is_the_old_one_or_the_new_one_after_an_end_at_any_call",
         "in ((old, new) if died else (new,))",
     ),
     Mutant(
@@ -180,7 +193,7 @@ DURABLE_FAULTS = (
                 "            _keep_copy(path, data, disk)\n",
             ),
         ),
-        CRASHES + "test_an_end_at_any_call_of_a_repair_loses_neither_records_nor_the_copy",
+        FILES_TESTS + "test_an_end_at_any_call_of_a_repair_loses_neither_records_nor_the_copy",
         "what was cut off is gone",
     ),
 )

@@ -27,6 +27,7 @@ PINNED = {
     1171: "an introduction to a dead master that reached the next one",
     2273: "a sync that failed for one process and was not told to the other",
     2412: "a master that woke from a full disk and cut off what its successor had written",
+    2562: "a master that stood still before it cut a torn tail, and did so after its successor",
     2606: "an order of a dead master that arrived after the next one was spoken to",
 }
 
