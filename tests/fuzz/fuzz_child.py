@@ -13,7 +13,7 @@ from pathlib import PurePath
 from typing import Any
 
 import numpy as np
-from fuzz_mutation import JSON, LINES
+from fuzz_mutation import JSON
 from fuzz_target import Target
 
 from hpdist import journal_format
@@ -65,7 +65,7 @@ def _understand(body: bytes) -> None:
 
 class _Colour(enum.Enum):
     RED = "red"
-    LIST = [1, 2]
+    PAIR = (1, 2)
 
 
 @dataclasses.dataclass
@@ -120,7 +120,7 @@ _ATOMS: dict[str, Any] = {
     "numpy int": np.int64(-3), "numpy bool": np.bool_(True), "numpy text": np.str_("é"),
     "numpy date": np.datetime64("2020-01-01"), "array": np.arange(6).reshape(2, 3),
     "empty": np.zeros((0, 3)), "large": np.zeros(20_000), "objects": np.array([{}, None], object),
-    "zero-dimensional": np.array(0.25), "complex": 1j, "enum": _Colour.RED, "list": _Colour.LIST,
+    "zero-dimensional": np.array(0.25), "complex": 1j, "enum": _Colour.RED, "list": _Colour.PAIR,
     "point": _Point(), "class": _Point, "path": PurePath("a/b"), "day": datetime.date(2020, 1, 1),
     "span": datetime.timedelta(days=10**6), "set": {1, "1", None}, "loop": _looped(),
     "endless": _Endless(), "spite": _Spiteful(), "lie": _Liar(), "number": _Number(0.5),

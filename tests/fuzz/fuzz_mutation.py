@@ -62,7 +62,8 @@ def _nested(depth: int) -> Value:
 HOSTILE: tuple[Value, ...] = (
     None, True, False, 0, 1, -1, 0.5, -0.0, 1e308, 5e-324, float("nan"), float("inf"),
     2**31, 2**53, 2**63, 2**64 - 1, -(2**63), 10**307, 10**400, 10**4000,
-    "", "x", "x" * 300, "y" * 40_000, "\ud800", "\U0001f600" * 20, "\x00", "\x1b[2J", "a\nb", "=1+1",
+    "", "x", "x" * 300, "y" * 40_000, "\ud800", "\U0001f600" * 20, "\x00", "\x1b[2J", "a\nb",
+    "=1+1",
     "../..", "/etc/passwd", "nan", "1e999", "127.0.0.1:9", "[::1]:9", "PYRO:a@b:1", "a=b", "=",
     [], {}, [[]], [{}], [0, 0], [0, 0, ""], [0, 0, 0, 0.5], [1, 1], [True, True], _nested(40),
     _nested(70), _nested(200), [0] * 5_000, {"": ""}, {"a": {"b": {"c": {}}}}, {"failure": []},
@@ -76,9 +77,11 @@ HOSTILE: tuple[Value, ...] = (
 TOKENS: tuple[bytes, ...] = (
     b"\x00", b"\xff", b"\n", b"\r\n", b" ", b'"', b"{", b"}", b"[", b"]", b",", b":", b"-", b"e",
     b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-1e999", b"9" * 400, b"9" * 5_000, b"\\ud800",
-    b"\\uDC00", b"[" * 3_000, b'{"a":' * 2_000, b"]" * 50, b"\xed\xa0\x80", b"\xc3", b"null", b"true",
+    b"\\uDC00", b"[" * 3_000, b'{"a":' * 2_000, b"]" * 50, b"\xed\xa0\x80", b"\xc3", b"null",
+    b"true",
     b"PYRO", b"\x00\x30", b"\x7f\xff\xff\xff", b"\x80\x00\x00\x00", b"ffffffff", b"00000000 ",
-    b"ffffffff ffffffff {", b"HMAC\x00\x14", b"HPDS\x00\x18", b"\xc1", b"\xd4\x30\x00", b"\xdc\xff\xff",
+    b"ffffffff ffffffff {", b"HMAC\x00\x14", b"HPDS\x00\x18", b"\xc1", b"\xd4\x30\x00",
+    b"\xdc\xff\xff",
     b"\xd7\xff" + b"\xff" * 8, b"\xd8\x32" + b"\xff" * 16, b"\xd4\x33\x00", b"\xd7\x31" + b"9" * 8,
     b"\x91" * 700, b"\x90" * 3_000, b"\xdf\xff\xff\xff\xff", b"\xc6\x7f\xff\xff\xff", b"(" * 300,
     "é".encode(), "\u0663".encode(), "\u2028".encode(), b"nan", b"inf", b"1h", b"1.5", b"~x/", b"%",
@@ -113,20 +116,7 @@ def _restructured(chance: random.Random, data: bytes, form: Form) -> bytes:
 def changed_value(chance: random.Random, value: Value) -> Value:
     """Return ``value`` with one place changed, which is more often deep than not."""
     if isinstance(value, list | dict) and value and chance.random() < 0.8:
-        keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
-        key = keys[chance.randrange(len(keys))]
-        action = chance.randrange(10)
-        if action == 0:
-            del value[key]
-        elif action == 1 and isinstance(value, dict):
-            value[str(_hostile(chance))[:20]] = value.pop(key)
-        elif action == 1:
-            value.insert(key, copy.deepcopy(value[key]))
-        elif action == 2 and isinstance(value, list):
-            value.append(_hostile(chance))
-        else:
-            value[key] = changed_value(chance, value[key])
-        return value
+        return _with_one_changed(chance, value)
     action = chance.randrange(8)
     if action == 0:
         return [value]
@@ -134,11 +124,26 @@ def changed_value(chance: random.Random, value: Value) -> Value:
         return {"x": value}
     if action == 2:
         return str(value)[:1000]
-    if action == 3 and type(value) in (int, float):
-        return value + chance.choice((1, -1))
-    if action == 4 and type(value) in (int, float):
-        return -value
+    if action < 5 and type(value) in (int, float):
+        return -value if action == 3 else value + chance.choice((1, -1))
     return _hostile(chance)
+
+
+def _with_one_changed(chance: random.Random, value: Value) -> Value:
+    keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
+    key = keys[chance.randrange(len(keys))]
+    action = chance.randrange(10)
+    if action == 0:
+        del value[key]
+    elif action == 1 and isinstance(value, dict):
+        value[str(_hostile(chance))[:20]] = value.pop(key)
+    elif action == 1:
+        value.insert(key, copy.deepcopy(value[key]))
+    elif action == 2 and isinstance(value, list):
+        value.append(_hostile(chance))
+    else:
+        value[key] = changed_value(chance, value[key])
+    return value
 
 
 def _hostile(chance: random.Random) -> Value:

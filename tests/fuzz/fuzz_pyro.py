@@ -124,7 +124,7 @@ def _call_nameserver(data: bytes) -> None:
 
 
 def _dialled(sock: FakeSocket) -> mock._patch:
-    return mock.patch.object(socket, "create_connection", lambda *_: sock)
+    return mock.patch.object(socket, "create_connection", return_value=sock)
 
 
 def _rogue(data: bytes) -> None:

@@ -46,9 +46,8 @@ class Target:
         """
         allowance = FREE_BYTES + BYTES_PER_BYTE * len(data)
         before, began = _peak_bytes(), time.process_time()
-        with _interrupted_after(2 * MAX_CPU_S):
-            with suppress(*self.allowed):
-                self.run(data)
+        with _interrupted_after(2 * MAX_CPU_S), suppress(*self.allowed):
+            self.run(data)
         took, grown = time.process_time() - began, _peak_bytes() - before
         assert took <= MAX_CPU_S, f"{len(data)} bytes took {took:.1f} s of the processor"
         assert grown <= allowance, f"{len(data)} bytes took {grown / 2**20:.0f} MiB"

@@ -87,6 +87,7 @@ PINNED = [
     ("journal records", b'{"kind":"ended","reason":"x","at":1e999}'),
     ("journal records", b'{"kind":"ended","reason":"x","at":1' + b"0" * 400 + b"}"),
     ("journal records", b'{"kind":"run","format":1e999,"run_id":"x","at":1}'),
+    ("journal", (b"%08x ffffffff {}" % 25_002) * 3_000),
     ("connection file", b"[" * 5_000),
     ("command file", b"[" * 5_000),
     ("size", b"9" * 400),
