@@ -112,7 +112,7 @@ def run_atheris(target: Target, seconds: float, failures: Path, seed: int) -> Ou
         timeout=seconds + 300,
         check=False,
     )
-    told = done.stderr
+    told = done.stdout + done.stderr
     outcome = Outcome(seconds=seconds)
     outcome.executions = int(_last(r"number_of_executed_units:\s*(\d+)", told))
     outcome.coverage = int(_last(r"cov: (\d+)", told)) - int(_first(r"INITED cov: (\d+)", told))

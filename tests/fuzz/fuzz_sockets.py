@@ -37,10 +37,12 @@ class FakeSocket:
         deaf: bool = False,
     ) -> None:
         self.sent = b""
+        self.patience: list[float | None] = []  #: the time limit of each reading
         self._said, self._answer, self._piece, self._deaf = said, answer, piece, deaf
         self._timeout: float | None = None
 
     def recv(self, size: int) -> bytes:
+        self.patience.append(self._timeout)
         size = min(size, self._piece)
         piece, self._said = self._said[:size], self._said[size:]
         return piece

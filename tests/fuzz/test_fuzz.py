@@ -67,6 +67,7 @@ def nested(depth: int) -> list[object]:
 
 
 PINNED = [
+    ("text", b'{"jo\x8fs":[3]}'),
     ("text", b'{"x":"\\udcff"}'),
     ("reply", b'{"v":1}'),
     ("reply", b'{"kind":"ok"}'),

@@ -14,6 +14,7 @@ from pathlib import Path
 # What takes long to import and is not hpdist: once here, not once in each process.
 import ConfigSpace  # noqa: F401
 import numpy as np  # noqa: F401
+import Pyro4.naming  # noqa: F401
 import pytest
 from catalogue import MUTANTS
 from hypothesis import Phase, settings
