@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import socket
 import tempfile
 import zlib
 from pathlib import Path
@@ -15,6 +16,8 @@ from fuzz_target import Target
 
 from hpdist import journal_format
 from hpdist.cli.command_file import NAME, read_command, write_command
+from hpdist.cluster.spool import Spool, as_many_as_fit, attempt_of
+from hpdist.cluster.wire import decode, encode
 from hpdist.errors import ConfigurationError, JournalError
 from hpdist.events import (
     AttemptEnded,
@@ -28,6 +31,7 @@ from hpdist.events import (
     RunResumed,
     WorkerChanged,
 )
+from hpdist.executors.messages import read_message
 from hpdist.journal_reader import JournalReader, read_journal
 from hpdist.model import Failure, FailureKind, Job, Success, Trial, WorkerInfo
 from hpdist.record_json import record_from_json, record_to_json
@@ -50,19 +54,20 @@ _RECORDS: tuple[Record, ...] = (
 
 
 @functools.cache
-def _directory() -> tempfile.TemporaryDirectory[str]:
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """Where files are written for a moment."""
     return tempfile.TemporaryDirectory(prefix="hpdist-fuzz-")
 
 
 def close() -> None:
     """Remove what was written."""
-    if _directory.cache_info().currsize:
-        _directory().cleanup()
-        _directory.cache_clear()
+    if scratch.cache_info().currsize:
+        scratch().cleanup()
+        scratch.cache_clear()
 
 
 def _file(name: str, data: bytes) -> Path:
-    path = Path(_directory().name, name)
+    path = Path(scratch().name, name)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(fd, "wb") as file:
         file.write(data)
@@ -145,6 +150,25 @@ def _command(data: bytes) -> None:
     write_command(path, verb, options)
 
 
+def _spool(data: bytes) -> None:
+    """What a worker inherits can be handed in together with its introduction."""
+    path = _file(_LEFT, data)
+    spool = Spool(path.parent, "w", "0" * 8)
+    left = spool.inherit()
+    message = {"worker": "w", "incarnation": "0" * 8, "request": 1, "kind": "hello", "info": {}}
+    read_message(decode(encode({**message, "done": as_many_as_fit(left)})), "book")
+    spool.open_book("book")
+    for told in left:
+        spool.forget(attempt_of(told))
+    path.unlink(missing_ok=True)
+    for file in path.parent.glob("00000000-*"):
+        file.unlink()
+
+
+_LEFT = "ffffffff-0-4194304@" + socket.gethostname() + ".json"  # of a process that cannot be
+_TOLD = {"job_id": 1, "attempt": 1, "outcome": {"loss": 0.5, "cost": None, "info": {"a": [1]}},
+         "seconds": 1.5, "started": 1.7e9, "output": "x", "worker": "w-2",
+         "book": "book"}  # fmt: skip
 _NOTE = {"format": 1, "address": "127.0.0.1:9090", "run_id": "run", "pid": 77, "host": "host",
          "started": 1.7e9, "versions": {"hpdist": "0.1.0"}}  # fmt: skip
 _COMMAND = {"format": 1, "verb": "run", "options": {"budget": [1.0, 9.0]}, "directory": "/home/me"}
@@ -158,5 +182,6 @@ TARGETS = (
         "connection file", _connection, (json.dumps(_NOTE).encode(),), (ConfigurationError,), JSON
     ),
     Target("key file", _key, (b"0123456789abcdef" * 4 + b"\n",), (ConfigurationError,)),
+    Target("spooled result", _spool, (json.dumps(_TOLD).encode(),), (), JSON),
     Target("command file", _command, (json.dumps(_COMMAND).encode(),), (ConfigurationError,), JSON),
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fuzz_files import scratch
 from fuzz_mutation import JSON
 from fuzz_target import Target
 
@@ -15,6 +16,7 @@ from hpdist.attempt_directories import AttemptDirectories
 from hpdist.cluster.hands import Hands
 from hpdist.cluster.locate import Place
 from hpdist.cluster.service import Service
+from hpdist.cluster.spool import Spool
 from hpdist.cluster.wire import decode, encode
 from hpdist.context import Context
 from hpdist.errors import ProtocolMismatch
@@ -100,7 +102,7 @@ def _command(data: bytes) -> None:
 def _reply(data: bytes) -> None:
     """A worker does what it is told, within its own directory, or refuses all of it."""
     reply = read_reply(decode(data.decode("utf-8", "replace")))
-    hands = Hands()
+    hands = Hands(Spool(Path(scratch().name, "spool"), "w", "0" * 8))
     hands.accept([{"job": 1, "attempt": 1, "payload": _PAYLOAD}])
     taken = hands.begin()
     assert taken is not None
@@ -116,6 +118,7 @@ def _reply(data: bytes) -> None:
         assert ".." not in own.parts
         Context(payload, held[1], own)
     encode(hands.to_tell())
+    hands.told({}, make_reply("ok", 1, acks=[(1, 1)]))
 
 
 def _json(*values: object) -> tuple[bytes, ...]:
