@@ -99,7 +99,8 @@ def _journal(data: bytes) -> None:
     with path.open("ab") as file:
         file.write(data[len(data) // 2 :])
     records += reader.poll()
-    assert records == read_journal(path).records[: len(records)]
+    # who has not seen the end yet cannot tell damage from what is being written
+    assert found.damage or records == read_journal(path).records[: len(records)]
 
 
 def _payloads(data: bytes) -> None:
