@@ -43,7 +43,7 @@ def dispatcher() -> GuardedDaemon:
 @functools.cache
 def nameserver() -> GuardedDaemon:
     """A nameserver's daemon, which serves nobody by itself."""
-    return _make_daemon("127.0.0.1", 0, KEY)
+    return _make_daemon("127.0.0.1", 0, KEY, None)
 
 
 def close() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +16,7 @@ HEAD = 6
 _HEADER = struct.Struct("!4sHHHHiHHHH")
 
 
-class FakeSocket:
+class FakeSocket(socket.socket):
     """Gives out what the peer said, in pieces, and then the end of the connection.
 
     Parameters
@@ -36,6 +37,8 @@ class FakeSocket:
         piece: int = 65_536,
         deaf: bool = False,
     ) -> None:
+        super().__init__()
+        super().close()  # what is not overridden here does nothing
         self.sent = b""
         self.patience: list[float | None] = []  #: the time limit of each reading
         self._said, self._answer, self._piece, self._deaf = said, answer, piece, deaf

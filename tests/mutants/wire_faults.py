@@ -63,7 +63,7 @@ WIRE_MUTANTS = (
         (
             (
                 DAEMON,
-                "conn.reader.expect(HANDSHAKE_S, MAX_SHORT_BYTES)",
+                "conn.reader.expect(until - time.monotonic(), MAX_SHORT_BYTES)",
                 "conn.reader.expect(None, MAX_SHORT_BYTES)",
             ),
         ),

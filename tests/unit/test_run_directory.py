@@ -83,7 +83,6 @@ def test_files_of_a_run_have_the_agreed_names(run):
         "lock": "lock",
         "logs": "logs",
         "configs": "configs",
-        "spool": "spool",
     }
 
 
