@@ -22,7 +22,7 @@ from mutation import Mutant, install
 from smoke import quiet_run
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 240.0
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def run_tests(nodes: Sequence[str]) -> list[str]:
         "-x",
         "-q",
         "--tb=short",
-        "--timeout=30",
+        "--timeout=120",
         "--timeout-method=signal",
         "-p",
         "no:cacheprovider",
