@@ -118,12 +118,12 @@ class Connection:
         data = serializer().dumpsCall(self._object_id, method, arguments, {})
         mark = {SESSION: session_mark(self._nonce, self._calls)}
         seq = self._calls & 0xFFFF
-        return self._content(self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s), seq)
+        return self._content(self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s))
 
     def _shake_hands(self, timeout_s: float) -> bytes:
         data = serializer().dumps({"handshake": "hpdist", "object": self._object_id})
         reply = self._ask(message.MSG_CONNECT, data, {}, 0, timeout_s)
-        content = self._content(reply, 0)
+        content = self._content(reply)
         if reply.type == message.MSG_CONNECTFAIL:
             raise turned_away(_told(content), self._who, self._address)
         try:
@@ -171,9 +171,9 @@ class Connection:
             raise TransportError(f"{self._who} at {self._address} answered another call")
         return reply
 
-    def _content(self, reply: Any, seq: int) -> Any:
-        if reply.serializer_id != serializer().serializer_id or reply.seq != seq:
-            raise self._foreign("a reply of another kind, or to another call")
+    def _content(self, reply: Any) -> Any:
+        if reply.serializer_id != serializer().serializer_id:
+            raise self._foreign("a reply of another kind")
         try:
             content = msgpack.unpackb(reply.data)  # Pyro4's own would make objects of what is sent
         except (ValueError, msgpack.UnpackException) as error:

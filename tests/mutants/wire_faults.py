@@ -99,7 +99,7 @@ WIRE_MUTANTS = (
     ),
     Mutant(
         "the answer to another call is taken for that to this one",
-        ((CLIENT, " or reply.seq != seq:", ":"),),
+        ((CLIENT, "if reply.seq != seq:", "if False:"),),
         ENDS + "test_an_answer_to_another_call_is_refused",
         NOT_RAISED,
     ),
