@@ -8,7 +8,7 @@ WIRE, PYRO = "hpdist.cluster.wire", "hpdist.cluster.pyro"
 CLIENT, DAEMON = "hpdist.cluster.pyro_client", "hpdist.cluster.pyro_server"
 SERVER, LINK, NAMES = "hpdist.cluster.server", "hpdist.cluster.link", "hpdist.cluster.names"
 MESSAGES, FIELDS = "hpdist.executors.messages", "hpdist.executors.fields"
-FILES, DURABLE = "hpdist.run_directory", "hpdist.durable_files"
+FILES, DISK = "hpdist.run_directory", "hpdist.disk"
 
 ENDS = "tests/fuzz/test_ends.py::"
 TEXTS = "tests/unit/test_wire.py::"
@@ -213,7 +213,7 @@ WIRE_MUTANTS = (
     ),
     Mutant(
         "the lock of a run is not taken",
-        ((DURABLE, "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),),
+        ((DISK, "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),),
         "tests/unit/test_resuming.py::test_a_run_that_is_open_is_locked",
         NOT_RAISED,
     ),
