@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+from hpdist.context import MAX_STEP
 from hpdist.model import Failure, FailureKind, JsonValue, Outcome
 from hpdist.normalise import normalise_result
 from hpdist.record_json import outcome_from_json
@@ -41,9 +42,11 @@ def check_report(step: JsonValue, loss: JsonValue) -> tuple[int, float]:
     Raises
     ------
     ForgedMessageError
-        If these are no int and finite float.
+        If these are no int from 0 to `MAX_STEP` and finite float.
     """
-    if type(step) is not int or type(loss) is not float or not math.isfinite(loss):
+    if type(step) is not int or not 0 <= step <= MAX_STEP:
+        raise ForgedMessageError
+    if type(loss) is not float or not math.isfinite(loss):
         raise ForgedMessageError
     return step, loss
 
@@ -66,5 +69,5 @@ def check_outcome(data: JsonValue, name: str) -> Outcome:
         return normalise_result(vars(outcome), name)
     if outcome.kind not in _KINDS:
         raise ForgedMessageError
-    message, text = str(outcome.message)[:_MAX_TEXT], str(outcome.traceback)[-_MAX_TEXT:]
+    message, text = outcome.message[:_MAX_TEXT], outcome.traceback[-_MAX_TEXT:]
     return Failure(outcome.kind, message, text)

@@ -15,6 +15,9 @@ Payload = Mapping[str, JsonValue]
 """What to evaluate: ``trial_id, config_id, config, config_info, budget, seed`` and ``previous``,
 which is None or the ``budget`` and ``attempt`` of the last success at a lower budget."""
 
+MAX_STEP = 2**53 - 1
+"""The largest step of a report: what any JSON reader takes for a whole number."""
+
 Report = Callable[[int, float], None]
 """Takes (step, loss): an intermediate loss on its way to whoever watches."""
 
@@ -80,11 +83,15 @@ class Context:
         ------
         TypeError
             If ``step`` is no int or ``loss`` no number.
+        ValueError
+            If ``step`` is negative or above `MAX_STEP`.
         """
         number = to_number(loss)
         if number is None:
             raise TypeError(f"ctx.report(step, loss) needs a number as loss, got {loss!r}")
         step = operator.index(step)
+        if not 0 <= step <= MAX_STEP:
+            raise ValueError(f"ctx.report(step, loss) needs 0 <= step <= 2**53 - 1, got {step!r}")
         if self._report is not None and math.isfinite(number):
             self._report(step, number)
         return "stop" if self.should_stop() else None

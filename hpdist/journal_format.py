@@ -145,7 +145,7 @@ def _decode(payload: bytes) -> Entry:
         if data["kind"] == "run" and data["format"] > FORMAT:
             raise _Unreadable(newer=int(data["format"]))
         return float(data["at"]), record_from_json(data)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _Unreadable(f"its checksum is right, but it is no known record: {error!r}") from error
 
 

@@ -84,6 +84,7 @@ class Failure:
         check_kind("kind", self.kind, FailureKind, do="kind=FailureKind.EXCEPTION")
         check_kind("message", self.message, str)
         check_kind("traceback", self.traceback, str)
+        _settle(self, message=_sendable(self.message), traceback=_sendable(self.traceback))
 
 
 Outcome = Success | Failure
@@ -236,3 +237,12 @@ def _settle(owner: object, **values: object) -> None:
     """Put checked values in the place of those given; the classes are frozen, hence the detour."""
     for name, value in values.items():
         object.__setattr__(owner, name, value)
+
+
+def _sendable(text: str) -> str:
+    """Write out lone surrogates, which no file, wire or terminal can carry."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
+from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
@@ -76,7 +77,7 @@ def _success(value: object) -> Success:
     if not isinstance(value, Mapping):
         return Success(_number(value, "it", _RESULTS))
     if "loss" not in value:
-        keys = reprlib.repr(list(value)) if value else "no keys"
+        keys = reprlib.repr(list(islice(value, 10))) if value else "no keys"
         raise _RefusedError(f"the dict has no 'loss', only {keys}; accepted are {_RESULTS}")
     loss = _number(value["loss"], "'loss'", "finite numbers")
     cost = value.get("cost")
@@ -94,7 +95,7 @@ def _number(value: object, where: str, accepted: str) -> float:
 
 def _merged(result: Mapping[Any, Any]) -> object:
     info = result.get("info")
-    extra = {key: result[key] for key in result if key not in ("loss", "cost", "info")}
+    extra = {key: result[key] for key in _keys(result) if key not in ("loss", "cost", "info")}
     if not extra:
         return info
     if info is None:
@@ -104,7 +105,15 @@ def _merged(result: Mapping[Any, Any]) -> object:
             f"the keys {reprlib.repr(list(extra))} cannot be added to 'info', which is "
             f"{_shown(info)}; put them into 'info' under names of their own"
         )
-    return {**info, **extra}
+    return {key: info[key] for key in _keys(info)} | extra
+
+
+def _keys(mapping: Mapping[Any, Any]) -> list[Any]:
+    """The keys of a mapping, which may be a foreign object that never stops."""
+    keys = list(islice(mapping, MAX_NODES + 1))
+    if len(keys) > MAX_NODES:
+        raise _RefusedError(f"the dict has more than {MAX_NODES:,} keys")
+    return keys
 
 
 class _Plain:

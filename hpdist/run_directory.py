@@ -174,7 +174,7 @@ def read_connection(path: Path) -> dict[str, Any] | None:
         return None
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _no_connection(path, str(error)) from error
     if not isinstance(data, dict):
         raise _no_connection(path, "it is no JSON object")

@@ -38,7 +38,7 @@ LAYERS = {
     "runs": """
         loop interrupts progress run_names search_spec
         executors.choice executors.fields executors.local executors.mailbox executors.messages
-        executors.remote executors.serial executors.slot
+        executors.remote executors.replies executors.serial executors.slot
         """,
     "cluster": """
         cluster cluster.address cluster.background cluster.commands cluster.compute

@@ -39,7 +39,7 @@ def read_command(path: Path) -> tuple[str, dict[str, Any], Path]:
             cause="it was begun from Python, or it is no run directory",
             do="run the same script again: it goes on where the run ended",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigurationError(
             f"{path / NAME} cannot be understood",
             cause=str(error),

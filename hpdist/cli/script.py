@@ -43,7 +43,7 @@ class Reference:
         if not (colon and name.isidentifier()):
             place, name = text, ""
         if place.endswith(".py") or "/" in place:
-            path = Path(place).expanduser().resolve()
+            path = Path(os.path.expanduser(place)).resolve()
             if not os.path.isfile(path):
                 raise ConfigurationError(
                     f"there is no script {path}", do="hpdist run train.py, in its directory"
@@ -51,7 +51,7 @@ class Reference:
             if path.suffix != ".py":
                 raise ConfigurationError(f"{path} is no script: its name does not end in .py")
             return cls(str(path), name)
-        if Path(f"{place}.py").is_file():
+        if os.path.isfile(f"{place}.py"):
             return cls(str(Path(f"{place}.py").resolve()), name)
         return cls(place, name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,9 @@ from hpdist.errors import ConfigurationError
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _UNITS_BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+MAX_S = 100 * 365.25 * 86400.0
+MAX_SIZE = 2**63 - 1
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(min|[smhd]?)", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 
@@ -42,24 +46,32 @@ class Value(click.ParamType[Any]):
 
 def _budget(text: str) -> tuple[float, float]:
     try:
-        low, high = text.split(":")
-        return float(low), float(high)
+        low, high = (float(part) for part in text.split(":"))
+        if math.isfinite(low) and math.isfinite(high):
+            return low, high
     except ValueError:
-        raise ValueError("write MIN:MAX, such as 1:81") from None
+        pass
+    raise ValueError("write MIN:MAX, such as 1:81")
 
 
 def _seconds(text: str) -> float:
     parts = _DURATION.findall(text)
     if not parts or _DURATION.sub("", text).strip():
         raise ValueError("write seconds, or such as 90s, 30m, 2h, 1h30m")
-    return sum(float(number) * _UNITS_S[unit.lower()] for number, unit in parts)
+    seconds = sum(float(number) * _UNITS_S[unit.lower()] for number, unit in parts)
+    if seconds > MAX_S:
+        raise ValueError("that is more than 100 years")
+    return seconds
 
 
 def _bytes(text: str) -> int:
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError("write bytes, or such as 500M, 4G")
-    return int(float(match[1]) * _UNITS_BYTES[match[2].lower()])
+    size = float(match[1]) * _UNITS_BYTES[match[2].lower()]
+    if size > MAX_SIZE:
+        raise ValueError("no machine has so much")
+    return int(size)
 
 
 def _listed(text: str) -> list[str]:

@@ -35,7 +35,7 @@ def _seen(place: Place, host: str, port: int) -> str:
         runs = list_runs(names)
         entries = names.entries("hpdist.").values()
     others = [
-        f"{entry.metadata['run']!r} (on {entry.metadata.get('host', '?')})"
+        f"{entry.metadata.get('run', '?')!r} (on {entry.metadata.get('host', '?')})"
         for entry in entries
         if entry.metadata.get("kind") == "worker" and entry.metadata.get("run") != place.run_id
     ]

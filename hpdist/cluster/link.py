@@ -12,6 +12,7 @@ from hpdist.cluster.tls import Tls
 from hpdist.cluster.wire import decode, encode
 from hpdist.errors import ProtocolMismatch, TransportError
 from hpdist.executors.messages import PROTOCOL
+from hpdist.executors.replies import read_reply
 
 
 class Link:
@@ -54,9 +55,10 @@ class Link:
         AuthenticationError
             If the dispatcher has another key.
         ProtocolMismatch
-            If it refused the message: another run, another version, a field it cannot accept.
+            If it refused the message: another run, another version, a field it cannot accept; or
+            if a field of its reply cannot be accepted here.
         """
-        return self._call("exchange", message)
+        return read_reply(self._call("exchange", message))
 
     def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Send a command and return the reply; raises as `call` does."""

@@ -14,11 +14,12 @@ from typing import Any
 
 from Pyro4 import constants
 
-from hpdist.cluster.address import join_address
+from hpdist.cluster.address import join_address, split_address
 from hpdist.cluster.pyro_client import Connection
 from hpdist.cluster.tls import Tls
 from hpdist.errors import (
     AuthenticationError,
+    ConfigurationError,
     MasterNotFound,
     NameServerNotFound,
     ProtocolMismatch,
@@ -82,7 +83,13 @@ class Names:
     def entries(self, prefix: str) -> dict[str, Entry]:
         """Return all entries whose name begins with ``prefix``."""
         found = self._call("list", prefix, None, None, None, True)
-        return {name: Entry(uri, _read(metadata)) for name, (uri, metadata) in found.items()}
+        try:
+            return {_text(name): _entry(*noted) for name, noted in found.items()}
+        except (AttributeError, TypeError):
+            raise ProtocolMismatch(
+                f"the nameserver at {self.address} answered with no list of names",
+                do="install the same version of hpdist on both sides",
+            ) from None
 
     def register(self, name: str, uri: str, metadata: Mapping[str, object]) -> None:
         """Enter a name, in place of what it stood for before."""
@@ -138,7 +145,7 @@ def find_dispatcher(
     with Names(host, port, key, timeout_s, tls) as names:
         entry = names.entries(_dispatcher(run_id)).get(_dispatcher(run_id))
         if entry is not None:
-            return entry.uri
+            return _checked(entry.uri, run_id)
         runs = list_runs(names)
         end = names.entries(_ended(run_id)).get(_ended(run_id))
     if end is not None:
@@ -150,6 +157,18 @@ def find_dispatcher(
         cause="it serves " + (f"runs {', '.join(runs)}" if runs else "no run yet"),
         do="start the master of this run, or name another run",
     )
+
+
+def _checked(uri: str, run_id: str) -> str:
+    try:
+        split_address(uri)
+    except ConfigurationError as error:
+        raise MasterNotFound(
+            f"the nameserver has {uri!r:.200} for the dispatcher of run {run_id!r}",
+            cause=error.what if len(uri) < 200 else "that is no address",
+            do="wait: a master that runs enters its address again every few seconds",
+        ) from None
+    return uri
 
 
 def register_dispatcher(
@@ -229,5 +248,12 @@ def _worker(run_id: str, worker_id: str) -> str:
     return f"hpdist.{run_id}.worker.{worker_id}"
 
 
-def _read(metadata: list[str]) -> dict[str, str]:
-    return {name: value for name, _, value in (note.partition("=") for note in metadata)}
+def _entry(uri: object, metadata: list[object]) -> Entry:
+    notes = (_text(note).partition("=") for note in metadata)
+    return Entry(_text(uri), {name: value for name, _, value in notes})
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is no text")
+    return value

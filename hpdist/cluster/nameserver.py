@@ -22,6 +22,7 @@ from hpdist.cluster.address import (
     split_address,
 )
 from hpdist.cluster.names import Names
+from hpdist.cluster.pyro import MAX_SHORT_BYTES
 from hpdist.cluster.pyro_server import GuardedDaemon
 from hpdist.cluster.tls import Tls, find_tls
 from hpdist.errors import ConfigurationError, TransportError
@@ -206,6 +207,7 @@ def _make_daemon(host: str, port: int, key: bytes, tls: Tls | None) -> GuardedDa
         serializers=("serpent",),
         flags=message.FLAGS_META_ON_CONNECT,
         tls=tls,
+        longest=MAX_SHORT_BYTES,
     )
     daemon.register(Register(), constants.NAMESERVER_NAME)
     return daemon

@@ -35,6 +35,8 @@ NONCE_BYTES = 16
 HANDSHAKE_S = 2.0
 MESSAGE_S = 20.0
 MAX_BYTES = MAX_TEXT + 65_536
+MAX_SHORT_BYTES = 65_536
+"""Of messages that need no more: introductions, and all that a nameserver is told."""
 
 _CHUNK = 16_384
 _HEADER = struct.Struct("!4sHHHHiHHHH")
@@ -63,19 +65,20 @@ class Reader:
         self._sock, self._flags = sock, flags
         self._arrived = bytearray()
         self._deadline: float | None = None
-        self._header_is_next = True
+        self._header_is_next, self._longest = True, MAX_BYTES
 
-    def expect(self, within_s: float | None = None) -> None:
-        """Get ready for a message: to be complete in ``within_s`` seconds.
+    def expect(self, within_s: float | None = None, longest: int = MAX_BYTES) -> None:
+        """Get ready for a message of ``longest`` bytes, to be complete in ``within_s`` seconds.
 
         With None it may begin whenever it likes and has `MESSAGE_S` seconds from then on.
         """
+        self._longest = longest
         self._deadline = None if within_s is None else time.monotonic() + within_s
         self._header_is_next = True
 
     def recv(self, size: int) -> bytes:
         """Read ``size`` bytes; raises an error of Pyro4 if they are not to be had."""
-        if not 0 <= size <= MAX_BYTES:
+        if not 0 <= size <= self._longest:
             raise errors.ProtocolError(f"a message of {size} bytes was announced")
         data = self._read(size)
         if self._header_is_next:

@@ -8,11 +8,13 @@ limit, and an exception of the other side is told, never raised.
 
 from __future__ import annotations
 
+import reprlib
 import socket
 import struct
 import threading
 from typing import Any
 
+import msgpack
 from Pyro4 import errors, message
 
 from hpdist.cluster.address import join_address
@@ -28,6 +30,8 @@ from hpdist.cluster.pyro import (
 )
 from hpdist.cluster.tls import Tls
 from hpdist.errors import AuthenticationError, ForeignPeer, TransportError
+
+_LONGEST_CAUSE = 2000
 
 
 class Connection:
@@ -114,14 +118,14 @@ class Connection:
         data = serializer().dumpsCall(self._object_id, method, arguments, {})
         mark = {SESSION: session_mark(self._nonce, self._calls)}
         seq = self._calls & 0xFFFF
-        return self._content(self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s), seq)
+        return self._content(self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s))
 
     def _shake_hands(self, timeout_s: float) -> bytes:
         data = serializer().dumps({"handshake": "hpdist", "object": self._object_id})
         reply = self._ask(message.MSG_CONNECT, data, {}, 0, timeout_s)
-        content = self._content(reply, 0)
+        content = self._content(reply)
         if reply.type == message.MSG_CONNECTFAIL:
-            raise turned_away(str(content), self._who, self._address)
+            raise turned_away(_told(content), self._who, self._address)
         try:
             nonce = bytes.fromhex(content)
         except (TypeError, ValueError):
@@ -167,18 +171,16 @@ class Connection:
             raise TransportError(f"{self._who} at {self._address} answered another call")
         return reply
 
-    def _content(self, reply: Any, seq: int) -> Any:
-        spoken = serializer()
-        if reply.serializer_id != spoken.serializer_id or reply.seq != seq:
-            raise self._foreign("a reply of another kind, or to another call")
+    def _content(self, reply: Any) -> Any:
+        if reply.serializer_id != serializer().serializer_id:
+            raise self._foreign("a reply of another kind")
         try:
-            content = spoken.loads(reply.data)
-        except (ValueError, TypeError, errors.PyroError) as error:
+            content = msgpack.unpackb(reply.data)  # Pyro4's own would make objects of what is sent
+        except (ValueError, msgpack.UnpackException) as error:
             raise self._foreign(str(error)) from None
         if reply.flags & message.FLAGS_EXCEPTION:
             raise TransportError(
-                f"{self._who} at {self._address} could not do it",
-                cause=f"{type(content).__name__}: {content}",
+                f"{self._who} at {self._address} could not do it", cause=_told(content)
             )
         return content
 
@@ -197,3 +199,13 @@ class Connection:
         elif isinstance(error, socket.gaierror | UnicodeError):
             cause = "unknown host: no address is found for that name"
         return TransportError(f"cannot reach {self._who} at {self._address}", cause=cause)
+
+
+def _told(content: object) -> str:
+    """Put into words why something was refused: a text, or an exception as Pyro4 describes it."""
+    parts = [content]
+    if isinstance(content, dict):
+        arguments = content.get("args")
+        parts = [content.get("__class__"), *(arguments if isinstance(arguments, list) else ())]
+    texts = [part if isinstance(part, str) else reprlib.repr(part) for part in parts[:3]]
+    return ": ".join(texts)[:_LONGEST_CAUSE]

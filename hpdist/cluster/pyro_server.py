@@ -22,6 +22,8 @@ from hpdist.cluster.address import join_address
 from hpdist.cluster.encryption import NEEDS_TLS, encrypt_peer, is_encrypted
 from hpdist.cluster.pyro import (
     HANDSHAKE_S,
+    MAX_BYTES,
+    MAX_SHORT_BYTES,
     Reader,
     check_environment,
     cut,
@@ -55,6 +57,8 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         Message flags that are accepted.
     tls
         The run's certificates, which every peer must have then, besides the key.
+    longest
+        Bytes of a message that are read, at most.
 
     Raises
     ------
@@ -72,6 +76,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         serializers: Sequence[str] = (),
         flags: int = 0,
         tls: Tls | None = None,
+        longest: int = MAX_BYTES,
     ) -> None:
         check_environment()
         if not key:
@@ -84,7 +89,8 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
                 f"cannot listen at {join_address(host, port)}", cause=_bind_cause(error, port)
             ) from None
         self._pyroHmacKey = key
-        self._max_peers, self._flags, self._tls = max_peers, flags, tls
+        self._max_peers, self._flags, self._longest = max_peers, flags, longest
+        self._tls = tls
         self._accepted = {util.get_serializer(name).serializer_id for name in serializers}
         self._accepted.add(serializer().serializer_id)
         self._Daemon__serializer_ids = self._accepted
@@ -131,7 +137,19 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
             return False
         conn.reader = Reader(conn.sock, self._flags)
         conn.recv = conn.reader.recv
-        conn.reader.expect(until - time.monotonic())
+        conn.reader.expect(until - time.monotonic(), MAX_SHORT_BYTES)
+        admitted = False
+        try:
+            admitted = self._shake_hands(conn)
+        except errors.CommunicationError as error:
+            logger.debug("a connection ended: %r", error)
+        finally:
+            if not admitted:
+                with self._peers_lock:
+                    self._peers.discard(conn)
+        return admitted
+
+    def _shake_hands(self, conn: Any) -> bool:
         try:
             request = message.Message.recv(conn, [message.MSG_CONNECT], hmac_key=self._pyroHmacKey)
             if self._tls is not None and not is_encrypted(conn.sock):
@@ -185,7 +203,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
     def handleRequest(self, conn: Any) -> None:
         if self._closing:
             raise errors.ConnectionClosedError("the server is closing")
-        conn.reader.expect()
+        conn.reader.expect(longest=self._longest)
         super().handleRequest(conn)
 
     def clientDisconnect(self, conn: Any) -> None:

@@ -17,9 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpdist.cluster.wire import MAX_TEXT
+from hpdist.cluster.wire import MAX_TEXT, decode
 from hpdist.errors import ConfigurationError
 from hpdist.events import AttemptResult, Held
+from hpdist.executors.fields import read_text
 from hpdist.executors.messages import read_results
 from hpdist.record_json import outcome_to_json
 from hpdist.run_directory import connection_is_stale, read_private
@@ -31,6 +32,9 @@ Told = dict[str, Any]
 
 #: JSON text of results in one message, beyond the first.
 MAX_TOLD_BYTES = 500_000
+
+#: The longest file that is read: what is in it has to fit into a message with other things.
+MAX_SPOOLED = MAX_TEXT - 65_536
 
 #: Seconds after which a result may be handed in by others though its worker may be alive.
 ORPHANED_AFTER_S = 60.0
@@ -123,15 +127,17 @@ class Spool:
         try:
             if not _is_orphaned(path):
                 return None
-            told: Told = json.loads(read_private(path, MAX_TEXT) or "null")
-            read_results([told], self._worker_id, self._incarnation)  # what is refused there
+            # what is refused here would be there, too
+            told: Told = decode(read_private(path, MAX_SPOOLED) or "null")
+            book = read_text(told, "book", 64)
+            read_results([told], self._worker_id, self._incarnation)
             own = self._next_file()
             path.rename(own)  # only one worker succeeds in this
         except (ConfigurationError, OSError, ValueError) as error:
             # Somebody else was first, its worker was killed while it wrote, or it is no result.
             logger.debug("%s is left alone: %r", path, error)
             return None
-        self._files[told.get("book", ""), attempt_of(told)] = own
+        self._files[book, attempt_of(told)] = own
         return told
 
     def _remove(self, name: tuple[str, Held]) -> None:

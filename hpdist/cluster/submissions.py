@@ -115,7 +115,8 @@ class Submissions:
 
     def payload(self, job_id: int) -> dict[str, JsonValue]:
         job = self._jobs[job_id]
-        triple = isinstance(job.id, tuple | list) and all(type(part) is int for part in job.id)
+        parts = job.id if isinstance(job.id, tuple | list) else ()
+        triple = [type(part) for part in parts] == [int] * 3
         return {
             "trial_id": job_id,
             "config_id": list(job.id) if triple else [0, 0, job_id],

@@ -71,6 +71,8 @@ def _fault(text: str, message: Any) -> str:
     """Say which limit a message breaks; empty when none."""
     if len(text) > MAX_TEXT:
         return f"it has {len(text)} characters, more than {MAX_TEXT}"
+    if not text.isascii():
+        text.encode()  # raises for a lone surrogate, as below
     if "\\ud" in text.lower():
         json.dumps(message, ensure_ascii=False).encode()  # a lone surrogate is a ValueError
     # Every value but the first of its container follows a comma, so the characters bound the

@@ -19,7 +19,7 @@ Fields = Mapping[str, Any]
 
 def wrong(name: str, value: Any, wanted: str, cause: str = "") -> ProtocolMismatch:
     return ProtocolMismatch(
-        f"{name} in a worker's message must be {wanted}, got {shown(value)}", cause=cause
+        f"{name} in a message must be {wanted}, got {shown(value)}", cause=cause
     )
 
 

@@ -32,6 +32,7 @@ from hpdist.events import Acknowledge, AttemptFinished, Launch, Welcome, WorkerJ
 from hpdist.executors.remote import RemoteExecutor
 from hpdist.inbox import QueueInbox
 from hpdist.model import Timing
+from hpdist.testing.executors import payload_of
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 HEADER = struct.Struct("!4sHHHHiHHHH")
@@ -186,16 +187,16 @@ def test_a_worker_is_served_from_hello_to_acknowledgement() -> None:
     def loop() -> None:
         for _, event in inbox.take(time.monotonic() + 10):
             if isinstance(event, WorkerJoined):
-                executor.perform([Welcome("w", "aaaaaaaa"), Launch("w", "aaaaaaaa", 1, 1, {})])
+                executor.perform([Welcome("w", "aaaaaaaa"), Launch("w", "aaaaaaaa", 1, 1, payload)])
             if isinstance(event, AttemptFinished):
                 executor.perform([Acknowledge("w", "aaaaaaaa", 1, 1)])
 
-    link = Link(KEY, server.uri, "run")
+    link, payload = Link(KEY, server.uri, "run"), payload_of({"x": 1})
     who = {"epoch": 0, "worker": "w", "incarnation": "aaaaaaaa"}
     with ThreadPoolExecutor(1) as pool:
         pool.submit(loop)
         reply = link.call({**who, "request": 0, "kind": "hello", "info": {}})
-        assert reply["work"] == [{"job": 1, "attempt": 1, "payload": {}}]
+        assert reply["work"] == [{"job": 1, "attempt": 1, "payload": payload}]
         pool.submit(loop)
         result = {"job_id": 1, "attempt": 1, "outcome": {"loss": 1.0}}
         step = {**who, "request": 1, "kind": "step", "wait": 10, "done": [result]}

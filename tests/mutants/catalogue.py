@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from durable_faults import DURABLE_FAULTS
 from mutation import Mutant
+from wire_faults import WIRE_MUTANTS
 
 BOOK, DISPATCH = "hpdist.dispatch_book", "hpdist.dispatch_state"
 RETRYING, STUDY, LOOP = "hpdist.retrying", "hpdist.study", "hpdist.loop"
@@ -346,4 +347,5 @@ MUTANTS = (
         "assert [] == [(1, 1)]",
     ),
     *DURABLE_FAULTS,
+    *WIRE_MUTANTS,
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 # What takes long to import and is not hpdist: once here, not once in each process.
 import ConfigSpace  # noqa: F401
 import numpy as np  # noqa: F401
+import Pyro4.naming  # noqa: F401
 import pytest
 from catalogue import MUTANTS
 from hypothesis import Phase, settings
@@ -21,7 +22,7 @@ from mutation import Mutant, install
 from smoke import quiet_run
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 60.0
+TIMEOUT_S = 240.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def run_tests(nodes: Sequence[str]) -> list[str]:
         "-x",
         "-q",
         "--tb=short",
-        "--timeout=30",
+        "--timeout=120",
         "--timeout-method=signal",
         "-p",
         "no:cacheprovider",

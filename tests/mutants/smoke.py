@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 
 def quiet_run() -> None:
+    """Search, and talk, as if nobody wished anybody ill."""
+    quiet_search()
+    quiet_talk()
+
+
+def quiet_search() -> None:
     """Run Hyperband with two well-behaved workers, with a real journal, and read it back."""
     from hpdist.dispatch_state import DispatchState
     from hpdist.journal import Journal, read_journal
@@ -30,3 +37,35 @@ def quiet_run() -> None:
     assert study.ledger.best is not None
     kinds = [record.kind for _, record in found]
     assert kinds.count("job") == kinds.count("start") == kinds.count("done") == planned
+
+
+def quiet_talk() -> None:
+    """Make a key, and let a worker and an operator call a dispatcher and hear its answers."""
+    from hpdist.cluster.link import Link
+    from hpdist.cluster.locate import Place
+    from hpdist.cluster.server import Server
+    from hpdist.cluster.service import Service
+    from hpdist.events import Event, Welcome, WorkerJoined
+    from hpdist.executors.remote import RemoteExecutor
+    from hpdist.model import Timing
+    from hpdist.run_directory import find_key
+
+    executor = RemoteExecutor(Timing(), 1, "run", "book")
+
+    def post(events: Sequence[Event]) -> None:
+        joined = [event.worker for event in events if isinstance(event, WorkerJoined)]
+        executor.perform([Welcome(each.worker_id, each.incarnation) for each in joined])
+
+    with tempfile.TemporaryDirectory() as directory:
+        key = find_key("run", directory)
+        assert find_key("run", directory) == key
+    executor.start(post)
+    server = Server(executor.exchange, Service(Place("run"))._control, key=key, host="127.0.0.1")
+    server.start()
+    with closing(server), closing(Link(key, server.uri, "run")) as link:
+        who = {"epoch": 0, "worker": "w", "incarnation": "0" * 8}
+        terms = link.call({**who, "request": 0, "kind": "hello", "info": {}})["terms"]
+        step = {**who, "request": 1, "kind": "step", "wait": 0, "book": terms["book"]}
+        assert link.call(step)["work"] == []
+        assert link.call({**who, "request": 2, "kind": "bye"})["kind"] == "ok"
+        assert link.control({"command": "stop", "arguments": {"reason": "é"}})["kind"] == "ok"

@@ -25,7 +25,7 @@ def verdicts() -> dict[str, dict[str, Any]]:
     return {verdict["name"]: verdict for verdict in told}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_the_fault_is_noticed(mutant: Mutant, verdicts: dict[str, dict[str, Any]]) -> None:
     verdict = verdicts[mutant.name]

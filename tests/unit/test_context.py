@@ -64,6 +64,13 @@ def test_a_report_of_no_number_is_an_error(tmp_path: Path, arguments: Any) -> No
         Context(payload_of({}), 1, tmp_path).report(*arguments)
 
 
+@pytest.mark.parametrize("step", [-1, 2**53, 10**400])
+def test_a_report_of_a_step_that_cannot_be_sent_is_an_error(tmp_path: Path, step: int) -> None:
+    """Its worker could say nothing any more, and would be given up."""
+    with pytest.raises(ValueError, match="step"):
+        Context(payload_of({}), 1, tmp_path).report(step, 0.5)
+
+
 def test_a_report_answers_stop_when_asked_to(tmp_path: Path) -> None:
     context = Context(payload_of({}), 1, tmp_path, stop_requested=lambda: True)
     assert context.report(1, 0.5) == "stop"

@@ -391,6 +391,7 @@ def test_a_worker_silent_for_long_is_forgotten_when_another_arrives(
         ({"v": 2}, ["protocol 1", "2"]),
         ({"v": None}, ["protocol 1"]),
         ({"epoch": 4}, ["epoch 4", "epoch 3"]),
+        ({"book": "another"}, ["begun anew"]),
     ],
 )
 def test_messages_for_others_are_refused_with_both_sides_named(

@@ -91,6 +91,7 @@ def test_what_the_other_side_would_refuse_is_not_sent(
         ('{"x":' + "9" * 5000 + "}", "digits"),
         ('{"x":"\\ud800"}', "surrogates"),
         ('{"x":"\\uDFFF"}', "surrogates"),
+        ('{"x":"\udfff"}', "surrogates"),
         ('{"x":' + "[" * 100 + "]" * 100 + "}", "deep"),
         ('{"x":' + "[" * 100_000 + "]" * 100_000 + "}", "JSON"),
         ('{"x":[' + "0," * MAX_VALUES + "0]}", "values"),

@@ -1,0 +1,89 @@
+"""What a dispatcher answers its workers, read field by field before anything is done about it."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from hpdist.executors.fields import (
+    Fields,
+    is_int,
+    is_number,
+    is_row,
+    read_int,
+    read_list,
+    read_number,
+    read_text,
+    wrong,
+)
+
+_KINDS = ("ok", "unknown")
+_TERMS = ("lease_s", "heartbeat_s", "poll_s")
+_SHORTEST_S = 0.001
+
+
+def read_reply(reply: Fields) -> dict[str, Any]:
+    """Return a reply once all that a worker may rely on in it is as it should be.
+
+    Raises
+    ------
+    ProtocolMismatch
+        If a field is missing or is not what it should be; the message names it.
+    """
+    if reply.get("kind") not in _KINDS:
+        raise wrong("kind", reply.get("kind"), "one of " + ", ".join(_KINDS))
+    read_int(reply, "epoch")
+    for name in ("acks", "cancel", "recall"):
+        for row in read_list(reply, name):
+            if not is_row(row, 2):
+                raise wrong(name, row, "[job, attempt]")
+    for index, item in enumerate(read_list(reply, "work")):
+        _check_work(item, f"work[{index}]")
+    _check_dismissal(reply.get("dismiss"))
+    if "terms" in reply:
+        _check_terms(reply["terms"])
+    return dict(reply)
+
+
+def _check_work(item: Any, where: str) -> None:
+    payload = item.get("payload") if isinstance(item, dict) else None
+    if not isinstance(payload, dict):
+        raise wrong(where, item, "an object with job, attempt and payload")
+    read_int(item, "job", where=where)
+    read_int(item, "attempt", where=where)
+    read_int(payload, "trial_id", where=where)
+    read_int(payload, "seed", where=where)
+    _check_budget(payload, where)
+    for name in ("config", "config_info"):
+        if not isinstance(payload.get(name), dict):
+            raise wrong(f"{where}.{name}", payload.get(name), "an object")
+    config_id = payload.get("config_id")
+    if not isinstance(config_id, list) or [type(each) for each in config_id] != [int] * 3:
+        raise wrong(f"{where}.config_id", config_id, "three integers")
+    previous = payload.get("previous")
+    if previous is None:
+        return
+    if not isinstance(previous, dict) or not is_int(previous.get("attempt")):
+        raise wrong(f"{where}.previous", previous, "a budget and an attempt, or nothing")
+    _check_budget(previous, f"{where}.previous")
+
+
+def _check_budget(data: Fields, where: str) -> None:
+    if not is_number(data.get("budget")):
+        raise wrong(f"{where}.budget", data.get("budget"), "a finite number")
+
+
+def _check_dismissal(dismissed: Any) -> None:
+    if dismissed is None:
+        return
+    told = (dismissed.get("drain"), dismissed.get("reason")) if isinstance(dismissed, dict) else ()
+    if [type(each) for each in told] != [bool, str]:
+        raise wrong("dismiss", dismissed, "drain, true or false, and a reason")
+
+
+def _check_terms(terms: Any) -> None:
+    if not isinstance(terms, dict):
+        raise wrong("terms", terms, "an object")
+    for name in _TERMS:
+        read_number(terms, name, _SHORTEST_S, threading.TIMEOUT_MAX, default=0.0, where="terms")
+    read_text(terms, "book", 64, where="terms")

@@ -1,0 +1,178 @@
+"""What is said over the network once the key is shown: by workers, operators, and dispatchers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fuzz_files import scratch
+from fuzz_mutation import JSON
+from fuzz_target import Target
+
+from hpdist import journal_format
+from hpdist.attempt_directories import AttemptDirectories
+from hpdist.cluster.hands import Hands
+from hpdist.cluster.locate import Place
+from hpdist.cluster.service import Service
+from hpdist.cluster.spool import Spool
+from hpdist.cluster.wire import decode, encode
+from hpdist.context import Context
+from hpdist.errors import ProtocolMismatch
+from hpdist.events import (
+    Acknowledge,
+    AttemptEnded,
+    AttemptFinished,
+    AttemptResult,
+    Event,
+    Launch,
+    Order,
+    Welcome,
+    WorkerChanged,
+    WorkerJoined,
+)
+from hpdist.executors.messages import make_reply
+from hpdist.executors.remote import RemoteExecutor
+from hpdist.executors.replies import read_reply
+from hpdist.model import Failure, FailureKind, Success, Timing
+from hpdist.record_json import outcome_to_json
+from hpdist.testing.executors import payload_of
+
+_TIMING = Timing(lease_s=1.0, heartbeat_s=0.001, poll_s=0.001)
+_PAYLOAD = payload_of({"x": 0.5, "opt": "adam"}) | {"previous": {"budget": 1.0, "attempt": 1}}
+_ROOT = Path("/nowhere/run")
+
+
+def exchange(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer as a dispatcher that has just begun, and welcomes everybody and everything."""
+    executor = RemoteExecutor(_TIMING, 3, "run", "book")
+
+    def post(events: Sequence[Event]) -> None:
+        for event in events:
+            _must_be_recordable(event)
+        executor.perform([order for event in events for order in _orders(event)])
+
+    executor.start(post)
+    return executor.exchange(message)
+
+
+def control(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a command as a dispatcher does."""
+    return Service(Place("run"))._control(message)
+
+
+def _orders(event: Event) -> list[Order]:
+    if isinstance(event, WorkerJoined):
+        who = event.worker.worker_id, event.worker.incarnation
+        return [Welcome(*who), Launch(*who, 1, 1, _PAYLOAD)]
+    if isinstance(event, AttemptFinished):
+        held = event.result.job_id, event.result.attempt
+        return [Acknowledge(event.worker_id, event.incarnation, *held)]
+    return []
+
+
+def _must_be_recordable(event: Event) -> None:
+    if isinstance(event, WorkerJoined):
+        journal_format.encode(WorkerChanged("joined", event.worker), 0.0, 0)
+    if isinstance(event, AttemptFinished):
+        told = event.result
+        record = AttemptEnded(told.job_id, told.attempt, "w", told.outcome, output=told.output)
+        line, _ = journal_format.encode(record, 0.0, 0)
+        assert journal_format.scan(line).records == [(0.0, record)]
+
+
+def _text(data: bytes) -> None:
+    message = decode(data.decode("utf-8", "surrogateescape"))
+    assert decode(encode(message)) == message
+
+
+def _message(data: bytes) -> None:
+    reply = exchange(decode(data.decode("utf-8", "replace")))
+    arrived = decode(encode(reply))
+    if arrived["kind"] != "refused":
+        assert read_reply(arrived) == arrived
+
+
+def _command(data: bytes) -> None:
+    reply = decode(encode(control(decode(data.decode("utf-8", "replace")))))
+    assert reply["kind"] in ("ok", "refused")
+
+
+def _reply(data: bytes) -> None:
+    """A worker does what it is told, within its own directory, or refuses all of it."""
+    reply = read_reply(decode(data.decode("utf-8", "replace")))
+    hands = Hands(Spool(Path(scratch().name, "spool"), "w", "0" * 8))
+    hands.accept([{"job": 1, "attempt": 1, "payload": _PAYLOAD}])
+    taken = hands.begin()
+    assert taken is not None
+    hands.finish((1, 1), AttemptResult(1, 1, Success(0.5)))
+    message = {"reports": hands.reports(), **hands.to_tell()}
+    hands.told(message, reply)
+    hands.accept(reply.get("work", []))
+    hands.obey(reply)
+    while (taken := hands.begin()) is not None:
+        held, payload, _ = taken
+        own, _ = AttemptDirectories().of(_ROOT, payload, held[1])
+        assert own.is_relative_to(_ROOT / "configs")
+        assert ".." not in own.parts
+        Context(payload, held[1], own)
+    encode(hands.to_tell())
+    hands.told({}, make_reply("ok", 1, acks=[(1, 1)]))
+
+
+def _json(*values: object) -> tuple[bytes, ...]:
+    return tuple(json.dumps(value).encode() for value in values)
+
+
+_WHO = {"v": 1, "run": "run", "epoch": 3, "book": "book", "worker": "host-1-0",
+        "incarnation": "0123456789abcdef", "request": 4, "leaving": False}  # fmt: skip
+_OUTCOMES = [
+    Success(0.25),
+    Success(-1.5, 3, {"accuracy": [0.5, None, True], "text": "é\U0001f600"}),
+    Failure(FailureKind.EXCEPTION, "ValueError: x", "Traceback ..."),
+    Failure(FailureKind.CRASH, "killed by SIGKILL (9)"),
+]
+_DONE = [
+    {**vars(AttemptResult(job, 2, outcome, 0.5, 1.7e9, "out")), "outcome": outcome_to_json(outcome)}
+    for job, outcome in enumerate(_OUTCOMES)
+]
+_INFO = {"host": "host", "pid": 77, "slots": 2, "prefetch": 1, "device": "cuda:0",
+         "details": {"hpdist": "0.1.0", "python": "3.11.7"}}  # fmt: skip
+MESSAGES = _json(
+    {**_WHO, "kind": "hello", "info": _INFO, "holds": [[1, 1], [2, 3]]},
+    {**_WHO, "kind": "step", "wait": 10.0, "done": _DONE, "released": [[5, 1, "cancelled"]]},
+    {**_WHO, "kind": "beat", "wait": 5, "holds": [[1, 1]], "reports": [[1, 1, 7, 0.5]]},
+    {**_WHO, "kind": "bye", "reason": "finished", "released": []},
+)
+COMMANDS = _json(
+    *(
+        {"v": 1, "run": "run", "command": command, "arguments": arguments}
+        for command, arguments in (
+            ("who", {}),
+            ("stop", {"reason": "enough"}),
+            ("drain", {}),
+            ("cancel", {"jobs": [1, 2], "reason": "no"}),
+            ("retry", {"jobs": [3]}),
+            ("extend", {"n_trials": 10, "max_cost": 1.5, "target_loss": -2}),
+        )
+    )
+)
+_WORK = [
+    {"job": 7, "attempt": 2, "payload": _PAYLOAD},
+    {"job": 8, "attempt": 1, "payload": _PAYLOAD},
+]
+_TERMS = {"lease_s": 30.0, "heartbeat_s": 5.0, "poll_s": 10.0, "book": "book"}
+REPLIES = _json(
+    make_reply("ok", 3, work=_WORK, acks=[(1, 1)], terms=_TERMS),
+    make_reply("ok", 3, cancel=[(7, 2)], recall=[(8, 1)]),
+    make_reply("ok", 3, dismiss={"drain": True, "reason": "finished"}),
+    make_reply("unknown", 4),
+)
+
+TARGETS = (
+    Target("text", _text, (*MESSAGES, *COMMANDS, *REPLIES), (ProtocolMismatch,), JSON),
+    Target("message", _message, MESSAGES, (ProtocolMismatch,), JSON),
+    Target("command", _command, COMMANDS, (ProtocolMismatch,), JSON),
+    Target("reply", _reply, REPLIES, (ProtocolMismatch,), JSON),
+)
