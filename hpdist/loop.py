@@ -109,8 +109,7 @@ class Loop:
         on_start: Callable[[], None] = lambda: None,
     ) -> None:
         self.source, self.dispatch, self.journal = source, dispatch, journal
-        self.executor, self.inbox = executor, inbox
-        self.observers = list(observers)
+        self.executor, self.inbox, self.observers = executor, inbox, list(observers)
         self.queue_sizes = queue_sizes or QueueSizes()
         self.grace_s, self.stay, self.dismiss = grace_s, stay, dismiss
         self.ended: RunEnded | None = RunEnded("waiting") if waiting else None
@@ -121,8 +120,8 @@ class Loop:
         self._fresh: list[tuple[float, Record]] = []  #: records observers have not seen
         self._retry_at = -math.inf  #: the disk was full: no commit before this time
         self._refilling = True  #: look again at once; so at first
-        self._began = False
-        self._left = False  #: the end has been told to everybody
+        self._began = self._left = False  #: whether it got going, and has told all of its end
+        self._hands_over = False  #: what runs stays with its workers, for the next process
 
     # ------------------------------------------------------------------ the loop
 
@@ -248,8 +247,9 @@ class Loop:
         if now >= self._close_by:
             self._close_by = math.inf
             stopped = self._closing is not None and self._closing.reason == "stopped"
-            outlives = stopped and self.executor.keeps_running and not self.dismiss
-            self._take(self.dispatch.withdraw(cancel=not outlives))
+            self._hands_over = stopped and self.executor.keeps_running and not self.dismiss
+            if not self._hands_over:
+                self._take(self.dispatch.withdraw())
 
     # ------------------------------------------------------------------ work
 
@@ -324,7 +324,7 @@ class Loop:
 
     def _end_if_over(self) -> None:
         if self.ended is None:
-            if self._closing is not None and not self.dispatch.running:
+            if self._closing is not None and (self._hands_over or not self.dispatch.running):
                 self._end(self._closing)
             elif self._closing is None and self.source.done:
                 self._end(RunEnded("finished"))

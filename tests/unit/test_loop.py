@@ -272,6 +272,18 @@ def test_a_busy_loop_gives_up_no_worker_whose_word_is_waiting(scene: Scene) -> N
     assert [r.attempt for r in scene.diary.of(AttemptStarted)] == [1, 1, 1]
 
 
+def test_a_master_that_stops_and_dismisses_nobody_leaves_what_runs_to_its_workers(
+    scene: Scene,
+) -> None:
+    scene.at(15.0, "stop", dismiss=False)
+    assert scene.run().reason == "stopped"
+    assert scene.settled() == [0]
+    assert scene.hands.given(Cancel) == scene.hands.given(Dismiss) == []
+    assert [r.job_id for r in scene.diary.of(AttemptStarted)] == [0, 1]
+    assert len(scene.diary.of(AttemptEnded)) == 1, "what runs was given back"
+    assert scene.inbox.now() == 15.0, "it waited for what runs"
+
+
 def test_workers_of_before_are_waited_for_and_given_up_where_they_cannot_come(
     scene: Scene,
 ) -> None:
