@@ -74,8 +74,10 @@ def _full(moment: str, no_room: NoRoom, stage: Stage, rng: random.Random) -> Fig
     with no_room(stage):
         _let_go(stage, moment, worker)
         stage.wait_until(lambda: stage.outputs().count("cannot grow") >= 3, "three tries")
-        settled, ended = stage.finished(), stage.log("end")
-        assert len(ended) == len(stage.log("start")) == settled + 1, "work was given unwritten"
+        settled, begun, ended = stage.finished(), len(stage.log("start")), len(stage.log("end"))
+        # What was written of a commit that did not fit may end with a whole record.
+        assert begun == ended, "work was given that is not written down"
+        assert settled in (ended - 1, ended), f"{settled} of {ended} results are written down"
         assert master.alive
         assert worker.alive
         if rng.random() < 0.5:  # had the result been acknowledged, it would be lost now

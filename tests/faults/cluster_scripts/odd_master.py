@@ -2,7 +2,7 @@
 
 Besides, OPTIONS may have ``netns``, a network namespace to live in, and ``host``, the address to
 listen at. The file ``clock-master`` holds seconds that its wall clock is off. While there is a file
-``no-room``, the journal cannot grow. A file ``bad-sync`` makes the next sync of the disk fail.
+``no-room``, no durable file can grow. A file ``bad-sync`` makes the next sync of one fail.
 """
 
 from __future__ import annotations
@@ -21,37 +21,39 @@ import master
 from oddities import enter, shift_clock
 
 from hpdist import NameServer
-from hpdist.journal import Journal
+from hpdist.disk import Disk
 
 NO_ROOM, BAD_SYNC = Path("no-room"), Path("bad-sync")
-write_as_ever, sync_as_ever = Journal._write, Journal._sync
+write_as_ever, sync_as_ever = Disk.write, Disk.sync_data
+ends: dict[int, int] = {}  #: where files have to end, by their numbers
 
 
-def write(journal: Journal, data: bytes) -> int:
-    """Write as ever; where there is no room, a few bytes still fit in."""
+def write(disk: Disk, fd: int, data: bytes) -> int:
+    """Write as ever; where there is no room, a few bytes still fit in, and then none."""
     _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     if NO_ROOM.exists():
-        room = os.fstat(journal._fd).st_size
-        room += 7 if room == journal._size else 0
-        resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
+        size = os.fstat(fd).st_size
+        if ends.get(fd) != size:
+            ends[fd] = size + 7
+        resource.setrlimit(resource.RLIMIT_FSIZE, (ends[fd], most))
     try:
-        return write_as_ever(journal, data)
+        return write_as_ever(disk, fd, data)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
-def sync(journal: Journal) -> None:
+def sync(disk: Disk, fd: int) -> None:
     if BAD_SYNC.exists():
         BAD_SYNC.unlink()
         raise OSError(errno.EIO, os.strerror(errno.EIO))
-    sync_as_ever(journal)
+    sync_as_ever(disk, fd)
 
 
 def main(options: dict[str, Any]) -> None:
     enter(options.pop("netns", ""))
     shift_clock(Path("clock-master"))
     master.NameServer = functools.partial(NameServer, host=options.pop("host", None))  # type: ignore[misc,assignment]
-    Journal._write, Journal._sync = write, sync  # type: ignore[method-assign]
+    Disk.write, Disk.sync_data = write, sync  # type: ignore[method-assign]
     master.main(options)
 
 
