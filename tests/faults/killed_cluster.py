@@ -21,7 +21,7 @@ from stage import LIMIT_S, Actor, Line, Stage, attempt
 
 from hpdist.multi_fidelity import Hyperband
 
-ITERATIONS = 19
+ITERATIONS = 25
 PLAN = [[r.iteration, r.rung, r.num_configs, r.budget] for r in Hyperband(1, 27).plan(ITERATIONS)]
 WORKERS = 4
 
