@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from hpdist.descriptions import known, known_generator
 from hpdist.errors import ConfigurationError, StateError
 from hpdist.events import Controlled, JobCreated, Record, RunCreated, RunResumed
 from hpdist.model import JsonValue
-from hpdist.multi_fidelity import NAMES as GENERATORS
-from hpdist.multi_fidelity import Custom, IterGenerator
 from hpdist.optimizers import NAMES as OPTIMIZERS
 from hpdist.record_json import record_to_json
 from hpdist.resuming import header_arguments
@@ -99,7 +97,7 @@ def study_of(records: Sequence[Record]) -> Study:
         raise _cannot("its brackets were made by a get_next_iteration of its own")
     space = Space.from_json(header.space)
     generator = known_generator(header.iter_generator)
-    optimizer = _known(OPTIMIZERS.values(), header.optimizer, space)
+    optimizer = known(OPTIMIZERS.values(), header.optimizer, space)
     for role, found, described in (
         ("iteration generator", generator, header.iter_generator),
         ("optimizer", optimizer, header.optimizer),
@@ -114,24 +112,6 @@ def study_of(records: Sequence[Record]) -> Study:
         seed=header.seed,
         **header_arguments(header),
     )
-
-
-def known_generator(described: JsonValue) -> IterGenerator | None:
-    """Make an iteration generator from its description; None if it is not one of hpdist's own."""
-    found: IterGenerator | None = _known((*GENERATORS.values(), Custom), described)
-    return found
-
-
-def _known(kinds: Iterable[Callable[..., Any]], described: JsonValue, *first: Any) -> Any:
-    settings = dict(described) if isinstance(described, dict) else {}
-    name = settings.pop("name", None)
-    for kind in kinds:
-        if kind.__name__ == name:
-            try:
-                return kind(*first, **settings)
-            except (ConfigurationError, TypeError):
-                return None  # another one of the same name
-    return None
 
 
 def _plain(record: Record) -> dict[str, JsonValue]:

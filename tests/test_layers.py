@@ -23,7 +23,7 @@ LAYERS = {
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
         multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving
         multi_fidelity.hyperband multi_fidelity.plan multi_fidelity.single
-        ledger study study_checks dispatch_book dispatch_state handout retrying
+        descriptions ledger study study_checks dispatch_book dispatch_state handout retrying
         summary evaluations forecast run_view progress_text
         """,
     "files": """

@@ -7,12 +7,12 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpdist.descriptions import known_generator
 from hpdist.errors import ConfigurationError
 from hpdist.events import Record, RunCreated, RunResumed
 from hpdist.forecast import Forecast
 from hpdist.journal_reader import read_journal, refuse
 from hpdist.multi_fidelity import Asha, IterGenerator
-from hpdist.recomputing import known_generator
 from hpdist.run_directory import RunDirectory
 from hpdist.run_view import RunView
 
