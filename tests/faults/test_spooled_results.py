@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from killed_cluster import WORKERS, Cluster, judge
+from killed_cluster import WORKERS, Cluster
 
 
 def test_results_of_workers_killed_without_a_master_are_handed_in_by_others(
@@ -12,20 +12,20 @@ def test_results_of_workers_killed_without_a_master_are_handed_in_by_others(
 ) -> None:
     cluster = Cluster(tmp_path)
     try:
-        cluster.start("nameserver")
-        workers = [cluster.start("worker") for _ in range(WORKERS)]
+        cluster.nameserver()
+        workers = [cluster.start_worker() for _ in range(WORKERS)]
         master = cluster.start_master()
         cluster.wait_for_more(3)
-        lines = cluster.hold(WORKERS)
+        lines = cluster.hold_all(WORKERS)
         cluster.kill(master)
-        cluster.gate.unlink()
-        spool = tmp_path / "killed" / "spool"
+        cluster.open_gate()
+        spool = tmp_path / "run" / "spool"
         cluster.wait_until(lambda: len(list(spool.glob("*"))) == WORKERS, "all results on disk")
         for worker in workers:
             cluster.kill(worker)
         before = len(cluster.journal("start"))
         master = cluster.start_master()
-        cluster.start("worker")
+        cluster.start_worker()
         assert master.wait(60) == 0, cluster.outputs()
         for line in lines:
             job = cluster.job_of(line)
@@ -34,6 +34,6 @@ def test_results_of_workers_killed_without_a_master_are_handed_in_by_others(
             assert f"-{line['worker']}-" in final["worker_id"], "it was done by the dead worker"
             assert job not in [r["job_id"] for r in cluster.journal("start")[before:]]
         assert list(spool.glob("*")) == []
-        assert judge(tmp_path)["complaints"] == []
+        assert cluster.judge()["complaints"] == []
     finally:
         cluster.close()
