@@ -11,7 +11,7 @@ from stage import Stage
 
 DAY = 86_400
 #: Short, so that a decision by the wrong clock would show.
-LEASE_S = 4.0
+LEASE_S = 3.0
 
 
 def jump(jumps: dict[str, int], stage: Stage, rng: random.Random) -> Figures:
@@ -25,7 +25,7 @@ def jump(jumps: dict[str, int], stage: Stage, rng: random.Random) -> Figures:
         stage.wait_held(worker)
     for who, seconds in jumps.items():
         stage.file(f"clock-{who}").write_text(str(seconds))
-    _wait_for_beats(stage, [worker.label for worker in workers], 2 * LEASE_S)
+    _wait_for_beats(stage, [worker.label for worker in workers], 1.5 * LEASE_S)
     stage.open_gate()
     stage.finish(master, repeats=0)
     assert [lost(stage, worker) for worker in workers] == [[], []]

@@ -20,8 +20,8 @@ from stage import Actor, Stage
 #: Beyond the patience itself: a machine may be busy.
 SLACK_S = 6.0
 
-#: How long a worker of these rows waits for an answer, in place of ten seconds.
-ANSWER_S = 2.0
+#: How long a worker of these rows waits for an answer, in place of ten.
+ANSWER_S = 1.0
 
 LEASES = {"short": 12.0, "long": 2.0}
 
