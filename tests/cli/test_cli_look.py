@@ -405,7 +405,7 @@ def test_a_run_that_was_begun_from_python_is_resumed_there(
     "text", ["{", "[]", '{"format": 99, "verb": "run", "options": {}, "directory": "."}']
 )
 def test_a_command_that_cannot_be_understood_is_refused(text: str) -> None:
-    write(NAME, text)
+    write(NAME, text).chmod(0o600)
     with pytest.raises(ConfigurationError, match="cannot be understood"):
         read_command(Path())
 
