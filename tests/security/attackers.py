@@ -128,7 +128,7 @@ class Rogue:
         self._listener = socket.create_server(("127.0.0.1", port), backlog=128)
         self.address: Address = self._listener.getsockname()
         self._open: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._serve, name="rogue")
+        self._thread = threading.Thread(target=self._serve, name="rogue", daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:
@@ -206,7 +206,7 @@ class Idlers:
         self._stop = threading.Event()
         self._held: list[socket.socket] = []
         self._refill()
-        self._thread = threading.Thread(target=self._keep, name="idlers")
+        self._thread = threading.Thread(target=self._keep, name="idlers", daemon=True)
         self._thread.start()
 
     def _keep(self) -> None:

@@ -28,19 +28,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr("hpdist.cluster.pyro.harden_process", lambda: None)
     log = logging.getLogger("hpdist")
     before = log.handlers, log.level, log.propagate
-    terminate = signal.getsignal(signal.SIGTERM)
+    terminate, there = signal.getsignal(signal.SIGTERM), set(threading.enumerate())
     yield tmp_path / "home"
     signal.signal(signal.SIGTERM, terminate)
     log.handlers, log.propagate = before[0], before[2]
     log.setLevel(before[1])
     for name in ("HPDIST_KEY_FILE", "HPDIST_KEY"):
         os.environ.pop(name, None)
-    eventually(lambda: not _own_threads(), "the end of all threads")
+    eventually(lambda: not _own_threads() - there, "the end of all threads")
 
 
-def _own_threads() -> list[str]:
+def _own_threads() -> set[threading.Thread]:
     ours = ("hpdist-pyro", "hpdist-nameserver", "rogue", "idlers")
-    return [each.name for each in threading.enumerate() if each.name.startswith(ours)]
+    return {each for each in threading.enumerate() if each.name.startswith(ours)}
 
 
 class Door(NamedTuple):

@@ -224,7 +224,7 @@ def test_only_the_answer_to_this_very_call_is_believed(dispatcher: Door, trick: 
                 sock.sendall(answered)
             second = one_message(sock)
             lie = answered if trick == "the former answer" else retyped(second, 5)
-            seq = second[8:10]
+            seq = second[10:12]
             sock.sendall(with_seq(lie, seq))
 
     rogue = Rogue(between)
@@ -236,9 +236,9 @@ def test_only_the_answer_to_this_very_call_is_believed(dispatcher: Door, trick: 
 
 
 def with_seq(whole: bytes, seq: bytes) -> bytes:
-    shifted = int.from_bytes(seq, "big") - int.from_bytes(whole[8:10], "big")
+    shifted = int.from_bytes(seq, "big") - int.from_bytes(whole[10:12], "big")
     total = (int.from_bytes(whole[22:24], "big") + shifted) & 0xFFFF
-    return whole[:8] + seq + whole[10:22] + total.to_bytes(2, "big") + whole[24:]
+    return whole[:10] + seq + whole[12:22] + total.to_bytes(2, "big") + whole[24:]
 
 
 # ------------------------------------------------------------------ lengths, flags, rubbish
