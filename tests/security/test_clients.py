@@ -277,6 +277,27 @@ def test_a_rogue_at_the_port_of_a_dead_nameserver_loses_no_worker(
     assert worker.wait(LIMIT_S)
 
 
+def test_a_key_that_was_made_anew_reaches_the_workers_that_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = uuid.uuid4()
+    monkeypatch.setattr("hpdist.cluster.dispatcher.uuid.uuid4", lambda: book)
+    with NameServer("mnist", tmp_path):
+        first = Rerouted(tmp_path)
+        worker = worker_of(tmp_path)
+        worker.run(background=True)
+        first.work(1)
+        first.close(workers_too=False)
+    former = find_key("mnist", tmp_path / "mnist")
+    assert command(["keys", "rotate", str(tmp_path / "mnist")]) == 0
+    assert find_key("mnist", tmp_path / "mnist") != former
+    with NameServer("mnist", tmp_path):
+        second = Rerouted(tmp_path)
+        eventually(lambda: second.dispatcher.number_of_workers() == 1, "the worker's return")
+        second.close(workers_too=True)
+        assert worker.wait(LIMIT_S)
+
+
 # ------------------------------------------------------------------ the command line
 
 SCRIPT = """
