@@ -248,7 +248,7 @@ LIES = [
     header(size=-1),
     header(size=-(2**31)),
     header(size=pyro.MAX_BYTES),
-    header(size=pyro.MAX_STRANGE_BYTES + 1),
+    header(size=pyro.MAX_SHORT_BYTES + 1),
     header(annotations=0xFFFF),
     header(annotations=3) + b"abc",
     header(annotations=6) + b"\xff\xff\xff\xff\x00\x00",
@@ -285,7 +285,7 @@ def test_after_the_handshake_rubbish_ends_the_connection_too(door: Door) -> None
 def test_announced_lengths_cost_no_memory(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyro_server, "HANDSHAKE_S", 60.0)
     before = psutil.Process().memory_info().rss
-    largest = header(size=pyro.MAX_STRANGE_BYTES) + bytes(pyro.MAX_STRANGE_BYTES - 1)
+    largest = header(size=pyro.MAX_SHORT_BYTES) + bytes(pyro.MAX_SHORT_BYTES - 1)
     strangers = [dial(door.address) for _ in range(200)]
     for index, stranger in enumerate(strangers):
         stranger.sendall(largest if index % 2 else header(size=0x7FFFFFFF))

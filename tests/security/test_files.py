@@ -19,7 +19,7 @@ from hpdist.cli.main import run as command
 from hpdist.cluster.nameserver import NameServer
 from hpdist.errors import ConfigurationError, ProtocolMismatch
 from hpdist.executors.messages import PROTOCOL
-from hpdist.executors.replies import check_reply
+from hpdist.executors.replies import read_reply
 from hpdist.run_directory import RunDirectory, find_key, read_connection, write_connection
 
 NOBODY = 65534
@@ -215,14 +215,14 @@ HOSTILE = [
 @pytest.mark.parametrize("change", HOSTILE, ids=str)
 def test_a_worker_refuses_work_whose_numbers_are_none(change: dict[str, object]) -> None:
     work = [{"job": 1, "attempt": 1, "payload": payload(**change)}]
-    with pytest.raises(ProtocolMismatch, match="work in a dispatcher's reply"):
-        check_reply({"v": PROTOCOL, "kind": "ok", "epoch": 1, "work": work})
+    with pytest.raises(ProtocolMismatch, match=r"work\[0\]"):
+        read_reply({"v": PROTOCOL, "kind": "ok", "epoch": 1, "work": work})
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"epoch": "1"}, {"epoch": None}, {"v": 2}, {"kind": 7}, {"work": {}},
+        {"epoch": "1"}, {"epoch": None}, {"kind": 7}, {"work": {}},
         {"work": [{"job": "../x", "attempt": 1, "payload": payload()}]},
         {"work": [{"job": 1, "attempt": -1, "payload": payload()}]}, {"work": [7]},
         {"acks": [[1]]}, {"cancel": [["a", "b"]]}, {"recall": 7}, {"dismiss": 7},
@@ -235,9 +235,9 @@ def test_a_worker_refuses_work_whose_numbers_are_none(change: dict[str, object])
 def test_a_worker_refuses_a_reply_that_is_none(change: dict[str, object]) -> None:
     right = {"v": PROTOCOL, "kind": "ok", "epoch": 1, "dismiss": None, "acks": [[1, 2]]}
     right["work"] = [{"job": 1, "attempt": 1, "payload": payload()}]
-    assert check_reply(dict(right)) == right
-    with pytest.raises(ProtocolMismatch, match="dispatcher"):
-        check_reply(right | change)
+    assert read_reply(dict(right)) == right
+    with pytest.raises(ProtocolMismatch, match=next(iter(change))):
+        read_reply(right | change)
 
 
 @pytest.mark.parametrize("link", ["configs", "configs/3", "configs/3/b1", "configs/3/b1/a1"])
@@ -293,6 +293,6 @@ def test_a_job_id_of_any_kind_becomes_a_number(tmp_path: Path) -> None:
         assert job is not None
         told = jobs.payload(job.job_id)
         work = [{"job": job.job_id, "attempt": 1, "payload": told}]
-        check_reply({"v": PROTOCOL, "kind": "ok", "epoch": 1, "work": json.loads(json.dumps(work))})
+        read_reply({"v": PROTOCOL, "kind": "ok", "epoch": 1, "work": json.loads(json.dumps(work))})
         own, _ = AttemptDirectories().of(tmp_path, told, 1)
         assert own.resolve().is_relative_to(tmp_path)

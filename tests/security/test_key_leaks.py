@@ -260,9 +260,10 @@ def test_neither_daemon_listens_beyond_loopback_without_a_whole_key(
     key: bytes, word: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hpdist.cluster.nameserver.find_key", lambda *_: key)
+    monkeypatch.setattr("hpdist.cluster.nameserver.bind_host", lambda *_: "192.0.2.1")
     for start in (
         Server(lambda m: {}, lambda m: {}, key=key, host="192.0.2.1").start,
-        NameServer("mnist", tmp_path, host="192.0.2.1").start,
+        NameServer("mnist", tmp_path).start,
     ):
         with pytest.raises(ConfigurationError, match=word):
             start()
@@ -272,7 +273,8 @@ def test_the_command_line_says_that_a_key_is_too_short_for_the_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("HPDIST_KEY", "ab" * 16)
+    monkeypatch.setattr("hpdist.cluster.nameserver.bind_host", lambda *_: "192.0.2.1")
     (tmp_path / "script.py").write_text(SCRIPT)
     script, run = str(tmp_path / "script.py"), str(tmp_path / "mnist")
-    assert command(["run", script, "--run", run, "--trials", "1", "--host", "192.0.2.1"]) == 2
+    assert command(["run", script, "--run", run, "--trials", "1", "--nic", "eth9"]) == 2
     assert "16 bytes, too few to listen at 192.0.2.1" in capsys.readouterr().err
