@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from hpdist.context import Payload
+from hpdist.errors import ConfigurationError
 from hpdist.run_directory import RunDirectory
 
 
@@ -19,6 +20,11 @@ class AttemptDirectories:
         """Return an attempt's directory (not made yet) and the one to continue from, if any.
 
         Only numbers of the payload become part of a path, so that none leads elsewhere.
+
+        Raises
+        ------
+        ConfigurationError
+            If a symbolic link in the run directory leads out of it.
         """
         if root is None:
             if self._temporary is None:
@@ -26,12 +32,14 @@ class AttemptDirectories:
             root = Path(self._temporary.name)
         run, trial_id = RunDirectory(root.absolute()), int(payload["trial_id"])
         own = run.attempt_directory(trial_id, float(payload["budget"]), int(attempt))
+        _check_inside(run.path, own)
         previous = payload.get("previous")
         if previous is None:
             return own, None
         former = run.attempt_directory(
             trial_id, float(previous["budget"]), int(previous["attempt"])
         )
+        _check_inside(run.path, former)
         return own, former if former.is_dir() else None
 
     def close(self) -> None:
@@ -39,3 +47,13 @@ class AttemptDirectories:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+
+
+def _check_inside(root: Path, directory: Path) -> None:
+    found = directory.resolve()
+    if not found.is_relative_to(root.resolve()):
+        raise ConfigurationError(
+            f"{directory} leads to {found}, out of the run directory",
+            cause="there is a symbolic link in its path, and no attempt writes through one",
+            do="remove the link, or give the worker a place of its own: --directory DIR",
+        )

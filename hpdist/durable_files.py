@@ -30,7 +30,9 @@ def make_directory(path: Path) -> None:
     """
     new = [each for each in (path, *path.parents) if not os.path.lexists(each)]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        for each in reversed(new):
+            if each != path:  # not for others to write, whatever the umask
+                each.mkdir(mode=0o755, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError:
         for each in new:

@@ -77,7 +77,7 @@ def ending(view: RunView) -> list[str]:
     failed = summary.counts[JobState.FAILED]
     incumbent = summary.best
     lines = [
-        f"{ended.reason}{message}: {_count(summary.evaluations, 'evaluation')}"
+        f"{clean(ended.reason)}{message}: {_count(summary.evaluations, 'evaluation')}"
         + (f", {failed} of them failed" if failed else ""),
         f"{best(incumbent)}: {configuration(incumbent.config)}"
         if incumbent

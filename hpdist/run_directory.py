@@ -37,7 +37,7 @@ _CONNECTION_TYPES: dict[str, type | tuple[type, ...]] = {
     "format": int,
 }
 
-_environment_key: bytes | None = None
+_environment_key: Key | None = None
 
 
 def check_run_id(run_id: object) -> str:
@@ -56,6 +56,19 @@ def check_run_id(run_id: object) -> str:
         cause="it names a directory and an entry of the nameserver as well",
         do="use 1 to 64 letters, digits, '_' and '-', beginning with a letter or digit",
     )
+
+
+class Key(bytes):
+    """The key of a run: bytes that no log, message or traceback shows."""
+
+    def __repr__(self) -> str:
+        return f"<key of {len(self)} bytes>"
+
+    __str__ = __repr__
+
+    def encode(self, *_: str) -> bytes:
+        """Return the plain bytes: Pyro4 asks whatever is not of type bytes for them."""
+        return bytes(self)
 
 
 class RunDirectory:
@@ -100,7 +113,7 @@ class RunDirectory:
         return self.configs / str(trial_id) / f"b{_budget_name(budget)}" / f"a{attempt}"
 
 
-def find_key(run_id: str, directory: str | Path | None = None, *, create: bool = True) -> bytes:
+def find_key(run_id: str, directory: str | Path | None = None, *, create: bool = True) -> Key:
     """Find the key of a run, or make one.
 
     Looked at, in this order: the file named by ``HPDIST_KEY_FILE``; ``HPDIST_KEY`` (hexadecimal;
@@ -122,18 +135,10 @@ def find_key(run_id: str, directory: str | Path | None = None, *, create: bool =
         If there is none and none may be made, or if one cannot be trusted: another user could
         read or change its file, or it is too short or not hexadecimal.
     """
-    check_run_id(run_id)
-    from_environment = _take_environment_key()
-    if named := os.environ.get("HPDIST_KEY_FILE"):
-        return _key_in(Path(named).expanduser().resolve(), required=True)
-    if from_environment:
-        return from_environment
-    places = [Path.home() / ".hpdist" / run_id / "key"]
-    if directory is not None:
-        places.insert(0, Path(directory) / "key")
-    for place in places:
-        if key := _key_in(place):
-            return key
+    found, _ = look_for_key(run_id, directory)
+    if found:
+        return found
+    places = _key_files(run_id, directory)
     if create:
         return _create_key(places[0])
     raise ConfigurationError(
@@ -145,12 +150,36 @@ def find_key(run_id: str, directory: str | Path | None = None, *, create: bool =
     )
 
 
-def environment_key() -> bytes | None:
-    """Return the key that came with ``HPDIST_KEY``, which is not in the environment any more."""
-    return _take_environment_key()
+def look_for_key(run_id: str, directory: str | Path | None = None) -> tuple[Key, Path | None]:
+    """Return the key of a run, empty if there is none, and its file; None for ``HPDIST_KEY``.
+
+    Raises
+    ------
+    ConfigurationError
+        As `find_key` does, but for a missing key.
+    """
+    check_run_id(run_id)
+    from_environment = environment_key()
+    if named := os.environ.get("HPDIST_KEY_FILE"):
+        path = Path(named).expanduser().resolve()
+        return _key_in(path, required=True), path
+    if from_environment:
+        return from_environment, None
+    for path in _key_files(run_id, directory):
+        if key := _key_in(path):
+            return key, path
+    return Key(), None
 
 
-def take_environment_key(key: bytes | None) -> None:
+def environment_key() -> Key | None:
+    """Take the key out of the environment, if ``HPDIST_KEY`` is there, and return it again."""
+    global _environment_key
+    if text := os.environ.pop("HPDIST_KEY", ""):
+        _environment_key = _decode_key(text, "HPDIST_KEY")
+    return _environment_key
+
+
+def take_environment_key(key: Key | None) -> None:
     """Use the key that the parent process had from its environment."""
     global _environment_key
     _environment_key = key or _environment_key
@@ -200,6 +229,28 @@ def remove_connection(path: Path, pid: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def read_private(path: Path, most_bytes: int = _LARGEST_BYTES) -> str | None:
+    """Return the text of a file that no other user can read or write; None if it is missing.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is another user's, may be opened by others, or is no regular file; with the remedy.
+    """
+    try:
+        # Neither a link to someone else's file nor a pipe that never answers.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read", cause=str(error.strerror)) from error
+    try:
+        _check_private(path, os.fstat(fd))
+        return os.read(fd, most_bytes).decode("utf-8", "replace")
+    finally:
+        os.close(fd)
+
+
 def connection_is_stale(data: dict[str, Any]) -> bool:
     """Whether the process of a note is known to be dead; False for those of other hosts."""
     if data["host"] != socket.gethostname():
@@ -218,28 +269,26 @@ def _budget_name(budget: float) -> str:
     return str(int(budget)) if whole else repr(float(budget))
 
 
-def _take_environment_key() -> bytes | None:
-    global _environment_key
-    if text := os.environ.pop("HPDIST_KEY", ""):
-        _environment_key = _decode_key(text, "HPDIST_KEY")
-    return _environment_key
+def _key_files(run_id: str, directory: str | Path | None) -> list[Path]:
+    at_home = Path.home() / ".hpdist" / run_id / "key"
+    return [at_home] if directory is None else [Path(directory) / "key", at_home]
 
 
-def _key_in(path: Path, required: bool = False) -> bytes:
+def _key_in(path: Path, required: bool = False) -> Key:
     """Return the key in a file, empty if there is no file."""
     text = read_private(path)
     if text is not None:
         return _decode_key(text, str(path))
     if required:
         raise ConfigurationError(f"HPDIST_KEY_FILE names {path}, which does not exist")
-    return b""
+    return Key()
 
 
-def _decode_key(text: str, source: str) -> bytes:
+def _decode_key(text: str, source: str) -> Key:
     try:
-        key = bytes.fromhex(text.strip())
+        key = Key.fromhex(text.strip())
     except ValueError:
-        key = b""
+        key = Key()
     if len(key) >= _SHORTEST_KEY_BYTES:
         return key
     # Neither the text nor the error of fromhex is told: they could show a part of the key.
@@ -250,7 +299,7 @@ def _decode_key(text: str, source: str) -> bytes:
     ) from None
 
 
-def _create_key(path: Path) -> bytes:
+def _create_key(path: Path) -> Key:
     try:
         make_directory(path.parent)
         # If another process is first, its key is read below.
@@ -262,22 +311,6 @@ def _create_key(path: Path) -> bytes:
             do="name a file on another disk in HPDIST_KEY_FILE",
         ) from error
     return _key_in(path)
-
-
-def read_private(path: Path, most_bytes: int = _LARGEST_BYTES) -> str | None:
-    """Return the text of a file that no other user can read or write; None if it is missing."""
-    try:
-        # Neither a link to someone else's file nor a pipe that never answers.
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read", cause=str(error.strerror)) from error
-    try:
-        _check_private(path, os.fstat(fd))
-        return os.read(fd, most_bytes).decode("utf-8", "replace")
-    finally:
-        os.close(fd)
 
 
 def _check_private(path: Path, status: os.stat_result) -> None:

@@ -42,7 +42,8 @@ LAYERS = {
         """,
     "cluster": """
         cluster cluster.address cluster.background cluster.commands cluster.compute
-        cluster.diagnosis cluster.dispatcher cluster.encryption cluster.ends cluster.hands
+        cluster.diagnosis cluster.dispatcher cluster.encryption cluster.ends cluster.guests
+        cluster.hands
         cluster.job_stream cluster.link
         cluster.locate cluster.master cluster.names cluster.nameserver cluster.option_checks
         cluster.pyro

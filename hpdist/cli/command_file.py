@@ -9,6 +9,7 @@ from typing import Any
 
 from hpdist.durable_files import temporary_copy
 from hpdist.errors import ConfigurationError
+from hpdist.run_directory import read_private
 
 FORMAT = 1
 NAME = "command.json"
@@ -26,20 +27,22 @@ def read_command(path: Path) -> tuple[str, dict[str, Any], Path]:
     Raises
     ------
     ConfigurationError
-        If there is none, or it cannot be understood.
+        If there is none, it cannot be understood, or another user could have written it: what it
+        names is run.
     """
-    try:
-        note = json.loads((path / NAME).read_bytes())
-        if note["format"] > FORMAT:
-            raise ValueError(f"its format is {note['format']}")
-        return str(note["verb"]), dict(note["options"]), Path(note["directory"])
-    except FileNotFoundError:
+    text = read_private(path / NAME)
+    if text is None:
         raise ConfigurationError(
             f"it is not known how {path} was begun: there is no {path / NAME}",
             cause="it was begun from Python, or it is no run directory",
             do="run the same script again: it goes on where the run ended",
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        )
+    try:
+        note = json.loads(text)
+        if note["format"] > FORMAT:
+            raise ValueError(f"its format is {note['format']}")
+        return str(note["verb"]), dict(note["options"]), Path(note["directory"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigurationError(
             f"{path / NAME} cannot be understood",
             cause=str(error),

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.verb import Verb, example, run_argument
+from hpdist.durable_files import release_lock, replace_file, take_lock
 from hpdist.errors import ConfigurationError, MissingExtra
 from hpdist.progress_text import duration
-
-if TYPE_CHECKING:
-    from hpdist.run_directory import RunDirectory
+from hpdist.run_directory import (
+    RunDirectory,
+    connection_is_stale,
+    find_key,
+    look_for_key,
+    read_connection,
+)
+from hpdist.run_names import safe_run_id
 
 _KEY_BYTES = 32
 
@@ -37,23 +43,13 @@ def show(run: str) -> Exit:
     if the run has any: `hpdist keys tls` makes them.
     """
     from hpdist.cluster.tls import find_tls_directory
-    from hpdist.run_directory import RunDirectory, find_key
-    from hpdist.run_names import safe_run_id
 
-    path = Path(run)
-    run_id = safe_run_id(path.resolve().name)
-    file = RunDirectory(path).key
-    if named := os.environ.get("HPDIST_KEY_FILE"):
-        file = Path(named)
-    key = find_key(run_id, path, create=False)
-    if not file.exists():
-        file = Path.home() / ".hpdist" / run_id / "key"
-    where = str(file) if file.exists() else "HPDIST_KEY"
-    click.echo(f"key:         {where}")
-    if file.exists():
+    key, file = _find(Path(run))
+    click.echo(f"key:         {file or 'HPDIST_KEY'}")
+    if file is not None:
         click.echo(f"age:         {duration(time.time() - file.stat().st_mtime)}")
     click.echo(f"fingerprint: {fingerprint(key)}")
-    _show_certificates(find_tls_directory(run_id, path))
+    _show_certificates(find_tls_directory(safe_run_id(Path(run).resolve().name), Path(run)))
     return Exit.DONE
 
 
@@ -62,21 +58,44 @@ def show(run: str) -> Exit:
 def rotate(run: str) -> Exit:
     """Make a new key; whoever has the old one is locked out.
 
-    Not while a nameserver of the run is there: its workers could not speak to it any more.
+    Not while a nameserver or master of the run is there: its workers could not speak to it any
+    more. Workers that wait for a master and read the key from the run directory, or from the file
+    that was made anew, follow by themselves.
     """
-    from hpdist.durable_files import temporary_copy
-    from hpdist.run_directory import RunDirectory
-
-    directory = RunDirectory(run)
-    if not directory.key.exists():
+    _, file = _find(Path(run))
+    if file is None:
         raise ConfigurationError(
-            f"there is no {directory.key}", do="the first process of a run makes it"
+            "the key is in the environment, in HPDIST_KEY, and cannot be made anew there",
+            do="set HPDIST_KEY to 64 other hexadecimal digits, wherever you set it",
         )
-    _refuse_while_served(directory, "the old key")
-    key = secrets.token_bytes(_KEY_BYTES)
-    temporary_copy(directory.key, key.hex().encode() + b"\n").replace(directory.key)
-    click.echo(f"key:         {directory.key}\nfingerprint: {fingerprint(key)}")
+    with _nobody_there(RunDirectory(run)):
+        key = secrets.token_bytes(_KEY_BYTES)
+        replace_file(file, key.hex().encode() + b"\n")
+    click.echo(f"key:         {file}\nfingerprint: {fingerprint(key)}")
+    tell(
+        f"where there is a copy of the former key, put this one:\n  {file}\n"
+        "  then start nameserver, master and workers again"
+    )
     return Exit.DONE
+
+
+def _find(run: Path) -> tuple[bytes, Path | None]:
+    """Return the key of a run and its file; None for that if it is in the environment."""
+    run_id = safe_run_id(run.resolve().name)
+    key, file = look_for_key(run_id, run)
+    return key or find_key(run_id, run, create=False), file
+
+
+@contextmanager
+def _nobody_there(run: RunDirectory) -> Iterator[None]:
+    """Make sure that neither nameserver nor master is there, and that none begins meanwhile."""
+    _refuse_while_served(run, "the old key")
+    lock = take_lock(run.lock) if run.lock.exists() else None
+    try:
+        yield
+    finally:
+        if lock is not None:
+            release_lock(lock)
 
 
 @keys.command(
@@ -96,9 +115,6 @@ def tls(run: str, days: int, force: bool) -> Exit:
     They are in the directory tls of the run directory. Processes that do not see that directory
     need a copy, named by --tls-dir or HPDIST_TLS_DIR.
     """
-    from hpdist.run_directory import RunDirectory
-    from hpdist.run_names import safe_run_id
-
     if importlib.util.find_spec("cryptography") is None:
         raise MissingExtra(
             "making certificates needs the package cryptography, which is not installed",
@@ -130,8 +146,6 @@ def _show_certificates(directory: Path | None) -> None:
 
 
 def _refuse_while_served(directory: RunDirectory, former: str) -> None:
-    from hpdist.run_directory import connection_is_stale, read_connection
-
     note = read_connection(directory.connection)
     if note is not None and not connection_is_stale(note):
         raise ConfigurationError(

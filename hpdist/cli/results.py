@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hpdist.cli.failures import Exit, tell, tidy
-from hpdist.cli.tables import results_json, show_best, show_json
+from hpdist.cli.tables import as_sheet, results_json, show_best, show_json
 from hpdist.cli.verb import Verb, as_json, example, run_argument
 from hpdist.errors import ConfigurationError
 
@@ -47,7 +47,7 @@ def results(run: str, top: int | None, failures: bool, csv_file: str | None, jso
     found = Results.read(run)
     if csv_file:
         try:
-            found.to_frame().to_csv(csv_file, index=False)
+            as_sheet(found.to_frame()).to_csv(csv_file, index=False)
         except OSError as error:
             raise ConfigurationError(
                 f"{csv_file} cannot be written", cause=error.strerror or str(error)

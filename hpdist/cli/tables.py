@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from hpdist.evaluations import EvaluationResult
 from hpdist.model import JobState
 from hpdist.progress_text import clean, configuration
 from hpdist.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def show_json(data: Any) -> None:
@@ -71,6 +74,22 @@ def results_json(results: Results, top: int | None = None) -> dict[str, Any]:
         "best": None if results.best is None else asdict(results.best),
         "evaluations": [asdict(one) for one in shown],
     }
+
+
+def as_sheet(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose text no spreadsheet takes for a formula and no terminal obeys."""
+    cells = {}
+    for name in frame.columns:
+        is_number = frame[name].dtype.kind in "ifub"
+        cells[_sheet_cell(name)] = frame[name] if is_number else frame[name].map(_sheet_cell)
+    return frame.from_dict(cells)
+
+
+def _sheet_cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    text = tidy(value)
+    return f"'{text}" if text.startswith(tuple("=+-@")) else text
 
 
 def _cell(value: object) -> str:

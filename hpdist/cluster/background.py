@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from hpdist.cluster.pyro import harden_process
 from hpdist.run_directory import environment_key, take_environment_key
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def ask_to_leave(process: BaseProcess, *, at_once: bool) -> None:
 
 def _serve(data: bytes) -> None:
     """Run a worker in a process that its own parent started; ``data`` came from it alone."""
+    harden_process()
     kind, args, kwargs, found, key = cloudpickle.loads(data)
     take_environment_key(key)
     worker: Worker = kind(*args, **kwargs)

@@ -11,6 +11,7 @@ from hpdist.cluster.pyro_client import Connection
 from hpdist.cluster.tls import Tls
 from hpdist.cluster.wire import decode, encode
 from hpdist.errors import ProtocolMismatch, TransportError
+from hpdist.executors.fields import is_int
 from hpdist.executors.messages import PROTOCOL
 from hpdist.executors.replies import read_reply
 
@@ -23,6 +24,9 @@ class Link:
 
     Parameters
     ----------
+    key
+        The key, or a function that finds it, called before each connection: it may be made anew
+        while nobody listens.
     address
         Of the dispatcher, in any form that `split_address` reads, or a function that finds it
         out, called before each connection.
@@ -35,7 +39,7 @@ class Link:
 
     def __init__(
         self,
-        key: bytes,
+        key: bytes | Callable[[], bytes],
         address: str | Callable[[], str],
         run_id: str,
         timeout_s: float = 10.0,
@@ -86,8 +90,9 @@ class Link:
         if self._connection is None:
             address = self._address if isinstance(self._address, str) else self._address()
             host, port = split_address(address)
+            key = self._key if isinstance(self._key, bytes) else self._key()
             self._connection = Connection(
-                "the dispatcher", OBJECT_ID, host, port, self._key, self.timeout_s, self._tls
+                "the dispatcher", OBJECT_ID, host, port, key, self.timeout_s, self._tls
             )
         return self._connection
 
@@ -98,7 +103,7 @@ class Link:
 
 def _check_current(reply: dict[str, Any], epoch: int) -> None:
     """Let what a dispatcher says that was replaced send nobody away: its successor is elsewhere."""
-    if reply.get("kind") == "refused" and 0 < reply.get("epoch", 0) < epoch:
+    if reply.get("kind") == "refused" and is_int(reply.get("epoch")) and 0 < reply["epoch"] < epoch:
         raise TransportError(f"a dispatcher that was replaced refused: {reply.get('message')}")
 
 

@@ -83,8 +83,8 @@ class Place:
         return Names(*self.nameserver(), self.key(), timeout_s, self.tls())
 
     def link(self, address: str | Callable[[], str], timeout_s: float = 10.0) -> Link:
-        """A line to the dispatcher at ``address``."""
-        return Link(self.key(), address, self.run_id, timeout_s, self.tls())
+        """A line to the dispatcher at ``address``, which reads the key before it connects."""
+        return Link(self.key, address, self.run_id, timeout_s, self.tls())
 
     def dispatcher(self) -> str:
         """Ask the nameserver for the dispatcher's URI.

@@ -27,6 +27,7 @@ from hpdist.errors import (
     TransportError,
 )
 from hpdist.model import WorkerInfo
+from hpdist.progress_text import clean
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,9 @@ class Names:
 
     def register(self, name: str, uri: str, metadata: Mapping[str, object]) -> None:
         """Enter a name, in place of what it stood for before."""
-        self._call("register", name, uri, False, [f"{k}={v}" for k, v in metadata.items()])
+        # Parts of it came from workers, and programs that show it may obey what is in it.
+        notes = [clean(f"{k}={v}") for k, v in metadata.items()]
+        self._call("register", name, uri, False, notes)
 
     def remove(self, name: str) -> None:
         """Strike a name out; one that is not there is ignored."""
@@ -143,7 +146,7 @@ def find_dispatcher(
         If it has another key.
     """
     with Names(host, port, key, timeout_s, tls) as names:
-        entry = names.entries(_dispatcher(run_id)).get(_dispatcher(run_id))
+        entry = registered_dispatcher(names, run_id)
         if entry is not None:
             return _checked(entry.uri, run_id)
         runs = list_runs(names)
@@ -178,6 +181,11 @@ def register_dispatcher(
     notes = {"kind": "dispatcher", "run": run_id, **(metadata or {})}
     names.register(_dispatcher(run_id), uri, notes)
     names.remove(_ended(run_id))
+
+
+def registered_dispatcher(names: Names, run_id: str) -> Entry | None:
+    """Return the entry of the dispatcher of a run; None if there is none."""
+    return names.entries(_dispatcher(run_id)).get(_dispatcher(run_id))
 
 
 def register_end(names: Names, run_id: str, uri: str) -> None:
@@ -231,7 +239,7 @@ def remove_run(names: Names, run_id: str, uri: str) -> None:
     for worker_id, entry in list_workers(names, run_id).items():
         if entry.uri == uri:
             remove_worker(names, run_id, worker_id)
-    dispatcher = names.entries(_dispatcher(run_id)).get(_dispatcher(run_id))
+    dispatcher = registered_dispatcher(names, run_id)
     if dispatcher is not None and dispatcher.uri == uri:
         names.remove(_dispatcher(run_id))
 

@@ -14,16 +14,10 @@ from typing import Any
 from Pyro4 import constants, core, errors, message, naming
 
 from hpdist.checks import check_path, maybe
-from hpdist.cluster.address import (
-    bind_host,
-    check_listening,
-    is_loopback,
-    join_address,
-    split_address,
-)
+from hpdist.cluster.address import bind_host, check_listening, join_address, split_address
 from hpdist.cluster.names import Names
 from hpdist.cluster.pyro import MAX_SHORT_BYTES
-from hpdist.cluster.pyro_server import GuardedDaemon
+from hpdist.cluster.pyro_server import GuardedDaemon, check_session
 from hpdist.cluster.tls import Tls, find_tls
 from hpdist.errors import ConfigurationError, TransportError
 from hpdist.run_directory import (
@@ -37,7 +31,6 @@ from hpdist.run_directory import (
 )
 
 _MAX_CONNECTIONS = 1024
-_KEY_BYTES_BEYOND_LOOPBACK = 32
 
 
 class NameServer:
@@ -93,11 +86,6 @@ class NameServer:
         if self._run is not None:
             self._run.create()
         key = find_key(self.run_id, path)
-        if len(key) < _KEY_BYTES_BEYOND_LOOPBACK and not is_loopback(host):
-            raise ConfigurationError(
-                f"the key of run {self.run_id!r} has {len(key)} bytes, too few for the network",
-                do='make one of 32: python -c "import secrets; print(secrets.token_hex(32))"',
-            )
         self._daemon = self._listen(host, key)
         self._daemon.serve("hpdist-nameserver")
         self._announce(self._daemon.address)
@@ -170,7 +158,23 @@ class NameServer:
 
 
 class Register(naming.NameServer):  # type: ignore[misc]
-    """Pyro4's nameserver without regular expressions, which can be made to run for ever."""
+    """Pyro4's nameserver, less what could be turned against it.
+
+    Whoever has the key may read, also with Pyro4's own client, whose calls could be recorded and
+    played again; for the same reason it may not change anything. There are no regular
+    expressions, which can be made to run for ever, and names are struck out one at a time.
+    """
+
+    def ping(self) -> None:
+        check_session(strictly=False)
+
+    def count(self) -> int:
+        check_session(strictly=False)
+        return int(super().count())
+
+    def lookup(self, name: str, return_metadata: bool = False) -> Any:
+        check_session(strictly=False)
+        return super().lookup(name, return_metadata)
 
     def list(
         self,
@@ -180,22 +184,29 @@ class Register(naming.NameServer):  # type: ignore[misc]
         metadata_any: Any = None,
         return_metadata: bool = False,
     ) -> Any:
-        _refuse(regex)
+        check_session(strictly=False)
+        if regex is not None:
+            raise errors.NamingError("regular expressions are not allowed here: use a prefix")
         return super().list(prefix, None, metadata_all, metadata_any, return_metadata)
+
+    def register(self, name: str, uri: str, safe: bool = False, metadata: Any = None) -> None:
+        check_session()
+        super().register(name, uri, safe, metadata)
+
+    def set_metadata(self, name: str, metadata: Any) -> None:
+        check_session()
+        super().set_metadata(name, metadata)
 
     def remove(
         self, name: str | None = None, prefix: str | None = None, regex: str | None = None
     ) -> Any:
-        _refuse(regex)
-        return super().remove(name, prefix)
+        check_session()
+        if prefix is not None or regex is not None:
+            raise errors.NamingError("names are struck out one at a time, not by a pattern")
+        return super().remove(name)
 
 
 core.expose(Register)
-
-
-def _refuse(regex: str | None) -> None:
-    if regex is not None:
-        raise errors.NamingError("regular expressions are not allowed here: use a prefix")
 
 
 def _make_daemon(host: str, port: int, key: bytes, tls: Tls | None) -> GuardedDaemon:

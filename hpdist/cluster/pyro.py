@@ -16,6 +16,7 @@ from typing import Any
 
 from Pyro4 import config, errors, util
 
+from hpdist.cluster.address import is_loopback
 from hpdist.cluster.wire import MAX_TEXT
 from hpdist.errors import ConfigurationError
 
@@ -29,14 +30,18 @@ OBJECT_ID = "hpdist"
 """The name of the dispatcher's object within its daemon."""
 
 SESSION = "HPDS"
-"""The annotation of a call that ties it to its connection: nonce and running number."""
+"""The annotation that ties a call and its answer to their connection: nonce, running number."""
 
 NONCE_BYTES = 16
+"""What each end adds to the nonce of a connection, so that neither can be shown a recording."""
+
 HANDSHAKE_S = 2.0
 MESSAGE_S = 20.0
 MAX_BYTES = MAX_TEXT + 65_536
 MAX_SHORT_BYTES = 65_536
 """Of messages that need no more: introductions, and all that a nameserver is told."""
+
+KEY_BYTES_BEYOND_LOOPBACK = 32
 
 _CHUNK = 16_384
 _HEADER = struct.Struct("!4sHHHHiHHHH")
@@ -157,9 +162,30 @@ def make_nonce() -> bytes:
     return secrets.token_bytes(NONCE_BYTES)
 
 
-def session_mark(nonce: bytes, count: int) -> bytes:
-    """Return the value of the annotation `SESSION` of call number ``count``."""
-    return nonce + count.to_bytes(8, "big")
+def session_mark(nonce: bytes, count: int, *, answer: bool = False) -> bytes:
+    """Return the value of the annotation `SESSION` of call number ``count``, or of its answer.
+
+    They differ, since a call that is sent back to its sender must not pass for the answer.
+    """
+    return nonce + (count | answer << 63).to_bytes(8, "big")
+
+
+def check_key(key: bytes, host: str) -> None:
+    """Refuse to listen at ``host`` with no key, or with one too short for the network.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming the remedy.
+    """
+    if not key:
+        raise ConfigurationError("a server needs a key")
+    if len(key) < KEY_BYTES_BEYOND_LOOPBACK and not is_loopback(host):
+        raise ConfigurationError(
+            f"the key has {len(key)} bytes, too few to listen at {host} for other machines",
+            cause=f"beyond loopback a key has at least {KEY_BYTES_BEYOND_LOOPBACK} bytes",
+            do='make one: python -c "import secrets; print(secrets.token_hex(32))"',
+        )
 
 
 def check_environment() -> None:

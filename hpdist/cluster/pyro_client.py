@@ -8,6 +8,7 @@ limit, and an exception of the other side is told, never raised.
 
 from __future__ import annotations
 
+import hmac
 import reprlib
 import socket
 import struct
@@ -25,6 +26,7 @@ from hpdist.cluster.pyro import (
     Reader,
     cut,
     keep_alive,
+    make_nonce,
     serializer,
     session_mark,
 )
@@ -118,10 +120,15 @@ class Connection:
         data = serializer().dumpsCall(self._object_id, method, arguments, {})
         mark = {SESSION: session_mark(self._nonce, self._calls)}
         seq = self._calls & 0xFFFF
-        return self._content(self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s))
+        reply = self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s)
+        expected = session_mark(self._nonce, self._calls, answer=True)
+        if not hmac.compare_digest(bytes(reply.annotations.get(SESSION, b"")), expected):
+            raise self._foreign("an answer that was not made for this call")
+        return self._content(reply)
 
     def _shake_hands(self, timeout_s: float) -> bytes:
-        data = serializer().dumps({"handshake": "hpdist", "object": self._object_id})
+        mine = make_nonce()
+        data = serializer().dumps({"handshake": mine.hex(), "object": self._object_id})
         reply = self._ask(message.MSG_CONNECT, data, {}, 0, timeout_s)
         content = self._content(reply)
         if reply.type == message.MSG_CONNECTFAIL:
@@ -130,8 +137,8 @@ class Connection:
             nonce = bytes.fromhex(content)
         except (TypeError, ValueError):
             nonce = b""
-        if len(nonce) != NONCE_BYTES:
-            raise self._foreign("it does not answer as hpdist does")
+        if len(nonce) != 2 * NONCE_BYTES or not nonce.startswith(mine):
+            raise self._foreign("it does not answer this process as hpdist does")
         return nonce
 
     def _ask(

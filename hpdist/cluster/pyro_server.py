@@ -1,18 +1,19 @@
 """A Pyro4 daemon that strangers cannot stop, fill or fool.
 
-A connection has a thread of its own. Until its handshake proves that the peer has the key it is
-a stranger: it has two seconds, there may be only so many of them, and the thread that accepts
-connections never reads from one.
+A connection has a thread of its own. Until its handshake and its first call prove that the peer
+has the key it is a stranger: it has two seconds, there may be only so many of them, and the thread
+that accepts connections never reads from one.
 """
 
 from __future__ import annotations
 
 import errno
+import hmac
 import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from Pyro4 import core, errors, message, util
@@ -20,24 +21,27 @@ from Pyro4.socketserver.threadpool import NoFreeWorkersError, PoolError
 
 from hpdist.cluster.address import join_address
 from hpdist.cluster.encryption import NEEDS_TLS, encrypt_peer, is_encrypted
+from hpdist.cluster.guests import MAX_STRANGERS, Guests
 from hpdist.cluster.pyro import (
     HANDSHAKE_S,
     MAX_BYTES,
     MAX_SHORT_BYTES,
+    MESSAGE_S,
+    NONCE_BYTES,
+    SESSION,
     Reader,
     check_environment,
+    check_key,
     cut,
     keep_alive,
     make_nonce,
     serializer,
+    session_mark,
 )
 from hpdist.cluster.tls import Tls
-from hpdist.errors import ConfigurationError, TransportError
+from hpdist.errors import TransportError
 
 logger = logging.getLogger(__name__)
-
-MAX_STRANGERS = 128
-"""Connections at a time whose peer has not proved yet that it has the key."""
 
 
 class GuardedDaemon(core.Daemon):  # type: ignore[misc]
@@ -64,6 +68,8 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
     ------
     TransportError
         If nothing can listen there, for example because the port is taken.
+    ConfigurationError
+        If there is no key, or one too short for the network.
     """
 
     def __init__(
@@ -79,8 +85,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         longest: int = MAX_BYTES,
     ) -> None:
         check_environment()
-        if not key:
-            raise ConfigurationError("a server needs a key")
+        check_key(key, host)
         try:
             _probe(host, port)
             super().__init__(host, port)
@@ -89,18 +94,16 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
                 f"cannot listen at {join_address(host, port)}", cause=_bind_cause(error, port)
             ) from None
         self._pyroHmacKey = key
-        self._max_peers, self._flags, self._longest = max_peers, flags, longest
-        self._tls = tls
+        self._flags, self._longest, self._tls = flags, longest, tls
         self._accepted = {util.get_serializer(name).serializer_id for name in serializers}
         self._accepted.add(serializer().serializer_id)
         self._Daemon__serializer_ids = self._accepted
-        self._peers: set[Any] = set()
-        self._peers_lock = threading.Lock()
+        self._guests = Guests(max_peers)
         self._closing = False
         self._accepting: threading.Thread | None = None
         self._listener = self.transportServer.sock
         keep_alive(self._listener)  # inherited by the connections that it accepts
-        self._threads = _replace_pool(self.transportServer, self._room_for_strangers)
+        self._threads = _replace_pool(self.transportServer, self._guests)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
 
     def serve(self, name: str) -> None:
@@ -124,8 +127,10 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         self._threads.cut(socket.SHUT_RDWR, 1.0)
         self.close()
 
-    def _room_for_strangers(self, connections: int) -> bool:
-        return connections - len(self._peers) < MAX_STRANGERS
+    def annotations(self) -> dict[str, bytes]:
+        """Tie an answer to the call that is being answered."""
+        conn = core.current_context.client
+        return {SESSION: session_mark(conn.nonce, conn.calls, answer=True)}
 
     # ------------------------------------------------------- called by Pyro4, in threads
 
@@ -138,20 +143,17 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         conn.reader = Reader(conn.sock, self._flags)
         conn.recv = conn.reader.recv
         conn.reader.expect(until - time.monotonic(), MAX_SHORT_BYTES)
-        admitted = False
         try:
-            admitted = self._shake_hands(conn)
+            return self._shake_hands(conn)
         except errors.CommunicationError as error:
             logger.debug("a connection ended: %r", error)
-        finally:
-            if not admitted:
-                with self._peers_lock:
-                    self._peers.discard(conn)
-        return admitted
+            return False
 
     def _shake_hands(self, conn: Any) -> bool:
+        key = None  # nothing is signed for a stranger, who could show it as his own
         try:
             request = message.Message.recv(conn, [message.MSG_CONNECT], hmac_key=self._pyroHmacKey)
+            key = self._pyroHmacKey
             if self._tls is not None and not is_encrypted(conn.sock):
                 raise errors.ProtocolError(NEEDS_TLS)
             answer = self._admit(conn, request)
@@ -159,11 +161,11 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
             return False
         except Exception as error:  # noqa: BLE001 - whatever a stranger sends ends only himself
             logger.debug("a connection was refused: %r", error)
-            self._send(conn, message.MSG_CONNECTFAIL, serializer(), str(error))
+            self._send(conn, message.MSG_CONNECTFAIL, serializer(), str(error), key)
             return False
         flags = request.flags & message.FLAGS_META_ON_CONNECT
         spoken = util.get_serializer_by_id(request.serializer_id)
-        self._send(conn, message.MSG_CONNECTOK, spoken, answer, flags, request.seq)
+        self._send(conn, message.MSG_CONNECTOK, spoken, answer, key, flags, request.seq)
         return True
 
     def _encrypt(self, conn: Any) -> bool:
@@ -181,11 +183,10 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         if request.serializer_id not in self._accepted:
             raise errors.SerializeError(f"serializer {request.serializer_id} is not accepted")
         data = util.get_serializer_by_id(request.serializer_id).deserializeData(request.data)
-        with self._peers_lock:
-            if len(self._peers) >= self._max_peers:
-                raise errors.ProtocolError(f"all {self._max_peers} connections are in use")
-            self._peers.add(conn)
-        conn.nonce, conn.calls, conn.peer = make_nonce(), 0, None
+        if self._guests.full:
+            raise self._guests.no_place()
+        conn.nonce = _part(data["handshake"]) + make_nonce()
+        conn.calls, conn.peer, conn.trust = 0, None, self._guests.trust
         if not request.flags & message.FLAGS_META_ON_CONNECT:
             return conn.nonce.hex()
         daemon = self.objectsById[core.constants.DAEMON_NAME]
@@ -193,33 +194,63 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         return {"handshake": conn.nonce.hex(), "meta": meta}
 
     def _send(
-        self, conn: Any, kind: int, spoken: Any, data: Any, flags: int = 0, seq: int = 0
+        self,
+        conn: Any,
+        kind: int,
+        spoken: Any,
+        data: Any,
+        key: bytes | None,
+        flags: int = 0,
+        seq: int = 0,
     ) -> None:
-        reply = message.Message(
-            kind, spoken.dumps(data), spoken.serializer_id, flags, seq, hmac_key=self._pyroHmacKey
-        )
+        content, number = spoken.dumps(data), spoken.serializer_id
+        reply = message.Message(kind, content, number, flags, seq, hmac_key=key)
         conn.send(reply.to_bytes())
 
     def handleRequest(self, conn: Any) -> None:
         if self._closing:
             raise errors.ConnectionClosedError("the server is closing")
-        conn.reader.expect(longest=self._longest)
+        conn.reader.expect(None if self._guests.knows(conn) else MESSAGE_S, self._longest)
+        conn.calls += 1
+        core.current_context.client = conn
         super().handleRequest(conn)
 
     def clientDisconnect(self, conn: Any) -> None:
-        with self._peers_lock:
-            self._peers.discard(conn)
         self.disconnected(conn)
 
     def disconnected(self, conn: Any) -> None:
         """Take notice that the connection of a peer has ended; for subclasses."""
 
 
+def check_session(*, strictly: bool = True) -> None:
+    """Make sure that the call being served was made for its connection, as its next one: no replay.
+
+    Parameters
+    ----------
+    strictly
+        Otherwise a call that bears no mark at all will do, as those of Pyro4's own client.
+
+    Raises
+    ------
+    SecurityError
+        If it was made for another connection, or as another call.
+    """
+    context = core.current_context
+    given = context.annotations.get(SESSION)
+    if given is None and strictly:
+        raise errors.SecurityError("a call that could be a recording: this client may only read")
+    right = session_mark(context.client.nonce, context.client.calls)
+    if given is not None and not hmac.compare_digest(bytes(given), right):
+        raise errors.SecurityError("a call that was not made for this connection")
+    context.client.trust(context.client)
+
+
 class _Threads:
     """One thread a connection, in place of Pyro4's pool, whose size is the process's."""
 
-    def __init__(self, has_room: Callable[[int], bool]) -> None:
-        self._has_room = has_room
+    def __init__(self, guests: Guests) -> None:
+        self._guests = guests
+        self._most = guests.max_peers + 2 * MAX_STRANGERS  # some were cut and have yet to notice
         self._lock = threading.Lock()
         self._running: dict[threading.Thread, Any] = {}
         self._closed = False
@@ -230,9 +261,12 @@ class _Threads:
         with self._lock:
             if self._closed:
                 raise PoolError("the server is closing")
-            if not self._has_room(len(self._running)):
+            if len(self._running) >= self._most:
                 raise NoFreeWorkersError("too many connections wait to prove their key")
             self._running[thread] = job.csock
+        going: Any = self._guests.arrive(job.csock, str(job.caddr[0]))
+        if going is not None:
+            cut(going.sock)
         thread.start()
 
     def cut(self, how: int, within_s: float) -> None:
@@ -256,15 +290,25 @@ class _Threads:
         try:
             job()
         finally:
+            self._guests.leave(job.csock)
             with self._lock:
                 del self._running[threading.current_thread()]
 
 
-def _replace_pool(server: Any, has_room: Callable[[int], bool]) -> _Threads:
+def _part(handshake: object) -> bytes:
+    """What a client puts into the nonce; nothing where it is one of Pyro4's own."""
+    try:
+        theirs = bytes.fromhex(str(handshake))
+    except ValueError:
+        return bytes(NONCE_BYTES)
+    return theirs if len(theirs) == NONCE_BYTES else bytes(NONCE_BYTES)
+
+
+def _replace_pool(server: Any, guests: Guests) -> _Threads:
     for worker in list(server.pool.idle):
         worker.process(None)
         worker.join()
-    server.pool = _Threads(has_room)
+    server.pool = _Threads(guests)
     pool: _Threads = server.pool
     return pool
 

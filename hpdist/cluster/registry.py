@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from hpdist.cluster.locate import Place
 from hpdist.cluster.names import (
+    Names,
     list_workers,
     register_dispatcher,
     register_end,
     register_worker,
+    registered_dispatcher,
     remove_run,
     remove_worker,
 )
@@ -54,6 +56,8 @@ class Registry:
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._missing = False
+        self._entered = False  #: whether the run was once entered as ours
+        self._successor = ""  #: who has taken the run over
         self._reviewing = threading.Lock()  #: one review at a time; it guards no state of the run
         self._thread = threading.Thread(target=self._keep, name="hpdist-registry", daemon=True)
 
@@ -120,16 +124,38 @@ class Registry:
         """
         served, run_id = self.served, self.served.place.run_id
         with self._reviewing, self.served.place.names() as names:
-            if self._closing.is_set():
+            if self._closing.is_set() or self._is_succeeded(names):
                 return
             notes = {"host": socket.gethostname(), "pid": os.getpid(), "epoch": served.epoch}
             register_dispatcher(names, run_id, served.uri, notes)
+            self._entered = True
             workers = served.workers()
             for worker_id, info in workers.items():
                 state = "busy" if served.is_busy(worker_id) else "idle"
                 register_worker(names, run_id, info, served.uri, state)
             for worker_id in list_workers(names, run_id).keys() - workers.keys():
                 remove_worker(names, run_id, worker_id)
+
+    def _is_succeeded(self, names: Names) -> bool:
+        """Whether a dispatcher that began after this one is entered: its entry is left alone.
+
+        It found this one silent, as after a stop or behind a cut network. The entry of an earlier
+        one is replaced.
+        """
+        entry = registered_dispatcher(names, self.served.place.run_id)
+        if not self._entered or entry is None or entry.uri == self.served.uri:
+            return False
+        epoch = entry.metadata.get("epoch", "")
+        if epoch.isdecimal() and int(epoch) < self.served.epoch:
+            return False
+        if self._successor != entry.uri:
+            self._successor = entry.uri
+            logger.warning(
+                "another dispatcher, at %s, has taken run %s over: new workers go to that one",
+                entry.uri,
+                self.served.place.run_id,
+            )
+        return True
 
     def _keep(self) -> None:
         while not self._closing.is_set():

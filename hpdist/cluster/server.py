@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from Pyro4 import core, errors
+from Pyro4 import core
 
 from hpdist.cluster.address import join_address
-from hpdist.cluster.pyro import OBJECT_ID, SESSION, session_mark
-from hpdist.cluster.pyro_server import GuardedDaemon
+from hpdist.cluster.pyro import OBJECT_ID
+from hpdist.cluster.pyro_server import GuardedDaemon, check_session
 from hpdist.cluster.tls import Tls
 from hpdist.cluster.wire import decode, encode
 from hpdist.errors import HpdistError
@@ -68,6 +67,8 @@ class Server:
         ------
         TransportError
             If the port is taken or the address is not one of this machine.
+        ConfigurationError
+            If the key is too short for the network.
         """
         peers = 2 * self._max_workers + 64
         daemon = _Daemon(self._host, self._port, self._key, peers, tls=self._tls)
@@ -119,7 +120,7 @@ class Endpoint:
         return self._answer("control", text)
 
     def _answer(self, method: str, text: str) -> str:
-        _check_session()
+        check_session()
         try:
             message = decode(text)
             _note_peer(message)
@@ -132,15 +133,6 @@ class Endpoint:
 
 
 core.expose(Endpoint)
-
-
-def _check_session() -> None:
-    """Make sure that this call was made for this connection, as its next one: no replay."""
-    conn = core.current_context.client
-    conn.calls += 1
-    given = bytes(core.current_context.annotations.get(SESSION, b""))
-    if not hmac.compare_digest(given, session_mark(conn.nonce, conn.calls)):
-        raise errors.SecurityError("a call that was not made for this connection")
 
 
 def _note_peer(message: Mapping[str, Any]) -> None:

@@ -224,6 +224,9 @@ class Service:
         """Answer a command from outside, whose sender has shown the key."""
         mine = {"epoch": self.epoch, "pid": os.getpid(), "host": socket.gethostname()}
         reply = {"v": PROTOCOL, "kind": "ok", "run": self.place.run_id, **mine}
+        if message.get("v") != PROTOCOL or message.get("run") != self.place.run_id:
+            told = f"this is run {self.place.run_id!r}, protocol {PROTOCOL}"
+            return {**reply, "kind": "refused", "message": told}
         try:
             if message.get("command") != "who":
                 self.control(str(message.get("command")), **dict(message.get("arguments") or {}))

@@ -25,7 +25,7 @@ from hpdist.cluster.locate import Place
 from hpdist.cluster.option_checks import check_waiting, check_worker, register_of, run_name
 from hpdist.cluster.session import Patience, Session
 from hpdist.cluster.spool import Spool
-from hpdist.errors import ConfigurationError, NameServerNotFound
+from hpdist.errors import STRANGERS, ConfigurationError, NameServerNotFound
 from hpdist.inline_runner import InlineRunner
 from hpdist.model import WorkerInfo
 from hpdist.objective import Objective, objective_of
@@ -306,10 +306,10 @@ class Worker:
             self._left.clear()  # it may be run again
 
     def _find_dispatcher(self) -> str:
-        """Ask the nameserver; while that is gone, try where the dispatcher was."""
+        """Ask the nameserver; while that is gone, or a stranger there, try where it was."""
         try:
             self._dispatcher = self._place.dispatcher()
-        except NameServerNotFound:
+        except (NameServerNotFound, *STRANGERS):
             if not self._dispatcher:
                 raise
         return self._dispatcher

@@ -16,6 +16,7 @@ from cli_scene import BOWL, Commands, records, write
 from hpdist.cli.command_file import NAME, read_command, write_command
 from hpdist.cli.failures import Exit
 from hpdist.cli.keys import fingerprint
+from hpdist.durable_files import release_lock, take_lock
 from hpdist.errors import ConfigurationError
 from hpdist.events import Controlled, Record, RunEnded, RunResumed, WorkerChanged
 from hpdist.journal import Journal
@@ -332,6 +333,56 @@ def test_a_key_is_made_anew(hpdist: Commands) -> None:
     assert (RUN / "key").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_key_in_the_environment_is_said_to_be_there(
+    hpdist: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RUN.mkdir()
+    find_key("r", RUN)
+    monkeypatch.setenv("HPDIST_KEY", "cd" * 32)
+    said = hpdist("keys", "show", RUN)
+    assert "key:         HPDIST_KEY" in said.out
+    assert fingerprint(bytes.fromhex("cd" * 32)) in said.out
+    refused = hpdist("keys", "rotate", RUN)
+    assert (refused.code, "in HPDIST_KEY" in refused.err) == (Exit.USAGE, True)
+
+
+def test_the_key_that_is_used_is_the_one_that_is_made_anew(
+    hpdist: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RUN.mkdir()
+    unused = find_key("r", RUN)
+    write("other", "ab" * 32).chmod(0o600)
+    monkeypatch.setenv("HPDIST_KEY_FILE", "other")
+    said = hpdist("keys", "rotate", RUN)
+    assert fingerprint(find_key("r", RUN)) in said.out
+    assert str(Path("other").resolve()) in said.err
+    assert find_key("r", RUN).hex() == Path("other").read_text().strip() != "ab" * 32
+    monkeypatch.delenv("HPDIST_KEY_FILE")
+    assert find_key("r", RUN) == unused
+
+
+def test_no_key_is_made_anew_under_a_master(hpdist: Commands) -> None:
+    RUN.mkdir()
+    before, lock = find_key("r", RUN), take_lock(RUN / "lock")
+    said = hpdist("keys", "rotate", RUN)
+    assert (said.code, "stop that process first" in said.err) == (Exit.USAGE, True)
+    assert find_key("r", RUN) == before
+    release_lock(lock)
+    assert hpdist("keys", "rotate", RUN).code == Exit.DONE
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o622])
+def test_a_key_that_others_can_open_is_neither_shown_nor_replaced(
+    hpdist: Commands, mode: int
+) -> None:
+    RUN.mkdir()
+    find_key("r", RUN)
+    (RUN / "key").chmod(mode)
+    for word in ("show", "rotate"):
+        said = hpdist("keys", word, RUN)
+        assert (said.code, "chmod 600" in said.err) == (Exit.USAGE, True)
+
+
 def test_no_key_is_made_anew_under_a_living_nameserver(hpdist: Commands) -> None:
     RUN.mkdir()
     before = find_key("r", RUN)
@@ -405,7 +456,7 @@ def test_a_run_that_was_begun_from_python_is_resumed_there(
     "text", ["{", "[]", '{"format": 99, "verb": "run", "options": {}, "directory": "."}']
 )
 def test_a_command_that_cannot_be_understood_is_refused(text: str) -> None:
-    write(NAME, text)
+    write(NAME, text).chmod(0o600)
     with pytest.raises(ConfigurationError, match="cannot be understood"):
         read_command(Path())
 

@@ -10,10 +10,10 @@ from unittest import mock
 
 import msgpack
 from fuzz_mutation import MSGPACK, headed
-from fuzz_sockets import HEAD, KEY, FakeSocket, describe, header_of, signed
+from fuzz_sockets import HEAD, KEY, Answering, FakeSocket, arrived, describe, signed
 from fuzz_target import Target
 from fuzz_wire import COMMANDS, MESSAGES, REPLIES, control, exchange
-from Pyro4 import constants, errors, message, socketutil, util
+from Pyro4 import constants, errors, message, util
 
 from hpdist.cluster.address import split_address
 from hpdist.cluster.link import Link
@@ -58,14 +58,15 @@ def close() -> None:
 
 
 def _introduce(daemon: GuardedDaemon, sock: FakeSocket) -> None:
-    """Whoever is let in is a peer until he leaves, and nobody else is."""
-    conn = socketutil.SocketConnection(sock)
+    """Whoever only introduces himself is no peer; what is signed was meant for whoever signed."""
+    conn = arrived(daemon, sock)
     admitted = daemon._handshake(conn)
-    assert daemon._peers == ({conn} if admitted else set())
+    assert not daemon._guests.knows(conn)
     if admitted:
         daemon._clientDisconnect(conn)
-    assert not daemon._peers
-    _read_all(sock.sent)
+    daemon._guests.leave(conn)
+    signed = b"HMAC" in sock.sent
+    _read_all(sock.sent, KEY if signed else None)
 
 
 def _stranger(data: bytes) -> None:
@@ -80,24 +81,25 @@ def _introduction(daemon: Callable[[], GuardedDaemon], data: bytes) -> None:
 def _call(daemon: GuardedDaemon, hello: bytes, data: bytes) -> None:
     """The call is served or the connection ends; what is answered is signed and can be read."""
     sock = FakeSocket(signed(hello))
-    conn = socketutil.SocketConnection(sock)
+    conn = arrived(daemon, sock)
     assert daemon._handshake(conn)
     sock.sent, sock._said = b"", signed(data, 1, session_mark(conn.nonce, 1))
     try:
         daemon.handleRequest(conn)
     finally:
         daemon._clientDisconnect(conn)
+        daemon._guests.leave(conn)
         for reply in _read_all(sock.sent):
             if reply.type == message.MSG_RESULT and not reply.flags:
                 assert decode(msgpack.unpackb(reply.data))["v"] == 1
 
 
-def _read_all(sent: bytes) -> list[message.Message]:
+def _read_all(sent: bytes, key: bytes | None = KEY) -> list[message.Message]:
     sock = FakeSocket(sent)
     reader, found = Reader(sock, 0xFF), []
     while sock._said or reader._arrived:
         reader.expect(1.0)
-        found.append(message.Message.recv(reader, hmac_key=KEY))
+        found.append(message.Message.recv(reader, hmac_key=key))
     return found
 
 
@@ -108,13 +110,14 @@ def _call_dispatcher(data: bytes) -> None:
 def _call_nameserver(data: bytes) -> None:
     try:
         sock = FakeSocket(signed(_HELLO_THERE))
-        conn = socketutil.SocketConnection(sock)
+        conn = arrived(nameserver(), sock)
         assert nameserver()._handshake(conn)
-        sock.sent, sock._said = b"", signed(data, 1)
+        sock.sent, sock._said = b"", signed(data, 1, session_mark(conn.nonce, 1))
         try:
             nameserver().handleRequest(conn)
         finally:
             nameserver()._clientDisconnect(conn)
+            nameserver()._guests.leave(conn)
             _read_all(sock.sent)
     finally:
         nameserver().objectsById[constants.NAMESERVER_NAME].storage.clear()
@@ -140,11 +143,7 @@ def _greeting(data: bytes) -> None:
 def _answering(data: bytes) -> FakeSocket:
     """A peer that greets as it should, and answers all calls with what ``data`` describes."""
 
-    def answer(request: bytes) -> bytes:
-        kind, seq = header_of(request)
-        return signed(_WELCOME if kind == message.MSG_CONNECT else data, seq)
-
-    return FakeSocket(answer=answer)
+    return FakeSocket(answer=Answering(data))
 
 
 def _answer(data: bytes) -> None:
@@ -185,7 +184,7 @@ _HELLO_THERE = describe(
 )
 _ASKING = bytearray(_HELLO_THERE)
 _ASKING[1] = message.FLAGS_META_ON_CONNECT
-_WELCOME = describe(message.MSG_CONNECTOK, _packed("00" * 16))
+_WELCOME = describe(message.MSG_CONNECTOK, _packed("00" * 32))
 _DENIED = describe(message.MSG_CONNECTFAIL, _packed("all 8 connections are in use"))
 _ERROR = {"__class__": "Pyro4.errors.NamingError", "__exception__": True, "args": ["unknown"],
           "attributes": {"_pyroTraceback": ["x"]}}  # fmt: skip

@@ -7,7 +7,10 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from Pyro4 import message
+import msgpack
+from Pyro4 import message, socketutil
+
+from hpdist.cluster.pyro import NONCE_BYTES, session_mark
 
 KEY = b"k" * 32
 HEAD = 6
@@ -108,6 +111,31 @@ def signed(description: bytes, seq: int = 0, mark: bytes = b"") -> bytes:
     )
     data: bytes = made.to_bytes()
     return data
+
+
+def arrived(daemon: Any, sock: FakeSocket) -> Any:
+    """Return the connection of somebody who has just arrived at a daemon."""
+    conn = socketutil.SocketConnection(sock)
+    daemon._guests.arrive(conn, "127.0.0.1")
+    return conn
+
+
+class Answering:
+    """Answers a client: greets as it should, then says what is described, tied to the call."""
+
+    def __init__(self, description: bytes) -> None:
+        self._description, self._nonce, self._count = description, b"", 0
+
+    def __call__(self, request: bytes) -> bytes:
+        kind, seq = header_of(request)
+        if kind != message.MSG_CONNECT:
+            self._count += 1
+            mark = session_mark(self._nonce, self._count, answer=True)
+            return signed(self._description, seq, mark)
+        fields = _HEADER.unpack(request[: _HEADER.size])
+        said = msgpack.unpackb(request[_HEADER.size + fields[7] :])
+        self._nonce = bytes.fromhex(said["handshake"]) + bytes(NONCE_BYTES)
+        return signed(describe(message.MSG_CONNECTOK, msgpack.packb(self._nonce.hex())), seq)
 
 
 def header_of(data: bytes) -> tuple[int, int]:

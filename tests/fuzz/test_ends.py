@@ -9,8 +9,8 @@ from unittest import mock
 
 import msgpack
 import pytest
-from fuzz_sockets import KEY, FakeSocket, describe, header_of, signed
-from Pyro4 import errors, message, socketutil, util
+from fuzz_sockets import KEY, Answering, FakeSocket, arrived, describe, signed
+from Pyro4 import errors, message, util
 
 from hpdist.cluster.link import Link
 from hpdist.cluster.pyro import HANDSHAKE_S, MESSAGE_S, OBJECT_ID, Reader, session_mark
@@ -18,13 +18,12 @@ from hpdist.cluster.pyro_client import Connection
 from hpdist.cluster.pyro_server import GuardedDaemon
 from hpdist.cluster.server import Endpoint
 from hpdist.cluster.wire import encode
-from hpdist.errors import AuthenticationError, ProtocolMismatch, TransportError
+from hpdist.errors import AuthenticationError, ForeignPeer, ProtocolMismatch, TransportError
 from hpdist.executors.messages import make_reply
 
 UNSIGNED = 8
 HELLO = msgpack.packb({"handshake": "hpdist", "object": OBJECT_ID})
 CALL = msgpack.packb((OBJECT_ID, "exchange", ("{}",), {}))
-WELCOME = describe(message.MSG_CONNECTOK, msgpack.packb("00" * 16))
 
 
 def result(value: object, **more: Any) -> bytes:
@@ -47,7 +46,7 @@ class Desk:
         return make_reply("ok", 1)
 
     def introduce(self, said: bytes, **more: Any) -> tuple[bool, Any]:
-        conn = socketutil.SocketConnection(FakeSocket(said, **more))
+        conn = arrived(self.daemon, FakeSocket(said, **more))
         return self.daemon._handshake(conn), conn
 
     def call(self, conn: Any, said: bytes) -> None:
@@ -111,15 +110,24 @@ def test_a_peer_that_speaks_another_serializer_is_not_let_in(desk: Desk, seriali
 
 def test_a_peer_without_the_key_is_not_let_in(desk: Desk) -> None:
     hello = describe(message.MSG_CONNECT, HELLO, tricks=UNSIGNED)
-    admitted, _ = desk.introduce(signed(hello))
+    admitted, conn = desk.introduce(signed(hello))
     assert not admitted
-    assert not desk.daemon._peers
+    assert b"HMAC" not in conn.sock.sent, "he could show it as his own"
 
 
 def test_a_peer_that_is_gone_before_it_is_told_is_not_counted(desk: Desk) -> None:
-    admitted, _ = desk.introduce(signed(describe(message.MSG_CONNECT, HELLO)), deaf=True)
+    admitted, conn = desk.introduce(signed(describe(message.MSG_CONNECT, HELLO)), deaf=True)
     assert not admitted
-    assert not desk.daemon._peers, "it would be counted for ever"
+    assert not desk.daemon._guests.knows(conn)
+
+
+def test_a_peer_is_counted_from_its_first_call_to_its_end(desk: Desk) -> None:
+    _, conn = desk.introduce(signed(describe(message.MSG_CONNECT, HELLO)))
+    assert not desk.daemon._guests.knows(conn)
+    desk.call(conn, signed(describe(4, CALL), 1, session_mark(conn.nonce, 1)))
+    assert desk.daemon._guests.knows(conn)
+    desk.daemon._guests.leave(conn)
+    assert not desk.daemon._guests.knows(conn), "it would be counted for ever"
 
 
 def test_a_call_is_served_once_and_on_its_own_connection_only(desk: Desk) -> None:
@@ -140,12 +148,7 @@ def test_a_call_is_served_once_and_on_its_own_connection_only(desk: Desk) -> Non
 
 def answering(description: bytes, **more: Any) -> Any:
     """Dial a server that greets as it should, and answers calls with what is described."""
-
-    def answer(request: bytes) -> bytes:
-        kind, seq = header_of(request)
-        return signed(WELCOME if kind == message.MSG_CONNECT else description, seq)
-
-    sock = FakeSocket(answer=answer, **more)
+    sock = FakeSocket(answer=Answering(description), **more)
     return mock.patch.object(socket, "create_connection", return_value=sock)
 
 
@@ -176,6 +179,14 @@ def test_an_answer_to_another_call_is_refused() -> None:
     one_late[3] = 1
     with pytest.raises(TransportError, match="another call"):
         invoke(bytes(one_late))
+
+
+def test_an_answer_that_was_recorded_is_refused() -> None:
+    with answering(result("text")) as dialled:
+        connection = Connection("the server", OBJECT_ID, "127.0.0.1", 1, KEY, 5.0)
+    dialled.return_value._answer._count = -1  # as of an earlier call
+    with pytest.raises(ForeignPeer, match="not the server"):
+        connection.invoke("exchange", ("{}",), 5.0)
 
 
 def test_an_answer_in_another_serializer_is_refused() -> None:

@@ -6,7 +6,7 @@ from mutation import Mutant
 
 WIRE, PYRO = "hpdist.cluster.wire", "hpdist.cluster.pyro"
 CLIENT, DAEMON = "hpdist.cluster.pyro_client", "hpdist.cluster.pyro_server"
-SERVER, LINK, NAMES = "hpdist.cluster.server", "hpdist.cluster.link", "hpdist.cluster.names"
+GUESTS, LINK, NAMES = "hpdist.cluster.guests", "hpdist.cluster.link", "hpdist.cluster.names"
 MESSAGES, FIELDS = "hpdist.executors.messages", "hpdist.executors.fields"
 FILES, DISK = "hpdist.run_directory", "hpdist.disk"
 
@@ -105,13 +105,19 @@ WIRE_MUTANTS = (
     ),
     Mutant(
         "the mark of the session is not looked at",
-        ((SERVER, "if not hmac.compare_digest(", "if False and not hmac.compare_digest("),),
+        (
+            (
+                DAEMON,
+                "if given is not None and not hmac.compare_digest(",
+                "if False and hmac.compare_digest(",
+            ),
+        ),
         ENDS + "test_a_call_is_served_once_and_on_its_own_connection_only",
         NOT_RAISED,
     ),
     Mutant(
         "calls are not counted",
-        ((PYRO, 'return nonce + count.to_bytes(8, "big")', "return nonce"),),
+        ((PYRO, 'return nonce + (count | answer << 63).to_bytes(8, "big")', "return nonce"),),
         ENDS + "test_a_call_is_served_once_and_on_its_own_connection_only",
         NOT_RAISED,
     ),
@@ -122,10 +128,28 @@ WIRE_MUTANTS = (
         NOT_RAISED,
     ),
     Mutant(
-        "a peer that went away while it was let in is counted for ever",
-        ((DAEMON, "            if not admitted:\n", "            if False:\n"),),
-        ENDS + "test_a_peer_that_is_gone_before_it_is_told_is_not_counted",
+        "a peer that has left is counted for ever",
+        ((GUESTS, "self._peers.discard(connection)", "pass"),),
+        ENDS + "test_a_peer_is_counted_from_its_first_call_to_its_end",
         "it would be counted for ever",
+    ),
+    Mutant(
+        "what a stranger is told is signed",
+        (
+            (
+                DAEMON,
+                "        key = None  # nothing is signed",
+                "        key = self._pyroHmacKey  # x",
+            ),
+        ),
+        ENDS + "test_a_peer_without_the_key_is_not_let_in",
+        "he could show it as his own",
+    ),
+    Mutant(
+        "an answer to another call is believed",
+        ((CLIENT, "if not hmac.compare_digest(", "if False and hmac.compare_digest("),),
+        ENDS + "test_an_answer_that_was_recorded_is_refused",
+        NOT_RAISED,
     ),
     Mutant(
         "a server may have objects made by its clients",
