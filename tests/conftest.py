@@ -15,3 +15,17 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.skipped and os.environ.get("HPDIST_REQUIRE_ALL") and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and all is required: {report.longrepr}"
+
+
+@pytest.fixture(autouse=True)
+def options_in_the_environment_are_put_back() -> Iterator[None]:
+    """Commands that run in this process hand their options on to processes that they start."""
+    before = _options()
+    yield
+    for name in _options().keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+
+
+def _options() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("HPDIST_")}

@@ -123,7 +123,9 @@ class Connection:
         reply = self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s)
         expected = session_mark(self._nonce, self._calls, answer=True)
         if not hmac.compare_digest(bytes(reply.annotations.get(SESSION, b"")), expected):
-            raise self._foreign("an answer that was not made for this call")
+            raise TransportError(
+                f"{self._who} at {self._address} gave an answer that was not made for this call"
+            )
         return self._content(reply)
 
     def _shake_hands(self, timeout_s: float) -> bytes:

@@ -28,8 +28,6 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     signal.signal(signal.SIGTERM, terminate)
     log.handlers, log.propagate = before[0], before[2]
     log.setLevel(before[1])
-    for name in ("HPDIST_KEY_FILE", "HPDIST_KEY"):
-        os.environ.pop(name, None)
 
 
 @pytest.fixture

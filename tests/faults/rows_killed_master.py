@@ -36,6 +36,7 @@ def before_hello(stage: Stage, rng: random.Random) -> Actor:
     stage.wait_at("held", "M1")
     stage.begin(workers=2)
     stage.wait_until(lambda: stage.finished() >= 1, "a result")
+    stage.close_gate()  # the next master is not to be done before the third worker knows it
     stage.kill(workers.master)
     return workers.master
 
@@ -101,6 +102,7 @@ def killed(scene: Scene, stage: Stage, rng: random.Random) -> Figures:
         lambda: len([r for r in stage.journal("worker") if r["state"] == "returned"]) >= 2,
         "the return of the workers",
     )
+    stage.wait_workers(3)
     figures = {"away s": away_s, "workers back s": time.time() - began} if back else {}
     stage.finish(master)
     return figures
