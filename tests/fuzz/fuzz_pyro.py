@@ -15,11 +15,12 @@ from fuzz_target import Target
 from fuzz_wire import COMMANDS, MESSAGES, REPLIES, control, exchange
 from Pyro4 import constants, errors, message, util
 
+from hpdist.cluster import pyro_client
 from hpdist.cluster.address import split_address
 from hpdist.cluster.link import Link
 from hpdist.cluster.names import Names, find_dispatcher, list_runs, list_workers
 from hpdist.cluster.nameserver import _make_daemon
-from hpdist.cluster.pyro import OBJECT_ID, Reader, session_mark
+from hpdist.cluster.pyro import NONCE_BYTES, OBJECT_ID, Reader, session_mark
 from hpdist.cluster.pyro_client import Connection
 from hpdist.cluster.pyro_server import GuardedDaemon
 from hpdist.cluster.server import Endpoint
@@ -130,13 +131,18 @@ def _dialled(sock: FakeSocket) -> mock._patch:
     return mock.patch.object(socket, "create_connection", return_value=sock)
 
 
+def _foreseen() -> mock._patch:
+    """A client whose nonce is known, so that a greeting made beforehand can be right."""
+    return mock.patch.object(pyro_client, "make_nonce", return_value=bytes(NONCE_BYTES))
+
+
 def _rogue(data: bytes) -> None:
-    with _dialled(FakeSocket(data[1:], piece=1 + (data[0] if data else 0))):
+    with _foreseen(), _dialled(FakeSocket(data[1:], piece=1 + (data[0] if data else 0))):
         Connection("the dispatcher", OBJECT_ID, "127.0.0.1", 1, KEY, 1.0).close()
 
 
 def _greeting(data: bytes) -> None:
-    with _dialled(FakeSocket(answer=lambda request: signed(data))):
+    with _foreseen(), _dialled(FakeSocket(answer=lambda request: signed(data))):
         Connection("the dispatcher", OBJECT_ID, "127.0.0.1", 1, KEY, 1.0).close()
 
 

@@ -134,7 +134,7 @@ class Answering:
             return signed(self._description, seq, mark)
         fields = _HEADER.unpack(request[: _HEADER.size])
         said = msgpack.unpackb(request[_HEADER.size + fields[7] :])
-        self._nonce = bytes.fromhex(said["handshake"]) + bytes(NONCE_BYTES)
+        self._nonce, self._count = bytes.fromhex(said["handshake"]) + bytes(NONCE_BYTES), 0
         return signed(describe(message.MSG_CONNECTOK, msgpack.packb(self._nonce.hex())), seq)
 
 

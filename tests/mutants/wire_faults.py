@@ -179,7 +179,7 @@ WIRE_MUTANTS = (
         "a nameserver is taken at its word",
         ((NAMES, "    if not isinstance(value, str):", "    if False:"),),
         HARMLESS,
-        "AttributeError",
+        "TypeError",
     ),
     Mutant(
         "an older master is obeyed",

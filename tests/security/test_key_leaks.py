@@ -276,5 +276,5 @@ def test_the_command_line_says_that_a_key_is_too_short_for_the_network(
     monkeypatch.setattr("hpdist.cluster.nameserver.bind_host", lambda *_: "192.0.2.1")
     (tmp_path / "script.py").write_text(SCRIPT)
     script, run = str(tmp_path / "script.py"), str(tmp_path / "mnist")
-    assert command(["run", script, "--run", run, "--trials", "1", "--nic", "eth9"]) == 2
+    assert command(["run", script, "--run", run, "--trials", "1", "--host", "127.0.0.1"]) == 2
     assert "16 bytes, too few to listen at 192.0.2.1" in capsys.readouterr().err
