@@ -14,7 +14,6 @@ import math
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from hpdist.dispatch_state import Decision, DispatchState
 from hpdist.errors import ConfigurationError, HpdistError, JournalFull
@@ -23,7 +22,6 @@ from hpdist.events import (
     ControlRequested,
     Event,
     ExecutorFailed,
-    JobCreated,
     Launch,
     Order,
     Record,
@@ -33,6 +31,7 @@ from hpdist.executors.base import Executor
 from hpdist.inbox import Inbox
 from hpdist.model import JsonValue
 from hpdist.queue_sizes import QueueSizes
+from hpdist.source import Log, Source
 
 logger = logging.getLogger(__name__)
 
@@ -44,31 +43,6 @@ LINGER_S = 3.0
 
 Observer = Callable[[Sequence[tuple[float, Record]]], None]
 """Called in the loop's thread with (wall time, record) pairs, once they are durable."""
-
-
-class Source(Protocol):
-    """What there is to do: a `Study`, or whatever hands in jobs."""
-
-    @property
-    def done(self) -> bool:
-        """Whether nothing is open and nothing more will be proposed."""
-        ...
-
-    def propose(self) -> JobCreated | None: ...
-
-    def apply(self, record: Record) -> None: ...
-
-    def payload(self, job_id: int) -> dict[str, JsonValue]: ...
-
-    def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]: ...
-
-
-class Log(Protocol):
-    """Where records go: a `Journal` or its stand-in in memory."""
-
-    def append(self, record: Record, at: float) -> None: ...
-
-    def commit(self) -> None: ...
 
 
 class Loop:

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parent.parent / "hpdist"
 LAYERS = {
     "values and ports": """
         errors checks model events record_json queue_sizes parameters spec space normalise inbox
-        optimizers.base multi_fidelity.base executors.base executors
+        source optimizers.base multi_fidelity.base executors.base executors
         """,
     "machines": """
         optimizers optimizers.random optimizers.sobol
@@ -41,7 +41,8 @@ LAYERS = {
         executors.remote executors.replies executors.serial executors.slot
         """,
     "cluster": """
-        cluster cluster.address cluster.background cluster.commands cluster.compute
+        cluster cluster.address cluster.background cluster.channel cluster.commands
+        cluster.compute
         cluster.diagnosis cluster.dispatcher cluster.encryption cluster.ends cluster.guests
         cluster.hands
         cluster.job_stream cluster.link

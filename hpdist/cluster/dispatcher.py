@@ -33,9 +33,10 @@ from hpdist.events import (
 )
 from hpdist.inbox import QueueInbox
 from hpdist.journal import MemoryJournal
-from hpdist.loop import Log, Loop, Observer, Source
+from hpdist.loop import Loop, Observer
 from hpdist.model import Failure, FailureKind, Outcome, Retry, Timing, WorkerInfo
 from hpdist.normalise import normalise_result
+from hpdist.source import Log, Source
 
 logger = logging.getLogger(__name__)
 

@@ -236,8 +236,7 @@ class Master:
         """
         check_whole("min_n_workers", min_n_workers, least=0)
         self._start()
-        began = time.monotonic()
-        told = began
+        began = told = time.monotonic()
         while self.dispatcher.number_of_workers() < min_n_workers:
             self._changed.wait(1.0)
             self._changed.clear()

@@ -15,11 +15,11 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hpdist.attempt import Runner
+from hpdist.cluster.channel import Channel, Patience
 from hpdist.cluster.hands import Hands
 from hpdist.cluster.spool import Spool
 from hpdist.errors import REFUSALS, STRANGERS, RunOver, TransportError
@@ -30,30 +30,6 @@ logger = logging.getLogger(__name__)
 
 #: Different failures that a worker shows of itself; the journal has them all.
 MAX_TOLD = 10
-
-
-class Channel(Protocol):
-    """One connection, used by one thread; an answer is waited for so many seconds."""
-
-    timeout_s: float
-
-    def call(self, message: dict[str, Any]) -> dict[str, Any]:
-        """Send a message and return the reply, or raise TransportError."""
-        ...
-
-    def close(self) -> None:
-        """Break off, from any thread."""
-        ...
-
-
-@dataclass(frozen=True)
-class Patience:
-    """Seconds a worker waits: idle, for its dispatcher to come back, and between tries."""
-
-    idle_s: float = math.inf
-    reconnect_s: float = 900.0
-    first_pause_s: float = 0.1
-    longest_pause_s: float = 5.0
 
 
 class Session:

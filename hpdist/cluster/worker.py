@@ -20,10 +20,11 @@ from hpdist.attempt import Runner
 from hpdist.checks import check_choice, check_path, check_seconds, maybe
 from hpdist.child_runner import ChildRunner, ObjectiveNotSent
 from hpdist.cluster.background import ask_to_leave, start_process
+from hpdist.cluster.channel import Patience
 from hpdist.cluster.compute import BoundObjective, ComputeObjective, direct_compute
 from hpdist.cluster.locate import Place
 from hpdist.cluster.option_checks import check_waiting, check_worker, register_of, run_name
-from hpdist.cluster.session import Patience, Session
+from hpdist.cluster.session import Session
 from hpdist.cluster.spool import Spool
 from hpdist.errors import STRANGERS, ConfigurationError, NameServerNotFound
 from hpdist.inline_runner import InlineRunner

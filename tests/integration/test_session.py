@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from hpdist.cluster.session import Patience, Session
+from hpdist.cluster.channel import Patience
+from hpdist.cluster.session import Session
 from hpdist.cluster.spool import Spool
 from hpdist.cluster.wire import decode, encode
 from hpdist.dispatch_state import DispatchState

@@ -24,9 +24,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from soak_samples import look
 
+from hpdist.cluster.channel import Patience
 from hpdist.cluster.link import Link
 from hpdist.cluster.server import Server
-from hpdist.cluster.session import Patience, Session
+from hpdist.cluster.session import Session
 from hpdist.cluster.spool import Spool
 from hpdist.events import (
     Acknowledge,
