@@ -18,7 +18,7 @@ from hpdist.cluster.pyro_client import Connection
 from hpdist.cluster.pyro_server import GuardedDaemon
 from hpdist.cluster.server import Endpoint
 from hpdist.cluster.wire import encode
-from hpdist.errors import AuthenticationError, ForeignPeer, ProtocolMismatch, TransportError
+from hpdist.errors import AuthenticationError, ProtocolMismatch, TransportError
 from hpdist.executors.messages import make_reply
 
 UNSIGNED = 8
@@ -185,7 +185,7 @@ def test_an_answer_that_was_recorded_is_refused() -> None:
     with answering(result("text")) as dialled:
         connection = Connection("the server", OBJECT_ID, "127.0.0.1", 1, KEY, 5.0)
     dialled.return_value._answer._count = -1  # as of an earlier call
-    with pytest.raises(ForeignPeer, match="not the server"):
+    with pytest.raises(TransportError, match="not made for this call"):
         connection.invoke("exchange", ("{}",), 5.0)
 
 
