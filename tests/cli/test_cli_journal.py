@@ -125,7 +125,7 @@ def test_somebody_elses_file_is_left_alone_by_all_verbs(hpdist: Commands) -> Non
         (RUN / "journal").write_bytes(text)
         for verb in ("check", "repair", "show"):
             said = hpdist("journal", verb, RUN)
-            assert said.code == Exit.FAILED
+            assert said.code == Exit.USAGE
             assert "r/journal is no journal" in said.err
             assert "repair" not in said.err
         assert (RUN / "journal").read_bytes() == text
@@ -139,7 +139,7 @@ def test_a_newer_format_is_told_with_the_remedy_and_left_alone(
     before = (finished / "journal").read_bytes()
     for words in (["check"], ["check", "--recompute"], ["repair"], ["show"]):
         said = hpdist("journal", *words, finished)
-        assert said.code == Exit.FAILED
+        assert said.code == Exit.USAGE
         assert "format 99, known here are those up to 1" in said.err
         assert "pip install --upgrade hpdist" in said.err
     assert (finished / "journal").read_bytes() == before

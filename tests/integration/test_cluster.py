@@ -133,7 +133,7 @@ def test_what_runs_at_a_shutdown_is_handed_in_to_the_next_master(scene: Scene, g
         caller.start()
         gate.wait_for(1)
     caller.join(LIMIT_S)
-    assert [one.state for one in first.results().evaluations] == [JobState.QUEUED]
+    assert [one.state for one in first.results().evaluations] == [JobState.RUNNING]
     gate.let(2)
     results = scene.master(2).run()
     assert [one.state for one in results.evaluations] == [JobState.COMPLETED] * 2
