@@ -217,7 +217,7 @@ def test_a_module_that_fails_in_the_child_is_told(
     children: Callable[..., ChildRunner], tmp_path: Path
 ) -> None:
     file = tmp_path / "train_broken.py"
-    file.write_text("raise OSError('no licence server')\n")
+    file.write_text("raise OSError('no licence server')\n\n\ndef train(config): ...\n")
     with pytest.raises(ConfigurationError, match=r"(?s)train_broken\.py.*no licence server"):
         children(f"{file}:train").start()
 
