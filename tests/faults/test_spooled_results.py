@@ -25,7 +25,8 @@ def test_results_of_workers_killed_without_a_master_are_handed_in_by_others(
             cluster.kill(worker)
         before = len(cluster.journal("start"))
         master = cluster.start_master()
-        cluster.start_worker()
+        for _ in range(WORKERS):
+            cluster.start_worker()
         assert master.wait(60) == 0, cluster.outputs()
         for line in lines:
             job = cluster.job_of(line)

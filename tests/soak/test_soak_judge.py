@@ -56,7 +56,7 @@ class History:
 
     def __init__(self) -> None:
         self.journal = [
-            {"kind": "resumed", "epoch": 1, "at": 0.0},
+            {"kind": "resumed", "epoch": 1, "pid": 1, "at": 0.0},
             *(worker(FIRST), worker(SECOND)),
             *(job(0), start(0, 1, FIRST, 1.0), done(0, 1, FIRST, 3.0, final=False)),
             *(start(0, 2, SECOND, 4.0), done(0, 2, SECOND, 5.0)),
