@@ -46,10 +46,18 @@ def to_recall(book: DispatchBook, *, everything: bool) -> list[tuple[WorkerEntry
     ]
     if everything:
         return waiting
-    idle = sum(
-        max(0, worker.info.slots - worker.load)
-        for worker in book.workers.values()
-        if worker.available
-    )
+    if book.queue:
+        return []
+    idle = {
+        worker_id: worker.info.slots - worker.load
+        for worker_id, worker in book.workers.items()
+        if worker.available and worker.load < worker.info.slots
+    }
     asked = sum(len(worker.recalled & set(worker.holds.items())) for worker in ahead)
-    return waiting[: max(0, idle - asked)] if not book.queue else []
+    # Only what one of them may run: anything else would come back to where it waits now.
+    useful = [
+        (worker, held)
+        for worker, held in waiting
+        if any(book.may_run(book.jobs[held[0]], worker_id) for worker_id in idle)
+    ]
+    return useful[: max(0, sum(idle.values()) - asked)]

@@ -161,6 +161,7 @@ class Agent:
         self.life += 1
         self.incarnation = f"{self.worker_id}.{self.life}"
         self.waiting: dict[Held, dict[str, JsonValue]] = {}
+        self.seen: set[Held] = set()
         self.running: set[Held] = set()
         self.unacknowledged: dict[Held, AttemptResult] = {}
         self.frozen: list[Callable[[], None]] | None = None
@@ -249,7 +250,8 @@ class Agent:
                 self.cluster.tell([WorkerLeft(self.worker_id, self.incarnation, order.reason)])
 
     def _accept(self, held: Held, payload: dict[str, JsonValue]) -> None:
-        if held not in self.holds and held not in self.cluster.started:
+        if held not in self.seen:  # what was here before is not begun again
+            self.seen.add(held)
             self.waiting[held] = payload
             self._work()
 

@@ -229,7 +229,9 @@ class World:
         self.disk.before = lambda call, process: None
         self.disk.room = -1
         journal = Journal.open(PATH, disk=self.disk.process())
-        demand(journal.cut_bytes == 0, "a torn tail after an orderly end")
+        # A second master, come too late, may find the disk full and leave half a record.
+        torn = journal.cut_bytes and not self.happened["ended: No space left"]
+        demand(not torn, "a torn tail after an orderly end")
         return [record for _, record in journal.records]
 
     def freeze(self, master: Master) -> None:

@@ -28,6 +28,8 @@ PINNED = {
     2273: "a sync that failed for one process and was not told to the other",
     2412: "a master that woke from a full disk and cut off what its successor had written",
     2562: "a master that stood still before it cut a torn tail, and did so after its successor",
+    10460: "a second master that came after the end and found the disk full",
+    10559: "a job that was asked back again and again for a worker that may not run it",
     2606: "an order of a dead master that arrived after the next one was spoken to",
 }
 

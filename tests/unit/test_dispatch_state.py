@@ -651,6 +651,17 @@ def test_what_waits_behind_others_is_asked_back_once_for_each_idle_slot(book: Bo
     assert book.assign().orders == [Launch("b", "b.1", 2, 2)]
 
 
+def test_what_no_idle_worker_may_run_is_left_where_it_waits(book: Book) -> None:
+    book.join("a")
+    book.submit(0, 1)
+    book.assign()
+    book.join("b", prefetch=1)
+    book.assign()
+    book.finish("a", 0, 1, CRASH)
+    assert book.assign().orders == [Launch("b", "b.1", 0, 2)]
+    assert book.state.recall() == Decision(), "it would come back to b again and again"
+
+
 def test_before_a_drain_all_that_waits_is_asked_back_and_nothing_that_runs(book: Book) -> None:
     book.join("a", prefetch=2)
     book.submit(0, 1, 2)
