@@ -209,6 +209,10 @@ class Retry:
             _settle(self, **{name: check_whole(f"Retry.{name}", value, least=least)})
 
 
+MAX_WAIT_S = 3600.0
+"""The longest that a worker may ask to be kept waiting for an answer."""
+
+
 @dataclass(frozen=True)
 class Timing:
     """Seconds that decide when a silent worker is given up, and how often it speaks.
@@ -225,6 +229,12 @@ class Timing:
     def __post_init__(self) -> None:
         for name, value in list(vars(self).items()):
             _settle(self, **{name: check_seconds(f"Timing.{name}", value)})
+        for name in ("heartbeat_s", "poll_s"):
+            if getattr(self, name) > MAX_WAIT_S:
+                raise ConfigurationError(
+                    f"Timing.{name} must be at most {MAX_WAIT_S:g} s, got {getattr(self, name):g}",
+                    cause="an answer is not waited for any longer",
+                )
         if self.lease_s < 2 * self.heartbeat_s:
             raise ConfigurationError(
                 f"lease_s={self.lease_s:g} leaves no room for two heartbeats of "

@@ -37,7 +37,7 @@ from hpdist.executors.fields import (
     shown,
     wrong,
 )
-from hpdist.model import Failure, Outcome, Success, WorkerInfo
+from hpdist.model import MAX_WAIT_S, Failure, Outcome, Success, WorkerInfo
 from hpdist.record_json import outcome_from_json
 
 PROTOCOL = 1
@@ -48,7 +48,6 @@ MAX_OUTPUT = 65_536
 
 _WORKER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}")
 _INCARNATION = re.compile(r"[0-9a-f]{8,64}")
-_MAX_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def read_message(message: Fields, book: str = "") -> Message:
         worker_id,
         incarnation,
         read_int(message, "request"),
-        read_number(message, "wait", 0.0, _MAX_WAIT_S, default=0.0),
+        read_number(message, "wait", 0.0, MAX_WAIT_S, default=0.0),
         tuple(events),
         tuple(
             (event.result.job_id, event.result.attempt)

@@ -342,10 +342,10 @@ ENTRIES: dict[str, Entry] = {
     "Timing": Entry(
         hpdist.Timing,
         {},
-        dict.fromkeys(
-            ("lease_s", "heartbeat_s", "closed_s", "poll_s", "backoff_s"),
-            (*NO_SECONDS, 0, None, math.inf),
-        ),
+        {
+            **dict.fromkeys(("lease_s", "closed_s", "backoff_s"), (*NO_SECONDS, 0, None, math.inf)),
+            **dict.fromkeys(("heartbeat_s", "poll_s"), (*NO_SECONDS, 0, None, math.inf, 3601)),
+        },
     ),
     "Success": Entry(
         hpdist.Success,
