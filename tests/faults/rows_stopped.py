@@ -105,10 +105,11 @@ def idle_worker(seconds: float, stage: Stage, rng: random.Random) -> Figures:
 
 def busy_workers(seconds: float, stage: Stage, rng: random.Random) -> Figures:
     """Three are stopped, each at another moment; a fourth goes on."""
-    return _stop_three(stage, seconds, TIMING["lease_s"])
+    return _stop_three(stage, seconds, TIMING)
 
 
-def _stop_three(stage: Stage, seconds: float, lease_s: float, **timing: float) -> Figures:
+def _stop_three(stage: Stage, seconds: float, timing: dict[str, float]) -> Figures:
+    lease_s = timing["lease_s"]
     stage.pace(PACE_S)
     master = stage.master(jobs=math.ceil(seconds / PACE_S) + 24, timing=timing)
     sleepers = [stage.worker(label=point) for point in ("M4", "M5", "M6")]
@@ -143,15 +144,17 @@ def _between(stage: Stage, since: float) -> tuple[float, float]:
     return since, min(time.time(), max(line["at"] for line in stage.log()))
 
 
+#: The timing that everybody gets.
+DEFAULT = {"lease_s": 30.0, "heartbeat_s": 5.0, "closed_s": 10.0, "poll_s": 10.0}
+
+
 def by_default(stage: Stage, rng: random.Random) -> Figures:
     """With the timing that everybody gets, one connection closed and three workers silent."""
-    timing = {"lease_s": 30.0, "heartbeat_s": 5.0, "closed_s": 10.0, "poll_s": 10.0}
-    return _stop_three(stage, rng.choice([29.0, 31.0]), 30.0, **timing)
+    return _stop_three(stage, rng.choice([29.0, 31.0]), DEFAULT)
 
 
 def closed_by_default(stage: Stage, rng: random.Random) -> Figures:
-    timing = {"lease_s": 30.0, "heartbeat_s": 5.0, "closed_s": 10.0, "poll_s": 10.0}
-    master = stage.master(jobs=4, timing=timing)
+    master = stage.master(jobs=4, timing=DEFAULT)
     victim, _ = stage.worker(label="victim"), stage.worker()
     stage.close_gate(victim)
     stage.begin(workers=2)
