@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import Pyro4
+import psutil
 import pytest
 
 from hpdist.cluster import pyro_server
@@ -354,6 +355,8 @@ def test_a_nameserver_that_is_stopped_by_a_signal_blocks_nobody(tmp_path: Path) 
     with Names(*address_of(tmp_path), key, timeout_s=0.5) as names:
         names.entries("hpdist.")
         process.send_signal(signal.SIGSTOP)
+        while psutil.Process(process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
         began = time.monotonic()
         for _ in range(2):
             with pytest.raises(NameServerNotFound, match=r"0\.5 s"):
