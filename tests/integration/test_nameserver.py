@@ -14,8 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import Pyro4
 import psutil
+import Pyro4
 import pytest
 
 from hpdist.cluster import pyro_server
