@@ -19,7 +19,7 @@ LAYERS = {
         source optimizers.base multi_fidelity.base executors.base executors
         """,
     "machines": """
-        optimizers optimizers.random optimizers.sobol
+        optimizers optimizers.history optimizers.random optimizers.sobol
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
         multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving
         multi_fidelity.hyperband multi_fidelity.plan multi_fidelity.single
