@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hpdist.checks import check_kind, check_list, shown
 from hpdist.errors import ConfigurationError
 from hpdist.model import Configuration, JsonValue
-from hpdist.parameters import Categorical, Constant, Float, Int, Ordinal, Parameter, plain
+from hpdist.parameters import Categorical, Constant, Float, Int, Ordinal, Parameter, Skewed, plain
 
 if TYPE_CHECKING:
     import ConfigSpace
@@ -155,6 +155,35 @@ class Space:
                     row[column] = _tell(name, parameter, config[name], parameter.position)
         return points
 
+    def deactivate(
+        self, points: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Apply conditions and forbidden clauses to encoded points without NaN, shape ``(n, d)``.
+
+        Returns
+        -------
+        points
+            With NaN for what is inactive.
+        allowed
+            False where a point is forbidden, shape ``(n,)``.
+        """
+        allowed = np.ones(len(points), dtype=bool)
+        if self._is_flat:
+            return points, allowed
+        points = points.copy()
+        # ConfigSpace wants one row a parameter, encoded its way.
+        vectors = np.full(points.shape[::-1], math.nan)
+        for index, (name, hyperparameter) in enumerate(self._space.items()):
+            active = np.ones(len(points), dtype=bool)
+            for rule in self._space.parent_conditions_of[name]:
+                active &= rule.satisfied_by_vector_array(vectors)
+            points[~active, index] = math.nan
+            column = to_vector(self.parameters[name], hyperparameter, points[active, index])
+            vectors[index, active] = column
+        for clause in self._space.forbidden_clauses:
+            allowed &= ~clause.is_forbidden_vector_array(vectors)
+        return points, allowed
+
     def default(self) -> dict[str, JsonValue]:
         """Return the configuration of all defaults."""
         config = {name: parameter.default for name, parameter in self.parameters.items()}
@@ -239,6 +268,20 @@ def _num_choices(parameter: Parameter) -> int:
     if isinstance(parameter, Categorical):
         return len(parameter.choices)
     return 1 if isinstance(parameter, Constant) else 0
+
+
+def to_vector(
+    parameter: Parameter, hyperparameter: Any, column: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Encode a column of `Space.encode` for ConfigSpace."""
+    if _num_choices(parameter):
+        return column
+    base = parameter.base if isinstance(parameter, Skewed) else parameter
+    if isinstance(base, Ordinal):
+        return np.floor(column * len(base.values))
+    values = np.array([base.at(u) for u in column.tolist()])
+    vector: NDArray[np.float64] = hyperparameter.to_vector(values)
+    return vector
 
 
 def _tell(name: str, parameter: Parameter, value: JsonValue, use: Any) -> Any:

@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parent.parent / "hpdist"
 #: Lowest first. A module imports from lower layers and its own; every module has its place here.
 LAYERS = {
     "values and ports": """
-        errors checks model events record_json queue_sizes parameters spec space normalise inbox
+        errors checks model events record_json queue_sizes parameters spec space points normalise inbox
         source optimizers.base multi_fidelity.base executors.base executors
         """,
     "machines": """
@@ -79,7 +79,7 @@ PURE = {
         "retrying",
     ),
     *("dispatch_book", "dispatch_state", "summary", "evaluations", "forecast", "run_view"),
-    *("progress_text", "queue_sizes", "parameters", "normalise"),
+    *("progress_text", "queue_sizes", "parameters", "points", "normalise"),
 }
 PURE_PACKAGES = ("multi_fidelity", "optimizers")
 IMPURE = {"threading", "socket", "time", "queue", "os", "random", "logging", "subprocess"}
@@ -97,7 +97,7 @@ OTHERS = {
     "cloudpickle": "child_runner cluster.background",
     "ConfigSpace": "spec space testing.optimizers",
     "scipy": "optimizers.",
-    "numpy": "study ledger parameters space spec optimizers. testing. demo",
+    "numpy": "study ledger parameters space points spec optimizers. testing. demo",
     "sklearn": "demo",
 }
 
