@@ -15,11 +15,13 @@ PACKAGE = Path(__file__).parent.parent / "hpdist"
 #: Lowest first. A module imports from lower layers and its own; every module has its place here.
 LAYERS = {
     "values and ports": """
-        errors checks model events record_json queue_sizes parameters spec space points normalise inbox
-        source optimizers.base multi_fidelity.base executors.base executors
+        errors checks model events record_json queue_sizes parameters spec space points normalise
+        inbox source optimizers.base multi_fidelity.base executors.base executors
         """,
     "machines": """
-        optimizers optimizers.history optimizers.random optimizers.sobol
+        optimizers optimizers.acquisition optimizers.gaussian_process optimizers.gp
+        optimizers.history optimizers.kernel optimizers.random optimizers.sobol
+        optimizers.transform
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
         multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving
         multi_fidelity.hyperband multi_fidelity.plan multi_fidelity.single

@@ -7,15 +7,21 @@ from collections.abc import Callable
 from hpdist.checks import shown
 from hpdist.errors import ConfigurationError
 from hpdist.optimizers.base import Observation, Optimizer, Pending, Suggestion
+from hpdist.optimizers.gp import GaussianProcess
 from hpdist.optimizers.random import RandomSearch
 from hpdist.optimizers.sobol import Sobol
 from hpdist.space import Space
 
-NAMES: dict[str, Callable[[Space], Optimizer]] = {"random": RandomSearch, "sobol": Sobol}
+NAMES: dict[str, Callable[[Space], Optimizer]] = {
+    "gp": GaussianProcess,
+    "random": RandomSearch,
+    "sobol": Sobol,
+}
 """Those that can be chosen by name."""
 
 __all__ = [
     "NAMES",
+    "GaussianProcess",
     "Observation",
     "Optimizer",
     "Pending",

@@ -1,6 +1,6 @@
 """All optimizers of hpdist keep the contract that is asked of others."""
 
-from hpdist.optimizers import NAMES, Optimizer, RandomSearch, Sobol
+from hpdist.optimizers import NAMES, GaussianProcess, Optimizer, RandomSearch, Sobol
 from hpdist.space import Space
 from hpdist.testing.optimizers import OptimizerContract
 
@@ -15,7 +15,14 @@ class TestSobol(OptimizerContract):
         return Sobol(space, seed=3)
 
 
+class TestGaussianProcess(OptimizerContract):
+    """With the model in use from the third suggestion on."""
+
+    def make(self, space: Space) -> Optimizer:
+        return GaussianProcess(space, num_initial=2)
+
+
 def test_every_named_optimizer_is_put_to_the_test():
-    tested = {TestRandomSearch().make, TestSobol().make}
+    tested = {TestGaussianProcess().make, TestRandomSearch().make, TestSobol().make}
     space = Space.of({"x": (0.0, 1.0)})
     assert {type(make(space)) for make in tested} == set(NAMES.values())
