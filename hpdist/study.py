@@ -74,7 +74,7 @@ class Study:
     iter_generator
         Chooses budgets; default: every configuration once, at budget 1.
     optimizer
-        An optimizer built with its space, or a name; default random search.
+        An optimizer built with its space, or a name; default `hpdist.optimizers.GaussianProcess`.
     limits
         When to stop proposing.
     direction

@@ -21,7 +21,7 @@ LAYERS = {
     "machines": """
         optimizers optimizers.acquisition optimizers.gaussian_process optimizers.gp
         optimizers.history optimizers.kernel optimizers.random optimizers.sobol
-        optimizers.transform
+        optimizers.surrogate optimizers.transform
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
         multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving
         multi_fidelity.hyperband multi_fidelity.plan multi_fidelity.single

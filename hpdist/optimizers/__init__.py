@@ -19,6 +19,8 @@ NAMES: dict[str, Callable[[Space], Optimizer]] = {
 }
 """Those that can be chosen by name."""
 
+DEFAULT = "gp"
+
 __all__ = [
     "NAMES",
     "GaussianProcess",
@@ -35,7 +37,7 @@ __all__ = [
 def make_optimizer(optimizer: str | Optimizer, space: Space) -> Optimizer:
     """Return the optimizer called ``optimizer`` for ``space``; an optimizer is returned as it is.
 
-    "auto" is random search.
+    "auto" is `GaussianProcess`.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def make_optimizer(optimizer: str | Optimizer, space: Space) -> Optimizer:
         If there is no optimizer of that name, or the object is none, or has another space.
     """
     if isinstance(optimizer, str):
-        kind = NAMES.get("random" if optimizer == "auto" else optimizer)
+        kind = NAMES.get(DEFAULT if optimizer == "auto" else optimizer)
         if kind is not None:
             return kind(space)
     elif isinstance(optimizer, Optimizer) and not isinstance(optimizer, type):
