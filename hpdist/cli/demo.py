@@ -51,7 +51,8 @@ def demo(context: click.Context, /, **values: Any) -> Exit:
     code: Exit = context.invoke(run_command, script=SCRIPT, **values)
     if code is Exit.DONE and not values["json_"]:
         tell(
-            "that was Hyperband: many networks are trained for an epoch, the best of them go on\n"
+            "that was Hyperband: many networks are trained for an epoch, the best of them go on;\n"
+            "  a Gaussian process chose them\n"
             "  the objective is hpdist/demo.py; run your own: hpdist run SCRIPT --budget 1:27"
         )
     return code
