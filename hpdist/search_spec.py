@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from hpdist.checks import check_seconds, shown
+from hpdist.checks import check_seconds, check_seed, shown
 from hpdist.errors import ConfigurationError
 from hpdist.events import RunCreated
 from hpdist.model import Configuration, Limits
@@ -51,7 +51,7 @@ class Search:
     warm_start: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
-        optimizer = make_optimizer(self.optimizer, self.space)
+        optimizer = make_optimizer(self.optimizer, self.space, check_seed(self.seed))
         _check_copied(optimizer)
         # As the journal will hold them, so that they can be compared with it.
         checked = self._study("random", self.limits, self.initial_configs, self.warm_start)

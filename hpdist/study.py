@@ -113,8 +113,8 @@ class Study:
         self.iter_generator: IterGenerator = (
             SingleFidelity() if iter_generator is None else check_generator(iter_generator)
         )
-        self.optimizer = make_optimizer(optimizer, self.space)
         self.seed = check_seed(seed)
+        self.optimizer = make_optimizer(optimizer, self.space, self.seed)
         self.ledger = Ledger(self.seed, 1.0 if direction == "minimize" else -1.0)
         self.limits = Limits(n_iterations=self.iter_generator.default_iterations)
         if limits is not None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_whole
+from hpdist.checks import check_seed, check_whole
 from hpdist.cluster.diagnosis import why_no_workers
 from hpdist.cluster.dispatcher import Dispatcher, Work
 from hpdist.cluster.ends import Ends
@@ -125,7 +125,7 @@ class Master:
         self.run_id = run_name(run_id)
         check_master(locals())
         self._space = space_of(optimizer, space)
-        self.optimizer = make_optimizer(optimizer, self._space)
+        self.optimizer = make_optimizer(optimizer, self._space, check_seed(seed))
         self.iter_generator = check_generator(iter_generator)
         sign = 1.0 if direction == "minimize" else -1.0
         seen = ResultViews(

@@ -12,7 +12,7 @@ from hpdist.optimizers.random import RandomSearch
 from hpdist.optimizers.sobol import Sobol
 from hpdist.space import Space
 
-NAMES: dict[str, Callable[[Space], Optimizer]] = {
+NAMES: dict[str, Callable[..., Optimizer]] = {
     "gp": GaussianProcess,
     "random": RandomSearch,
     "sobol": Sobol,
@@ -20,6 +20,9 @@ NAMES: dict[str, Callable[[Space], Optimizer]] = {
 """Those that can be chosen by name."""
 
 DEFAULT = "gp"
+
+SEEDED = ("gp", "sobol")
+"""Those that take a seed beside the generators of `Optimizer.ask`, for a sequence of points."""
 
 __all__ = [
     "NAMES",
@@ -34,10 +37,10 @@ __all__ = [
 ]
 
 
-def make_optimizer(optimizer: str | Optimizer, space: Space) -> Optimizer:
+def make_optimizer(optimizer: str | Optimizer, space: Space, seed: int = 0) -> Optimizer:
     """Return the optimizer called ``optimizer`` for ``space``; an optimizer is returned as it is.
 
-    "auto" is `GaussianProcess`.
+    "auto" is `GaussianProcess`. One that is made here gets the search's ``seed`` if it takes one.
 
     Raises
     ------
@@ -45,9 +48,9 @@ def make_optimizer(optimizer: str | Optimizer, space: Space) -> Optimizer:
         If there is no optimizer of that name, or the object is none, or has another space.
     """
     if isinstance(optimizer, str):
-        kind = NAMES.get(DEFAULT if optimizer == "auto" else optimizer)
-        if kind is not None:
-            return kind(space)
+        name = DEFAULT if optimizer == "auto" else optimizer
+        if name in NAMES:
+            return NAMES[name](space, seed=seed) if name in SEEDED else NAMES[name](space)
     elif isinstance(optimizer, Optimizer) and not isinstance(optimizer, type):
         return _built_with(optimizer, space)
     raise ConfigurationError(

@@ -603,6 +603,7 @@ EXEMPT = {
     "Study.payload": "numbers of the study's own jobs",
     "Study.retryable": "numbers of jobs; unknown ones are ignored, as test_study_ask_tell shows",
     "Space.from_unit": "points of optimizers, in the innermost loop",
+    "Space.deactivate": "points of optimizers, in the innermost loop",
     "Space.difference": "takes what to_json gave",
     "Dispatcher.post": "events of hpdist's own",
     "Dispatcher.register_result": "an unknown id is answered by False, any result is normalised",

@@ -384,7 +384,7 @@ def test_a_run_that_another_process_holds_is_refused(run: Path) -> None:
         ({"space": {"x": (-2.0, 1.0), "k": (1, 8)}}, "space differs"),
         ({"optimizer": "sobol"}, "optimizer differs"),
         ({"objective": shifted}, "objective differs"),
-        ({"seed": 7}, "seed differs"),
+        ({"seed": 7}, "seed, optimizer differ"),
         ({"min_budget": 1, "max_budget": 3}, "iter_generator differs"),
     ],
 )

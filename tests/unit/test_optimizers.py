@@ -15,6 +15,7 @@ from hpdist.optimizers import (
     make_optimizer,
 )
 from hpdist.space import Space
+from hpdist.study import Study
 
 
 def square():
@@ -131,3 +132,13 @@ def test_an_optimizer_is_returned_as_it_is():
 def test_what_is_no_optimizer_is_refused_with_the_names(wrong):
     with pytest.raises(ConfigurationError, match=r"auto, .*random, sobol"):
         make_optimizer(wrong, square())
+
+
+@pytest.mark.parametrize("name", ["gp", "sobol", "random"])
+def test_the_seed_of_a_search_decides_its_first_configurations(name):
+    def first(seed):
+        study = Study(square(), optimizer=name, seed=seed)
+        return [study.ask().config for _ in range(3)]
+
+    assert first(1) == first(1)
+    assert first(1) != first(2)

@@ -168,7 +168,7 @@ def test_equal_limits_are_not_recorded(begun: Path) -> None:
     [
         ({"space": {"x": (-1.0, 2.0)}}, ["space differs", '-   "upper": 1.0', '+   "upper": 2.0']),
         ({"optimizer": "sobol"}, ["optimizer differs", "GaussianProcess", "Sobol"]),
-        ({"seed": 3}, ["seed differs", "-0", "+3"]),
+        ({"seed": 3}, ["seed, optimizer differ", "-0", "+3"]),
         ({"direction": "maximize"}, ["direction differs", '-"minimize"', '+"maximize"']),
         ({"iter_generator": Hyperband(1, 9)}, ["iter_generator differs", "9.0"]),
     ],
