@@ -84,7 +84,7 @@ class Points:
         bounds; a category to another one. What becomes active is drawn anew.
         """
         start = np.repeat(points, num, axis=0)
-        fresh = self._fresh(rng, start.shape)
+        fresh = self.fresh(rng, len(start))
         changed = rng.random(start.shape) < share
         changed[np.arange(len(start)), rng.integers(start.shape[1], size=len(start))] = True
         step = np.tile(scales, len(points))[:, None] * rng.standard_normal(start.shape)
@@ -96,6 +96,12 @@ class Points:
         )
         return settled[allowed]
 
+    def fresh(self, rng: np.random.Generator, n: int) -> Array:
+        """Draw ``n`` rows with every parameter active: `settle` makes points of them."""
+        unit = rng.random((n, len(self.parameters)))
+        columns = [draw(column) for draw, column in zip(self._draws, unit.T, strict=True)]
+        return np.column_stack(columns)
+
     def config(self, point: Array) -> dict[str, JsonValue]:
         """Return the configuration of a settled point, shape ``(d,)``."""
         return {
@@ -105,11 +111,6 @@ class Points:
             )
             if not math.isnan(u)
         }
-
-    def _fresh(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
-        unit = rng.random(shape)
-        columns = [draw(column) for draw, column in zip(self._draws, unit.T, strict=True)]
-        return np.column_stack(columns)
 
 
 def keys(points: Array) -> list[bytes]:

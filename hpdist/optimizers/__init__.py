@@ -7,13 +7,18 @@ from collections.abc import Callable
 from hpdist.checks import shown
 from hpdist.errors import ConfigurationError
 from hpdist.optimizers.base import Observation, Optimizer, Pending, Suggestion
+from hpdist.optimizers.bohb import BOHB
 from hpdist.optimizers.gp import GaussianProcess
 from hpdist.optimizers.random import RandomSearch
 from hpdist.optimizers.sobol import Sobol
+from hpdist.optimizers.tpe import ETPE, TPE
 from hpdist.space import Space
 
 NAMES: dict[str, Callable[..., Optimizer]] = {
     "gp": GaussianProcess,
+    "bohb": BOHB,
+    "tpe": TPE,
+    "etpe": ETPE,
     "random": RandomSearch,
     "sobol": Sobol,
 }
@@ -25,7 +30,10 @@ SEEDED = ("gp", "sobol")
 """Those that take a seed beside the generators of `Optimizer.ask`, for a sequence of points."""
 
 __all__ = [
+    "BOHB",
+    "ETPE",
     "NAMES",
+    "TPE",
     "GaussianProcess",
     "Observation",
     "Optimizer",

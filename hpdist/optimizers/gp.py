@@ -14,7 +14,7 @@ from hpdist.optimizers.base import Observation, Pending, Suggestion
 from hpdist.optimizers.history import History
 from hpdist.optimizers.surrogate import BudgetRange, Surrogate
 from hpdist.optimizers.transform import TRANSFORMS
-from hpdist.points import Points, keys
+from hpdist.points import Points
 from hpdist.space import Space
 
 Array = NDArray[np.float64]
@@ -128,7 +128,7 @@ class GaussianProcess:
             return log_expected_improvement(mean, deviation, belief.best)
 
         found, scores = candidates(score, self._points, belief.best_points, rng)
-        chosen = self._unseen(found, pending)
+        chosen = self._history.unseen(found, pending)
         if chosen is None:  # a small space, where everything promising is known
             return self._random(rng)
         (mean,), (deviation,) = belief.predict(found[chosen][None])
@@ -142,12 +142,6 @@ class GaussianProcess:
             "losses": kind,
         }
         return Suggestion(self._points.config(found[chosen]), info)
-
-    def _unseen(self, found: Array, pending: list[Pending]) -> int | None:
-        """Return the first point that was not evaluated yet, and is not about to be."""
-        waiting = self.space.encode([job.config for job in pending])
-        seen = {*keys(self._history.points), *keys(waiting)}
-        return next((index for index, key in enumerate(keys(found)) if key not in seen), None)
 
 
 def _share_of_random(budget: float, budgets: BudgetRange) -> float:

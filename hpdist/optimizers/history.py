@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.optimizers.base import Observation
+from hpdist.optimizers.base import Observation, Pending
+from hpdist.points import keys
 from hpdist.space import Space
 
 
@@ -49,3 +51,17 @@ class History:
     def budgets(self) -> NDArray[np.float64]:
         """Shape ``(n,)``."""
         return np.array([one.budget for one in self.observations], dtype=float)
+
+    def unseen(self, found: NDArray[np.float64], pending: Sequence[Pending]) -> int | None:
+        """Return the first of these points that is neither known nor pending; None if all are."""
+        waiting = self.space.encode([job.config for job in pending])
+        seen = {*keys(self.points), *keys(waiting)}
+        return next((index for index, key in enumerate(keys(found)) if key not in seen), None)
+
+    def at_highest(self, least: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return points and losses at the highest budget with at least ``least`` of them."""
+        for budget in np.unique(self.budgets)[::-1]:
+            rows = np.flatnonzero(self.budgets == budget)
+            if len(rows) >= least:
+                return self.points[rows], self.losses[rows]
+        return None

@@ -1,6 +1,15 @@
 """All optimizers of hpdist keep the contract that is asked of others."""
 
-from hpdist.optimizers import NAMES, GaussianProcess, Optimizer, RandomSearch, Sobol
+from hpdist.optimizers import (
+    BOHB,
+    ETPE,
+    NAMES,
+    TPE,
+    GaussianProcess,
+    Optimizer,
+    RandomSearch,
+    Sobol,
+)
 from hpdist.space import Space
 from hpdist.testing.optimizers import OptimizerContract
 
@@ -22,7 +31,22 @@ class TestGaussianProcess(OptimizerContract):
         return GaussianProcess(space, num_initial=2)
 
 
+class TestBOHB(OptimizerContract):
+    def make(self, space: Space) -> Optimizer:
+        return BOHB(space)
+
+
+class TestTPE(OptimizerContract):
+    def make(self, space: Space) -> Optimizer:
+        return TPE(space, num_initial=2)
+
+
+class TestETPE(OptimizerContract):
+    def make(self, space: Space) -> Optimizer:
+        return ETPE(space, num_initial=2)
+
+
 def test_every_named_optimizer_is_put_to_the_test():
-    tested = {TestGaussianProcess().make, TestRandomSearch().make, TestSobol().make}
+    tested = {test().make for test in OptimizerContract.__subclasses__()}
     space = Space.of({"x": (0.0, 1.0)})
     assert {type(make(space)) for make in tested} == set(NAMES.values())

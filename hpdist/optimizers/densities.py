@@ -1,0 +1,126 @@
+"""Kernel densities over configurations: numbers, categories, and what is inactive.
+
+A density is a mixture with a component for each configuration known. Where a component's
+configuration has a parameter inactive it says nothing of it, so it is uniform there; a component
+without any active parameter is the uniform prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpdist.points import Points
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """How far each component spreads.
+
+    Attributes
+    ----------
+    bandwidths
+        Deviation of the normal kernel of each column, cut off at 0 and 1; shape ``(d,)``. Not
+        used for categories.
+    transitions
+        For each column of k categories the probabilities of the categories given that of the
+        component, shape ``(k, k)`` with rows of sum 1; None for numbers.
+    """
+
+    bandwidths: Array
+    transitions: Sequence[Array | None]
+
+
+def aitchison_aitken(num_choices: int, share: float) -> Array:
+    """Return the kernel that leaves a category with probability ``share``, to all others alike.
+
+    References
+    ----------
+    Aitchison and Aitken, "Multivariate binary discrimination by the kernel method", Biometrika
+    1976, equation 2.1.
+    """
+    if num_choices == 1:
+        return np.ones((1, 1))
+    same = np.eye(num_choices, dtype=bool)
+    return np.where(same, 1.0 - share, share / (num_choices - 1))
+
+
+class Density:
+    """A mixture of kernels at ``centres``, shape ``(m, d)``, columns as those of `Points`."""
+
+    def __init__(self, points: Points, centres: Array, kernels: Kernels, weights: Array) -> None:
+        self._points, self._centres, self._kernels = points, centres, kernels
+        self._weights = weights / weights.sum()
+
+    def log(self, at: Array) -> Array:
+        """Return the logarithm of the density at points, shape ``(n,)``."""
+        from scipy.special import logsumexp
+
+        terms = np.tile(np.log(self._weights), (len(at), 1))
+        for column, num_choices in enumerate(self._points.num_choices):
+            values, centres = at[:, column, None], self._centres[None, :, column]
+            terms += self._log_kernel(column, int(num_choices), values, centres)
+        total: Array = logsumexp(terms, axis=1)
+        return total
+
+    def draw(self, rng: np.random.Generator, n: int, widen: float = 1.0) -> Array:
+        """Draw points, at most ``n``: what is forbidden is left out.
+
+        ``widen`` multiplies the bandwidths of numbers.
+        """
+        components = rng.choice(len(self._centres), size=n, p=self._weights)
+        drawn = self._points.fresh(rng, n)
+        for column, num_choices in enumerate(self._points.num_choices):
+            centres = self._centres[components, column]
+            told = np.flatnonzero(~np.isnan(centres))
+            u = rng.random(len(told))
+            if num_choices:
+                drawn[told, column] = self._categories(column, centres[told], u)
+            else:
+                spread = widen * self._kernels.bandwidths[column]
+                drawn[told, column] = _normal_within(centres[told], spread, u)
+        settled, allowed = self._points.settle(drawn)
+        return settled[allowed]
+
+    def _categories(self, column: int, centres: Array, u: Array) -> Array:
+        table = self._kernels.transitions[column]
+        assert table is not None
+        bounds = np.cumsum(table, axis=1)[centres.astype(int)]
+        chosen = (u[:, None] > bounds).sum(axis=1)
+        codes: Array = np.minimum(chosen, len(table) - 1).astype(float)
+        return codes
+
+    def _log_kernel(self, column: int, num_choices: int, values: Array, centres: Array) -> Array:
+        inactive, silent = np.isnan(values), np.isnan(centres)
+        if num_choices:
+            table = self._kernels.transitions[column]
+            assert table is not None
+            rows = np.nan_to_num(centres).astype(int)
+            log = np.log(table[rows, np.nan_to_num(values).astype(int)])
+            prior = -np.log(num_choices)
+        else:
+            log, prior = _log_normal_within(values, centres, self._kernels.bandwidths[column]), 0.0
+        known: Array = np.where(inactive, 0.0, np.where(silent, prior, log))
+        return known
+
+
+def _normal_within(centres: Array, spread: float, u: Array) -> Array:
+    from scipy.special import ndtr, ndtri
+
+    low, high = ndtr(-centres / spread), ndtr((1.0 - centres) / spread)
+    drawn: Array = np.clip(centres + spread * ndtri(low + u * (high - low)), 0.0, 1.0)
+    return drawn
+
+
+def _log_normal_within(values: Array, centres: Array, spread: float) -> Array:
+    from scipy.special import ndtr
+
+    inside = ndtr((1.0 - centres) / spread) - ndtr(-centres / spread)
+    scale = np.log(spread * inside) + 0.5 * np.log(2 * np.pi)
+    log: Array = -0.5 * ((values - centres) / spread) ** 2 - scale
+    return log
