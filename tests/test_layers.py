@@ -19,9 +19,11 @@ LAYERS = {
         inbox source optimizers.base multi_fidelity.base executors.base executors
         """,
     "machines": """
-        optimizers optimizers.acquisition optimizers.gaussian_process optimizers.gp
-        optimizers.history optimizers.kernel optimizers.random optimizers.sobol
-        optimizers.surrogate optimizers.transform
+        optimizers optimizers.acquisition optimizers.bohb optimizers.cma_es optimizers.dehb
+        optimizers.densities optimizers.embedding optimizers.forest optimizers.gaussian_process
+        optimizers.gp optimizers.grid optimizers.history optimizers.kernel
+        optimizers.model_based optimizers.priorband optimizers.random optimizers.sobol
+        optimizers.surrogate optimizers.tpe optimizers.transform optimizers.user_prior
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
         multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving
         multi_fidelity.hyperband multi_fidelity.plan multi_fidelity.single
@@ -100,7 +102,8 @@ OTHERS = {
     "ConfigSpace": "spec space testing.optimizers",
     "scipy": "optimizers.",
     "numpy": "study ledger parameters space points spec optimizers. testing. demo",
-    "sklearn": "demo",
+    "sklearn": "demo optimizers.forest",
+    "cmaes": "optimizers.cma_es",
 }
 
 #: Slow to import, so only inside the functions that need them; `spec` is imported that way itself.

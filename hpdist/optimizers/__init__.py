@@ -8,7 +8,12 @@ from hpdist.checks import shown
 from hpdist.errors import ConfigurationError
 from hpdist.optimizers.base import Observation, Optimizer, Pending, Suggestion
 from hpdist.optimizers.bohb import BOHB
+from hpdist.optimizers.cma_es import CMAES
+from hpdist.optimizers.dehb import DEHB
+from hpdist.optimizers.forest import Forest
 from hpdist.optimizers.gp import GaussianProcess
+from hpdist.optimizers.grid import Grid
+from hpdist.optimizers.priorband import PriorBand
 from hpdist.optimizers.random import RandomSearch
 from hpdist.optimizers.sobol import Sobol
 from hpdist.optimizers.tpe import ETPE, TPE
@@ -19,6 +24,11 @@ NAMES: dict[str, Callable[..., Optimizer]] = {
     "bohb": BOHB,
     "tpe": TPE,
     "etpe": ETPE,
+    "forest": Forest,
+    "priorband": PriorBand,
+    "dehb": DEHB,
+    "cmaes": CMAES,
+    "grid": Grid,
     "random": RandomSearch,
     "sobol": Sobol,
 }
@@ -26,18 +36,23 @@ NAMES: dict[str, Callable[..., Optimizer]] = {
 
 DEFAULT = "gp"
 
-SEEDED = ("gp", "sobol")
+SEEDED = ("gp", "forest", "cmaes", "grid", "sobol")
 """Those that take a seed beside the generators of `Optimizer.ask`, for a sequence of points."""
 
 __all__ = [
     "BOHB",
+    "CMAES",
+    "DEHB",
     "ETPE",
     "NAMES",
     "TPE",
+    "Forest",
     "GaussianProcess",
+    "Grid",
     "Observation",
     "Optimizer",
     "Pending",
+    "PriorBand",
     "RandomSearch",
     "Sobol",
     "Suggestion",

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.checks import check_seed, check_whole
 from hpdist.model import JsonValue
 from hpdist.optimizers.acquisition import candidates, log_expected_improvement
-from hpdist.optimizers.base import Observation, Pending, Suggestion
-from hpdist.optimizers.history import History
+from hpdist.optimizers.base import Pending, Suggestion
+from hpdist.optimizers.model_based import ModelBased
 from hpdist.optimizers.surrogate import BudgetRange, Surrogate
 from hpdist.optimizers.transform import TRANSFORMS
-from hpdist.points import Points
 from hpdist.space import Space
 
 Array = NDArray[np.float64]
 
-RANDOM = (0.3, 0.05)  #: share of random configurations at the lowest and at the highest budget
 OPTIMISTIC = 0.15  #: share of suggestions by a confidence bound, not by expected improvement
 OPTIMISM = (1.0, 2.0, 3.0)  #: deviations below the mean of that bound
 
 
-class GaussianProcess:
+class GaussianProcess(ModelBased):
     """Suggests what is expected to improve most on the best loss at the highest budget.
 
     The first ``num_initial`` configurations are a scrambled Sobol sequence. Then a Gaussian
@@ -55,66 +50,13 @@ class GaussianProcess:
     """
 
     def __init__(self, space: Space, num_initial: int = 10, seed: int = 0) -> None:
-        self.space = Space.of(space)
-        self._num_initial = check_whole("num_initial", num_initial, least=2)
-        self._seed = check_seed(seed)
-        self._points = Points(self.space)
-        self._history = History(self.space)
-        self._surrogate = Surrogate(self._history, self._points)
-        self._last_trial = -1
-        self._num_before = 0  #: observations of earlier runs
-
-    def tell(self, observation: Observation) -> None:
-        self._history.add(observation)
-        self._last_trial = max(self._last_trial, observation.trial_id)
-        self._num_before += observation.trial_id < 0
+        super().__init__(space, num_initial, seed)
+        self._surrogate = Surrogate(self.history, self.points)
 
     def describe(self) -> dict[str, JsonValue]:
-        return {
-            "name": "GaussianProcess",
-            "num_initial": self._num_initial,
-            "seed": self._seed,
-        }
+        return {"name": "GaussianProcess", "num_initial": self.num_initial, "seed": self.seed}
 
-    def ask(
-        self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
-    ) -> list[Suggestion]:
-        suggestions: list[Suggestion] = []
-        waiting = list(pending)
-        first = 1 + max([self._last_trial, *(job.trial_id for job in pending)])
-        for trial_id in range(first, first + n):
-            suggestions.append(self._suggest(trial_id, budget, waiting, rng))
-            waiting.append(Pending(trial_id, suggestions[-1].config, budget))
-        return suggestions
-
-    def _suggest(
-        self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
-    ) -> Suggestion:
-        if trial_id + self._num_before < self._num_initial:
-            return self._initial(trial_id, rng)
-        budgets = self._range(budget, pending)
-        num_known = np.count_nonzero(np.isfinite(self._history.losses))
-        if num_known < 2 or rng.random() < _share_of_random(budget, budgets):
-            return self._random(rng)
-        return self._modelled(budgets, pending, rng)
-
-    def _initial(self, trial_id: int, rng: np.random.Generator) -> Suggestion:
-        from scipy.stats import qmc
-
-        sequence = qmc.Sobol(len(self.space.names), scramble=True, seed=self._seed)
-        points = self._points.spread(sequence.random_base2((4 * self._num_initial).bit_length()))
-        if trial_id >= len(points):  # nearly everything is forbidden
-            return self._random(rng)
-        return Suggestion(self._points.config(points[trial_id]), {"origin": "initial design"})
-
-    def _random(self, rng: np.random.Generator) -> Suggestion:
-        return Suggestion(self.space.sample(rng), {"origin": "random"})
-
-    def _range(self, budget: float, pending: list[Pending]) -> BudgetRange:
-        known = [budget, *(job.budget for job in pending), *self._history.budgets.tolist()]
-        return BudgetRange(min(known), max(known))
-
-    def _modelled(
+    def modelled(
         self, budgets: BudgetRange, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
         kind = TRANSFORMS[rng.integers(len(TRANSFORMS))]
@@ -127,10 +69,10 @@ class GaussianProcess:
                 return optimism * deviation - mean
             return log_expected_improvement(mean, deviation, belief.best)
 
-        found, scores = candidates(score, self._points, belief.best_points, rng)
-        chosen = self._history.unseen(found, pending)
+        found, scores = candidates(score, self.points, belief.best_points, rng)
+        chosen = self.history.unseen(found, pending)
         if chosen is None:  # a small space, where everything promising is known
-            return self._random(rng)
+            return self.at_random(rng)
         (mean,), (deviation,) = belief.predict(found[chosen][None])
         info = {
             "origin": "model",
@@ -141,10 +83,4 @@ class GaussianProcess:
             "best": belief.best,
             "losses": kind,
         }
-        return Suggestion(self._points.config(found[chosen]), info)
-
-
-def _share_of_random(budget: float, budgets: BudgetRange) -> float:
-    low, high = RANDOM
-    height = float(budgets.height(np.array([budget]))[0])
-    return high * height + low * (1.0 - height)
+        return Suggestion(self.points.config(found[chosen]), info)

@@ -63,7 +63,7 @@ class Surrogate:
         """
         kernel, theta = self._hyperparameters(budgets)
         targets = transform(finite(self._history.losses), kind)
-        rows = self._kept(targets, budgets)
+        rows = informative(targets, self._history.budgets >= budgets.highest, MOST_KNOWN)
         known = self._history.points[rows]
         inputs = self._inputs(known, self._history.budgets[rows], budgets)
         posterior = Posterior(kernel, theta, inputs, targets[rows])
@@ -98,16 +98,6 @@ class Surrogate:
         order = np.lexsort((chance, -self._history.budgets[:count]))
         return np.sort(order[:MOST_FITTED])
 
-    def _kept(self, targets: Array, budgets: BudgetRange) -> NDArray[np.intp]:
-        """Choose the best observations, with a bonus for the highest budget and the latest."""
-        n = len(targets)
-        if n <= MOST_KNOWN:
-            return np.arange(n)
-        rank = np.argsort(np.argsort(targets, kind="stable"), kind="stable") / n
-        full = self._history.budgets >= budgets.highest
-        latest = np.arange(n) >= n - MOST_KNOWN // 4
-        return np.sort(np.argsort(rank - 0.3 * full - 0.3 * latest, kind="stable")[:MOST_KNOWN])
-
     def _inputs(self, points: Array, at: Array, budgets: BudgetRange) -> Inputs:
         return Inputs(self._encoding.features(points), budgets.level(at), budgets.height(at))
 
@@ -127,7 +117,7 @@ class Belief:
         self._posterior, self._encoding = posterior, encoding
         expected, _ = self.predict(known)
         self.best = float(expected.min())
-        self.best_points = _distinct(known[np.argsort(expected, kind="stable")])
+        self.best_points = best_distinct(known, expected)
 
     def predict(self, points: Array) -> tuple[Array, Array]:
         """Return mean and deviation of (transformed) losses, shape ``(n,)`` each."""
@@ -143,10 +133,22 @@ def finite(losses: Array) -> Array:
     return np.where(np.isfinite(losses), losses, worst)
 
 
-def _distinct(points: Array) -> Array:
+def informative(targets: Array, at_highest: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
+    """Choose the best observations, with a bonus for the highest budget and the latest."""
+    n = len(targets)
+    if n <= most:
+        return np.arange(n)
+    rank = np.argsort(np.argsort(targets, kind="stable"), kind="stable") / n
+    latest = np.arange(n) >= n - most // 4
+    return np.sort(np.argsort(rank - 0.3 * at_highest - 0.3 * latest, kind="stable")[:most])
+
+
+def best_distinct(points: Array, expected: Array) -> Array:
+    """Return the points with the lowest values expected, each once."""
+    ordered = points[np.argsort(expected, kind="stable")]
     first: dict[bytes, int] = {}
-    for index, key in enumerate(keys(points)):
+    for index, key in enumerate(keys(ordered)):
         first.setdefault(key, index)
         if len(first) == BEST_KNOWN:
             break
-    return points[list(first.values())]
+    return ordered[list(first.values())]

@@ -105,6 +105,10 @@ class OptimizerContract:
         """Return a new optimizer for ``space``; always an equal one."""
         raise NotImplementedError
 
+    def suits(self, space: Space) -> bool:
+        """Say whether the optimizer takes this space; all of them by default."""
+        return True
+
     def taught(self, space: Space, losses: Sequence[float]) -> Optimizer:
         """Return an optimizer that was told made-up evaluations with these losses."""
         optimizer = self.make(space)
@@ -115,6 +119,8 @@ class OptimizerContract:
     def cases(self) -> Iterator[tuple[str, Space, list[float]]]:
         """Pair every space with every history."""
         for name, space in spaces().items():
+            if not self.suits(space):
+                continue
             for title, losses in HISTORIES.items():
                 yield f"space {name!r}, history {title!r}", space, losses
 

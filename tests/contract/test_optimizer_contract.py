@@ -1,12 +1,18 @@
 """All optimizers of hpdist keep the contract that is asked of others."""
 
+from hpdist.errors import ConfigurationError
 from hpdist.optimizers import (
     BOHB,
+    CMAES,
+    DEHB,
     ETPE,
     NAMES,
     TPE,
+    Forest,
     GaussianProcess,
+    Grid,
     Optimizer,
+    PriorBand,
     RandomSearch,
     Sobol,
 )
@@ -44,6 +50,42 @@ class TestTPE(OptimizerContract):
 class TestETPE(OptimizerContract):
     def make(self, space: Space) -> Optimizer:
         return ETPE(space, num_initial=2)
+
+
+class TestForest(OptimizerContract):
+    def make(self, space: Space) -> Optimizer:
+        return Forest(space, num_initial=2)
+
+
+class TestPriorBand(OptimizerContract):
+    """With what the space's defaults say as the prior."""
+
+    def make(self, space: Space) -> Optimizer:
+        return PriorBand(space, prior=space.default())
+
+
+class TestDEHB(OptimizerContract):
+    def make(self, space: Space) -> Optimizer:
+        return DEHB(space, population=4)
+
+
+class TestCMAES(OptimizerContract):
+    """On those spaces that it takes."""
+
+    def suits(self, space: Space) -> bool:
+        try:
+            CMAES(space)
+        except ConfigurationError:
+            return False
+        return True
+
+    def make(self, space: Space) -> Optimizer:
+        return CMAES(space)
+
+
+class TestGrid(OptimizerContract):
+    def make(self, space: Space) -> Optimizer:
+        return Grid(space, per_parameter=3)
 
 
 def test_every_named_optimizer_is_put_to_the_test():

@@ -1,0 +1,19 @@
+"""``python -m benchmarks NAME [options]``: the benchmarks that compare optimizers."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks.quality.command import main as quality
+
+COMMANDS = {"quality": quality}
+
+
+def main() -> None:
+    if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:
+        raise SystemExit(f"usage: python -m benchmarks {'|'.join(COMMANDS)} [options]")
+    COMMANDS[sys.argv[1]](sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()

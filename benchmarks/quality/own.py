@@ -1,0 +1,81 @@
+"""The production `Study` as a searcher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.quality.problem import ETA, Condition, Parameter, Problem
+from benchmarks.quality.simulation import Job
+from hpdist.model import Limits
+from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SingleFidelity
+from hpdist.optimizers import Optimizer
+from hpdist.space import Space
+from hpdist.study import Evaluation, Study
+
+
+def space_of(problem: Problem) -> Space:
+    """Return the problem's parameters as hpdist writes them."""
+    import ConfigSpace
+
+    space = ConfigSpace.ConfigurationSpace()
+    space.add([_hyperparameter(one) for one in problem.parameters])
+    space.add([_condition(space, one) for one in problem.conditions])
+    return Space.of(space)
+
+
+def _hyperparameter(one: Parameter) -> Any:
+    import ConfigSpace
+
+    if one.kind == "categorical":
+        return ConfigSpace.CategoricalHyperparameter(one.name, one.choices)
+    if one.kind == "ordinal":
+        return ConfigSpace.OrdinalHyperparameter(one.name, one.choices)
+    kinds = {
+        "float": ConfigSpace.UniformFloatHyperparameter,
+        "int": ConfigSpace.UniformIntegerHyperparameter,
+    }
+    return kinds[one.kind](one.name, one.low, one.high, log=one.log)
+
+
+def _condition(space: Any, one: Condition) -> Any:
+    import ConfigSpace
+
+    return ConfigSpace.InCondition(space[one.child], space[one.parent], list(one.values))
+
+
+class OwnSearcher:
+    """hpdist with an optimizer by name or as an object, inside Hyperband or ASHA."""
+
+    def __init__(
+        self, problem: Problem, optimizer: str | Optimizer, seed: int, scheduler: str = "hyperband"
+    ) -> None:
+        self._problem = problem
+        self._study = Study(
+            space_of(problem),
+            _generator(problem, scheduler),
+            optimizer,
+            limits=Limits(n_iterations=1_000_000),
+            seed=seed,
+        )
+        self._open: dict[int, Evaluation] = {}
+
+    def ask(self) -> Job | None:
+        evaluation = self._study.ask()
+        if evaluation is None:
+            return None
+        self._open[evaluation.job.job_id] = evaluation
+        return Job(evaluation.job.job_id, evaluation.config, evaluation.budget)
+
+    def tell(self, job: Job, loss: Any) -> None:
+        self._study.tell(self._open.pop(job.key), loss)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _generator(problem: Problem, scheduler: str) -> IterGenerator:
+    if problem.num_rungs == 1:
+        return SingleFidelity(problem.highest, num_configs=1_000_000)
+    if scheduler == "asha":
+        return Asha(problem.lowest, problem.highest, ETA)
+    return Hyperband(problem.lowest, problem.highest, ETA, rounding="hpbandster")

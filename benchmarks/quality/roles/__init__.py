@@ -1,0 +1,1 @@
+"""Peers as programs: each runs under its own Python and speaks JSON lines; see `peers`."""

@@ -1,0 +1,134 @@
+"""CMA-ES, for spaces of numbers."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpdist.checks import check_seed
+from hpdist.errors import ConfigurationError, MissingExtra
+from hpdist.model import JsonValue
+from hpdist.optimizers.base import Observation, Pending, Suggestion
+from hpdist.points import Points
+from hpdist.space import Space
+
+Array = NDArray[np.float64]
+
+SPREAD = 0.25  #: initial deviation, on scales of length 1
+TRIES = 50
+
+
+class CMAES:
+    """Samples a normal distribution that moves and stretches towards good configurations.
+
+    A generation is as many results at one budget as the population has members, in the order in
+    which they come, whoever suggested them; so it works with stragglers and several budgets.
+    When a distribution has converged the next one begins elsewhere with twice the population.
+
+    Needs the package cmaes: ``pip install "hpdist[cmaes]"``.
+
+    Parameters
+    ----------
+    space
+        A space of numbers and ordered values, without conditions.
+    seed
+        Chooses where distributions begin.
+
+    Raises
+    ------
+    MissingExtra
+        If the package is not installed.
+    ConfigurationError
+        If the space has categories or conditions.
+
+    References
+    ----------
+    Hansen, "The CMA evolution strategy: a tutorial", 2016. Auger and Hansen, "A restart CMA
+    evolution strategy with increasing population size", CEC 2005.
+    """
+
+    def __init__(self, space: Space, seed: int = 0) -> None:
+        self.space = Space.of(space)
+        self._points = Points(self.space)
+        self._seed = check_seed(seed)
+        _check_suits(self._points)
+        if importlib.util.find_spec("cmaes") is None:
+            raise MissingExtra(
+                "CMA-ES needs the package cmaes, which is not installed",
+                do='pip install "hpdist[cmaes]"',
+            )
+        self._num_starts = 0
+        self._results: dict[float, list[tuple[Array, float]]] = {}
+        self._strategy = self._start(population=None)
+
+    def describe(self) -> dict[str, JsonValue]:
+        return {"name": "CMAES", "seed": self._seed}
+
+    def tell(self, observation: Observation) -> None:
+        (point,) = self.space.encode([observation.config])
+        batch = self._results.setdefault(observation.budget, [])
+        batch.append((_padded(point), observation.loss))
+        if len(batch) == self._strategy.population_size:
+            self._strategy.tell(batch)
+            del self._results[observation.budget]
+            if self._strategy.should_stop():
+                self._results.clear()
+                self._strategy = self._start(2 * self._strategy.population_size)
+
+    def ask(
+        self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
+    ) -> list[Suggestion]:
+        strategy = copy.deepcopy(self._strategy)  # asking changes nothing
+        strategy.reseed_rng(int(rng.integers(2**31)))
+        return [self._suggest(strategy, rng) for _ in range(n)]
+
+    def _suggest(self, strategy: Any, rng: np.random.Generator) -> Suggestion:
+        width = len(self.space.names)
+        drawn = np.array([strategy.ask()[:width] for _ in range(TRIES)])
+        settled, allowed = self._points.settle(drawn)
+        if not allowed.any():
+            return Suggestion(self.space.sample(rng), {"origin": "random"})
+        point = settled[int(np.argmax(allowed))]
+        info: dict[str, JsonValue] = {
+            "origin": "evolution",
+            "generation": int(strategy.generation),
+            "start": self._num_starts,
+        }
+        return Suggestion(self._points.config(point), info)
+
+    def _start(self, population: int | None) -> Any:
+        from cmaes import CMA
+
+        self._num_starts += 1
+        width = max(len(self.space.names), 2)  # the package wants two dimensions at least
+        rng = np.random.default_rng([self._seed, self._num_starts])
+        return CMA(
+            mean=rng.uniform(0.2, 0.8, width),
+            sigma=SPREAD,
+            bounds=np.tile([0.0, 1.0], (width, 1)),
+            population_size=population,
+            seed=0,
+        )
+
+
+def _padded(point: Array) -> Array:
+    return np.append(point, 0.5) if len(point) == 1 else point
+
+
+def _check_suits(points: Points) -> None:
+    names = np.array(points.space.names)
+    if (points.num_choices > 1).any():
+        raise ConfigurationError(
+            f"CMA-ES cannot choose categories: {', '.join(names[points.num_choices > 1])}",
+            do="choose another optimizer, such as gp or dehb",
+        )
+    if np.isnan(points.draw(np.random.default_rng(0), 200)).any():
+        raise ConfigurationError(
+            "CMA-ES cannot search a space with conditions",
+            do="choose another optimizer, such as gp or dehb",
+        )
