@@ -25,22 +25,24 @@ from hpdist.cluster.link import Link
 from hpdist.cluster.server import Server
 from hpdist.errors import TransportError
 from hpdist.events import (
-    Acknowledge,
     AttemptEnded,
     AttemptFinished,
     AttemptStarted,
     Event,
     JobCreated,
-    Launch,
-    Order,
     RunCreated,
-    Welcome,
     WorkerJoined,
 )
 from hpdist.executors.remote import RemoteExecutor
 from hpdist.inbox import QueueInbox
 from hpdist.journal import Journal
 from hpdist.model import Job, Timing, Trial
+from hpdist.orders import (
+    Acknowledge,
+    Launch,
+    Order,
+    Welcome,
+)
 
 SERIALIZERS = ("serpent", "json", "msgpack")
 SHAPES = {2: (2, 1), 8: (4, 2), 64: (4, 16)}  # workers: (processes, threads in each)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from hpdist.errors import StateError
 from hpdist.events import (
+    AttemptCurtailed,
     AttemptEnded,
     AttemptStarted,
     Controlled,
@@ -40,11 +41,21 @@ class JobEntry:
     worker_id: str | None = None
     failed: Counter[FailureKind] = field(default_factory=Counter)
     avoid: str | None = None  #: where it just failed: a preference, never a rule
+    curtailed: bool = False  #: whether the attempt was asked to end early
+    reports: set[tuple[int, float]] = field(default_factory=set)  #: of the attempt; not replayed
     crashed_at: str | None = None  #: where it crashed last: not there again if others are here
 
     def awaits(self, attempt: int) -> bool:
         """Whether a result of ``attempt`` is news: of the latest attempt, and the first of it."""
         return not self.state.settled and attempt == self.attempt != self.answered
+
+    def takes_report(self, attempt: int, step: int, loss: float) -> bool:
+        """Whether this is of the attempt that runs, and was not told before."""
+        news = attempt == self.attempt and (step, loss) not in self.reports
+        if news and self.state is JobState.RUNNING:
+            self.reports.add((step, loss))
+            return True
+        return False
 
 
 @dataclass
@@ -165,6 +176,8 @@ class DispatchBook:
             self._apply_started(record)
         elif isinstance(record, AttemptEnded):
             self._apply_ended(record)
+        elif isinstance(record, AttemptCurtailed):
+            self._entry(record.job_id).curtailed = True
         elif isinstance(record, WorkerChanged):
             self._apply_worker(record)
         elif isinstance(record, Controlled) and record.command in ("pause", "resume"):
@@ -182,6 +195,7 @@ class DispatchBook:
             raise StateError(f"attempt {record.attempt} cannot start from {entry}")
         self._unqueue(record.job_id)
         entry.state = JobState.RUNNING
+        entry.curtailed = entry.curtailed and record.attempt == entry.attempt
         entry.attempt, entry.worker_id = record.attempt, record.worker_id
         self.workers[record.worker_id].holds[record.job_id] = record.attempt
 
@@ -199,6 +213,7 @@ class DispatchBook:
             if record.outcome.kind is not FailureKind.LOST:
                 entry.answered = record.attempt
         entry.worker_id = None
+        entry.reports = set()
         if entry.state is JobState.QUEUED and record.final:
             self._unqueue(record.job_id)
         elif entry.state is JobState.RUNNING and not record.final:

@@ -10,30 +10,20 @@ sender stops, and changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from hpdist.dispatch_book import DispatchBook, WorkerEntry
 from hpdist.events import (
-    Acknowledge,
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
     AttemptStarted,
-    Cancel,
     ConnectionLost,
-    Dismiss,
     Event,
     Held,
-    Introduce,
     JobCreated,
     JobSubmitted,
-    Launch,
-    Order,
     ProgressReported,
-    Recall,
     Record,
     ReportReceived,
-    Welcome,
     WorkerChanged,
     WorkerDied,
     WorkerJoined,
@@ -42,15 +32,19 @@ from hpdist.events import (
 )
 from hpdist.handout import choose_worker, ready_jobs, to_recall
 from hpdist.model import Failure, FailureKind, JobState, Outcome, Retry, Timing
+from hpdist.orders import (
+    Acknowledge,
+    Cancel,
+    Curtail,
+    Decision,
+    Dismiss,
+    Introduce,
+    Launch,
+    Order,
+    Recall,
+    Welcome,
+)
 from hpdist.retrying import QUARANTINE_AFTER, backoff, verdict
-
-
-@dataclass
-class Decision:
-    """What a call led to: records to write first, orders to give once they are durable."""
-
-    records: list[Record] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
 
 
 class DispatchState(DispatchBook):
@@ -216,7 +210,7 @@ class DispatchState(DispatchBook):
 
     def _reported(self, event: ProgressReported, now: float) -> None:
         entry = self.jobs.get(event.job_id)
-        if entry and entry.state is JobState.RUNNING and entry.attempt == event.attempt:
+        if entry and entry.takes_report(event.attempt, event.step, event.loss):
             self._record(ReportReceived(event.job_id, event.attempt, event.step, event.loss))
 
     def _submitted(self, event: JobSubmitted, now: float) -> None:
@@ -318,6 +312,15 @@ class DispatchState(DispatchBook):
                 worker.stuck.add((job_id, entry.attempt))
                 info = worker.info
                 self._order(Cancel(info.worker_id, info.incarnation, job_id, entry.attempt))
+        return self._take()
+
+    def curtail(self, job_id: int) -> Decision:
+        """Ask a running job to end early; again each time, since the asking may have been lost."""
+        entry = self._entry(job_id)
+        worker = self.workers.get(entry.worker_id or "")
+        if worker:
+            info = worker.info
+            self._order(Curtail(info.worker_id, info.incarnation, job_id, entry.attempt))
         return self._take()
 
     def dismiss(self, *, drain: bool, reason: str, worker_id: str | None = None) -> Decision:

@@ -152,79 +152,6 @@ AttemptEvent = AttemptFinished | AttemptReleased | ProgressReported
 Event = WorkerEvent | AttemptEvent | JobSubmitted | ControlRequested | ExecutorFailed
 
 
-# --------------------------------------------------------------------------------- orders
-
-
-@dataclass(frozen=True)
-class Launch:
-    """Run this attempt on this worker. The loop fills ``payload`` before the order goes out."""
-
-    worker_id: str
-    incarnation: str
-    job_id: int
-    attempt: int
-    payload: dict[str, JsonValue] | None = None
-
-
-@dataclass(frozen=True)
-class Acknowledge:
-    """The worker may forget this result: its record is durable, or it is not wanted."""
-
-    worker_id: str
-    incarnation: str
-    job_id: int
-    attempt: int
-
-
-@dataclass(frozen=True)
-class Cancel:
-    """Stop this attempt; its result is not wanted any more."""
-
-    worker_id: str
-    incarnation: str
-    job_id: int
-    attempt: int
-
-
-@dataclass(frozen=True)
-class Recall:
-    """Hand this attempt back if it has not begun."""
-
-    worker_id: str
-    incarnation: str
-    job_id: int
-    attempt: int
-
-
-@dataclass(frozen=True)
-class Welcome:
-    """The introduction is accepted."""
-
-    worker_id: str
-    incarnation: str
-
-
-@dataclass(frozen=True)
-class Introduce:
-    """The worker is not known (any more): it has to introduce itself, keeping what it holds."""
-
-    worker_id: str
-    incarnation: str
-
-
-@dataclass(frozen=True)
-class Dismiss:
-    """Leave: after the attempts in hand (``drain``), or at once, handing them back."""
-
-    worker_id: str
-    incarnation: str
-    drain: bool = True
-    reason: str = ""
-
-
-Order = Launch | Acknowledge | Cancel | Recall | Welcome | Introduce | Dismiss
-
-
 # --------------------------------------------------------------------------------- records
 
 
@@ -248,6 +175,7 @@ class RunCreated:
     initial_configs: list[JsonValue] = field(default_factory=list)
     warm_start: list[JsonValue] = field(default_factory=list)
     limits: dict[str, JsonValue] = field(default_factory=dict)
+    early_stopping: JsonValue = None
     versions: dict[str, str] = field(default_factory=dict)
     notes: dict[str, JsonValue] = field(default_factory=dict)
 
@@ -316,6 +244,16 @@ class ReportReceived:
 
 
 @dataclass(frozen=True)
+class AttemptCurtailed:
+    """A running attempt is to end early, because of what it reported at ``step``."""
+
+    kind: ClassVar[str] = "curtail"
+    job_id: int
+    attempt: int
+    step: int
+
+
+@dataclass(frozen=True)
 class Controlled:
     """A command that changes the run was accepted."""
 
@@ -345,5 +283,5 @@ class RunEnded:
     message: str = ""
 
 
-JobRecord = JobCreated | AttemptStarted | AttemptEnded | ReportReceived
+JobRecord = JobCreated | AttemptStarted | AttemptEnded | ReportReceived | AttemptCurtailed
 Record = RunCreated | JobRecord | WorkerChanged | Controlled | RunResumed | RunEnded

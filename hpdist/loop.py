@@ -15,21 +15,26 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from hpdist.dispatch_state import Decision, DispatchState
+from hpdist.dispatch_state import DispatchState
 from hpdist.errors import ConfigurationError, HpdistError, JournalFull
 from hpdist.events import (
+    AttemptCurtailed,
     Controlled,
     ControlRequested,
     Event,
     ExecutorFailed,
-    Launch,
-    Order,
     Record,
+    ReportReceived,
     RunEnded,
 )
 from hpdist.executors.base import Executor
 from hpdist.inbox import Inbox
 from hpdist.model import JsonValue
+from hpdist.orders import (
+    Decision,
+    Launch,
+    Order,
+)
 from hpdist.queue_sizes import QueueSizes
 from hpdist.source import Log, Source
 
@@ -254,7 +259,19 @@ class Loop:
     def _take(self, decision: Decision) -> None:
         for record in decision.records:
             self.record(record)
+            if isinstance(record, ReportReceived):
+                self._judge(record)
         self._orders += decision.orders
+
+    def _judge(self, report: ReportReceived) -> None:
+        """End an evaluation early that does not promise."""
+        entry = self.dispatch.jobs[report.job_id]
+        if not entry.curtailed and self.source.stops_early(report.job_id):
+            curtailed = AttemptCurtailed(report.job_id, report.attempt, report.step)
+            self.record(curtailed)
+            self.dispatch.apply(curtailed)
+        if entry.curtailed:
+            self._orders += self.dispatch.curtail(report.job_id).orders
 
     def record(self, record: Record) -> None:
         """Put a record before the source and in the journal; durable at the next commit."""

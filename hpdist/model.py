@@ -256,3 +256,23 @@ def _sendable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-8", "backslashreplace").decode()
     return text
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `Study.ask` hands out: evaluate ``config`` at ``budget``.
+
+    ``seed`` is the trial's own, for the objective's random numbers.
+    """
+
+    job: Job
+    trial: Trial
+    seed: int
+
+    @property
+    def config(self) -> dict[str, JsonValue]:
+        return dict(self.trial.config)
+
+    @property
+    def budget(self) -> float:
+        return self.job.budget

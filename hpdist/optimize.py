@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from hpdist.checks import check_callable, check_list, shown
+from hpdist.early_stopping import StoppingRule
 from hpdist.errors import ConfigurationError
 from hpdist.executors.base import Executor
 from hpdist.executors.choice import make_executor
@@ -61,6 +62,7 @@ def _optimize(
     isolation: str = "process",
     initial_configs: Sequence[Configuration] = (),
     warm_start: Any = (),
+    early_stopping: StoppingRule | str | None = None,
     prefetch: int = 0,
     callbacks: Sequence[Callback] = (),
     progress: str = "auto",
@@ -79,6 +81,7 @@ def _optimize(
         seed,
         initial_configs,
         gather_warm_start(warm_start, direction),
+        _heard(early_stopping, executor),
     )
     directory = RunDirectory(default_directory(called) if run is None else run)
     time_limit_s = check_time_limit(time_limit)
@@ -172,6 +175,9 @@ def minimize(*arguments: Any, **options: Any) -> Results:
         Configurations to evaluate first.
     warm_start
         Earlier runs to learn from: a path, `Results` or DataFrame, or a list of these.
+    early_stopping
+        Ends evaluations that do not promise by what they tell ``ctx.report``: "median", "rungs",
+        or a rule of `hpdist.early_stopping`.
     prefetch
         How many evaluations each worker is given ahead.
     callbacks
@@ -216,6 +222,17 @@ def _no_argument(function: str, name: str, names: Sequence[str]) -> Configuratio
         f"{function} has no argument {shown(name)}",
         do=f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}",
     )
+
+
+def _heard(rule: StoppingRule | str | None, executor: object) -> StoppingRule | str | None:
+    """Refuse a rule where nobody listens while an objective runs."""
+    if rule is not None and executor == "serial":
+        raise ConfigurationError(
+            "early_stopping has no effect with executor='serial'",
+            cause="the objective runs in the thread that would have to judge its reports",
+            do="executor='thread' or 'process', with workers=1 if it has to be one at a time",
+        )
+    return rule
 
 
 def _callables(callbacks: Sequence[Callback]) -> Sequence[Callback]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hpdist.descriptions import known, known_generator
+from hpdist.early_stopping import NAMES as RULES
 from hpdist.errors import ConfigurationError, StateError
 from hpdist.events import Controlled, JobCreated, Record, RunCreated, RunResumed
 from hpdist.model import JsonValue
@@ -104,10 +105,14 @@ def study_of(records: Sequence[Record]) -> Study:
     ):
         if found is None or found.describe() != described:
             raise _cannot(f"its {role} is {json.dumps(described)}, which is not hpdist's own")
+    rule = known(RULES.values(), header.early_stopping) if header.early_stopping else None
+    if (rule and rule.describe()) != header.early_stopping:
+        raise _cannot(f"its rule is {json.dumps(header.early_stopping)}, which is not hpdist's own")
     return Study(
         space,
         generator,
         optimizer,
+        early_stopping=rule,
         direction=header.direction,
         seed=header.seed,
         **header_arguments(header),

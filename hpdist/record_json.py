@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpdist.events import (
+    AttemptCurtailed,
     AttemptEnded,
     AttemptStarted,
     Controlled,
@@ -36,6 +37,7 @@ RECORDS: dict[str, type[Any]] = {
         AttemptEnded,
         WorkerChanged,
         ReportReceived,
+        AttemptCurtailed,
         Controlled,
         RunResumed,
         RunEnded,

@@ -28,7 +28,10 @@ MakeStudy = Callable[[RunCreated | None], Study]
 first configurations and warm start."""
 
 #: What makes two searches different, in the order in which differences are shown.
-IDENTITY = ("space", "direction", "seed", "iter_generator", "optimizer", "objective")
+IDENTITY = (
+    *("space", "direction", "seed", "iter_generator", "optimizer"),
+    *("early_stopping", "objective"),
+)
 
 #: What can never change, because it says what the recorded results mean.
 FIXED = frozenset(("space", "direction"))

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hpdist.checks import check_seconds, check_seed, shown
+from hpdist.early_stopping import StoppingRule
 from hpdist.errors import ConfigurationError
 from hpdist.events import RunCreated
 from hpdist.model import Configuration, Limits
@@ -49,6 +50,7 @@ class Search:
     seed: int = 0
     initial_configs: Sequence[Configuration] = ()
     warm_start: Sequence[Mapping[str, Any]] = ()
+    early_stopping: StoppingRule | str | None = None
 
     def __post_init__(self) -> None:
         optimizer = make_optimizer(self.optimizer, self.space, check_seed(self.seed))
@@ -97,6 +99,7 @@ class Search:
             seed=self.seed,
             initial_configs=initial_configs,
             warm_start=warm_start,
+            early_stopping=copy.deepcopy(self.early_stopping),
         )
 
 

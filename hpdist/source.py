@@ -23,6 +23,10 @@ class Source(Protocol):
 
     def payload(self, job_id: int) -> dict[str, JsonValue]: ...
 
+    def stops_early(self, job_id: int) -> bool:
+        """Whether a running job should end, because of what it has reported."""
+        ...
+
     def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]: ...
 
 

@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from hpdist.checks import check_choice, check_kind, check_list, check_seed
+from hpdist.early_stopping import StoppingRule, make_rule
 from hpdist.errors import ConfigurationError
-from hpdist.events import AttemptEnded, Controlled, JobCreated, Record, RunCreated
+from hpdist.events import (
+    AttemptEnded,
+    Controlled,
+    JobCreated,
+    Record,
+    ReportReceived,
+    RunCreated,
+)
 from hpdist.ledger import Ledger
 from hpdist.model import (
     Configuration,
+    Evaluation,
     Failure,
     Job,
     JsonValue,
@@ -40,26 +49,6 @@ from hpdist.space import Space
 from hpdist.study_checks import FAILED, check_described, known_observation, suggested, told_outcome
 
 DIRECTIONS = ("minimize", "maximize")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What `Study.ask` hands out: evaluate ``config`` at ``budget``.
-
-    ``seed`` is the trial's own, for the objective's random numbers.
-    """
-
-    job: Job
-    trial: Trial
-    seed: int
-
-    @property
-    def config(self) -> dict[str, JsonValue]:
-        return dict(self.trial.config)
-
-    @property
-    def budget(self) -> float:
-        return self.job.budget
 
 
 class Study:
@@ -86,6 +75,8 @@ class Study:
     warm_start
         Observations of earlier runs, told to the optimizer first: mappings with ``config``,
         ``budget`` and ``loss`` (None for a failure). Those outside the space are refused.
+    early_stopping
+        Which evaluations end early: a rule or its name, see `hpdist.early_stopping`.
     next_iteration
         Called with an iteration's index to make its bracket, in place of the generator's method.
 
@@ -106,6 +97,7 @@ class Study:
         seed: int = 0,
         initial_configs: Sequence[Configuration] = (),
         warm_start: Iterable[Mapping[str, Any]] = (),
+        early_stopping: StoppingRule | str | None = None,
         next_iteration: Callable[[int], Bracket] | None = None,
     ) -> None:
         self.direction = check_choice("direction", direction, DIRECTIONS)
@@ -123,6 +115,7 @@ class Study:
         self.initial_configs = [self.space.check(config) for config in first]
         known = check_list("warm_start", warm_start, of="observations")
         self.warm_start = [known_observation(one, self.space, self.ledger.sign) for one in known]
+        self.early_stopping = make_rule(early_stopping)
         self.brackets: list[Bracket] = []
         self.n_results = 0
         self._new_bracket = next_iteration or self.iter_generator.get_next_iteration
@@ -220,6 +213,8 @@ class Study:
             self._created(record)
         elif isinstance(record, AttemptEnded) and record.final:
             self._settled(record)
+        elif isinstance(record, ReportReceived):
+            self._reported(record)
         elif isinstance(record, Controlled):
             self._controlled(record)
         else:
@@ -248,8 +243,16 @@ class Study:
                 if isinstance(bracket.propose(), NewTrial):
                     bracket.no_more_trials()
 
+    def _reported(self, record: ReportReceived) -> None:
+        if self.early_stopping is not None:
+            budget = self.ledger.jobs[record.job_id].job.budget
+            at = record.job_id, record.attempt, budget, record.step
+            self.early_stopping.report(*at, self.ledger.sign * record.loss)
+
     def _settled(self, record: AttemptEnded) -> None:
         entry = self.ledger.settled(record)
+        if self.early_stopping is not None:
+            self.early_stopping.finished(record.job_id)
         job, outcome = entry.job, record.outcome
         loss = self.ledger.sign * outcome.loss if isinstance(outcome, Success) else FAILED
         self.brackets[job.bracket].finished(job, loss)
@@ -269,7 +272,7 @@ class Study:
         elif record.command == "iteration_kwargs":
             self.iteration_kwargs, self._peeked = record.arguments, None
         elif record.command == "retry":
-            self._retries += [job_id for job_id in record.arguments["jobs"]]
+            self._retries += record.arguments["jobs"]
 
     # ------------------------------------------------------------------ for others
 
@@ -290,12 +293,17 @@ class Study:
                 for known in self.warm_start
             ],
             limits=asdict(self.limits),
+            early_stopping=self.early_stopping and check_described(self.early_stopping),
             **more,
         )
 
     def payload(self, job_id: int) -> dict[str, JsonValue]:
         """What a worker is told of a job; see `Ledger.payload`."""
         return self.ledger.payload(job_id)
+
+    def stops_early(self, job_id: int) -> bool:
+        """Whether a running job should end early."""
+        return self.early_stopping is not None and self.early_stopping.stops(job_id)
 
     def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]:
         """Which of these jobs (None: all) failed, and may be evaluated again."""

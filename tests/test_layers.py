@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parent.parent / "hpdist"
 #: Lowest first. A module imports from lower layers and its own; every module has its place here.
 LAYERS = {
     "values and ports": """
-        errors checks model events record_json queue_sizes parameters spec space points normalise
+        errors checks model events orders record_json queue_sizes parameters spec space points
+        normalise
         inbox source optimizers.base multi_fidelity.base executors.base executors
         """,
     "machines": """
@@ -27,7 +28,8 @@ LAYERS = {
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
         multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving
         multi_fidelity.hyperband multi_fidelity.plan multi_fidelity.single
-        descriptions ledger study study_checks dispatch_book dispatch_state handout retrying
+        descriptions early_stopping ledger study study_checks dispatch_book dispatch_state handout
+        retrying
         summary evaluations forecast run_view progress_text
         """,
     "files": """
@@ -101,7 +103,7 @@ OTHERS = {
     "cloudpickle": "child_runner cluster.background",
     "ConfigSpace": "spec space testing.optimizers",
     "scipy": "optimizers.",
-    "numpy": "study ledger parameters space points spec optimizers. testing. demo",
+    "numpy": "study early_stopping ledger parameters space points spec optimizers. testing. demo",
     "sklearn": "demo optimizers.forest",
     "cmaes": "optimizers.cma_es",
 }

@@ -49,6 +49,10 @@ search_options = options(
     click.option(
         "--optimizer", default="auto", show_default=True, help="How configurations are chosen."
     ),
+    click.option(
+        "--early-stopping", type=click.Choice(["median", "rungs"]),
+        help="End evaluations that do not promise, by what they report.",
+    ),
     click.option("--trials", type=COUNT, help="Limit: configurations."),
     click.option("--evaluations", type=COUNT, help="Limit: evaluations."),
     click.option("--max-cost", type=float, help="Limit: cost of all evaluations together."),
@@ -117,6 +121,7 @@ class SearchOptions:
     iter_generator: str | None
     iterations: int | None
     optimizer: str
+    early_stopping: str | None
     trials: int | None
     evaluations: int | None
     max_cost: float | None
@@ -209,6 +214,7 @@ def do_search(
         direction,
         chosen.seed,
         warm_start=gather_warm_start(list(chosen.warm_start), direction),
+        early_stopping=chosen.early_stopping,
     )
     time_limit_s = math.inf if chosen.time_limit is None else chosen.time_limit
     return LocalRun(

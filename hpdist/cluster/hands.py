@@ -153,17 +153,16 @@ class Hands:
     # ------------------------------------------------------------------ what is told
 
     def to_tell(self) -> dict[str, Any]:
-        """Results and returns that have not been acknowledged, as many as a message may hold."""
+        """What has not been acknowledged: results and returns, and the reports on the way there.
+
+        With a result go the reports before it, so that whoever judges them knows all of them.
+        """
         with self._lock:
             return {
                 "done": as_many_as_fit([*self._inherited, *self._finished.values()]),
                 "released": [[*held, why] for held, why in self._released.items()],
+                "reports": [list(report) for report in self._reports],
             }
-
-    def reports(self) -> list[list[float]]:
-        """Intermediate losses that have not been told yet."""
-        with self._lock:
-            return [list(report) for report in self._reports]
 
     def told(self, message: dict[str, Any], reply: dict[str, Any]) -> None:
         """Forget what ``reply`` confirms of ``message``."""
@@ -190,6 +189,8 @@ class Hands:
             self.give_back((job_id, attempt), "cancelled", hard=True)
         for job_id, attempt in reply.get("recall", ()):
             self.give_back((job_id, attempt), "recalled", hard=False)
+        for job_id, attempt in reply.get("curtail", ()):
+            self._curtail((job_id, attempt))
         dismissed = reply.get("dismiss")
         if dismissed:
             self.leave(dismissed.get("reason", ""), at_once=not dismissed["drain"])
@@ -205,6 +206,12 @@ class Hands:
                 self._released[held] = why
         if hard and running is not None and running[0] == held:
             running[1].cancel(grace_s)
+
+    def _curtail(self, held: Held) -> None:
+        """Ask the objective to end early, if it is this attempt that runs."""
+        running = self._running
+        if running is not None and running[0] == held:
+            running[1].request_stop()
 
     def leave(self, why: str, *, at_once: bool) -> None:
         """Want no more work: after the attempt in hand, or at once, handing everything back."""

@@ -18,6 +18,7 @@ from hpdist.cluster.job_stream import JobStream
 from hpdist.cluster.option_checks import check_iteration_kwargs, check_master, run_name, space_of
 from hpdist.cluster.result_views import ResultViews
 from hpdist.cluster.submissions import FinishedJob
+from hpdist.early_stopping import StoppingRule
 from hpdist.errors import NoWorkers, StateError
 from hpdist.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
 from hpdist.model import Limits
@@ -61,8 +62,8 @@ class Master:
         Where ``<run_id>/`` is.
     ping_interval
         Seconds between two reviews of the nameserver's entries.
-    time_left_for_this_task
-        Seconds from the start of `run`; then nothing new starts.
+    time_left_for_this_task, grace
+        Seconds from the start of `run`, then nothing new starts; seconds for what runs then.
     nameserver, nameserver_port, host
         As for `Dispatcher`.
     shutdown_workers
@@ -75,12 +76,10 @@ class Master:
         Best configuration and its loss by budget, to begin with; kept up to date.
     space
         Only needed if the optimizer has no attribute ``space``.
-    seed, direction, initial_configs
+    seed, direction, initial_configs, early_stopping
         As for `Study`.
     worker_timeout
         Seconds to wait for workers; default: for ever, with a diagnosis every half minute.
-    grace
-        Seconds for what runs when the time is up.
 
     Raises
     ------
@@ -114,6 +113,7 @@ class Master:
         seed: int = 0,
         direction: str = "minimize",
         initial_configs: Sequence[Mapping[str, Any]] = (),
+        early_stopping: StoppingRule | str | None = None,
         worker_timeout: float = math.inf,
         grace: float = 10.0,
         logger: logging.Logger | None = None,
@@ -142,6 +142,7 @@ class Master:
             "seed": seed,
             "direction": direction,
             "initial_configs": initial_configs,
+            "early_stopping": early_stopping,
         }
         self._ends, self._changed = Ends(), threading.Event()
         self._stream = JobStream(self.views.new_trial, self.job_callback, self.views.known)

@@ -16,9 +16,15 @@ from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.worker_processes import WorkerProcesses
 from hpdist.errors import HpdistError, NoWorkers, TransportError
-from hpdist.events import ControlRequested, Order, Record
+from hpdist.events import (
+    ControlRequested,
+    Record,
+)
 from hpdist.executors.base import Post
 from hpdist.model import Timing
+from hpdist.orders import (
+    Order,
+)
 from hpdist.resuming import OpenRun
 from hpdist.run_directory import RunDirectory
 from hpdist.run_names import safe_run_id

@@ -21,7 +21,6 @@ from hpdist.events import (
     AttemptStarted,
     Controlled,
     ControlRequested,
-    Order,
     Record,
     RunEnded,
     WorkerChanged,
@@ -30,6 +29,9 @@ from hpdist.executors.base import Post
 from hpdist.executors.messages import PROTOCOL
 from hpdist.executors.remote import RemoteExecutor
 from hpdist.model import Timing, WorkerInfo
+from hpdist.orders import (
+    Order,
+)
 
 logger = logging.getLogger(__name__)
 

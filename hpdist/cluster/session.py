@@ -238,9 +238,9 @@ class Session:
         channel.close()
 
     def _beat_message(self) -> dict[str, Any]:
-        told = {"holds": self.hands.holds(), "reports": self.hands.reports()}
-        told["released"] = self.hands.to_tell()["released"]
-        return self._message("beat", wait=self._beat_s(), **told)
+        told = self.hands.to_tell()
+        del told["done"]
+        return self._message("beat", wait=self._beat_s(), holds=self.hands.holds(), **told)
 
     def _beat_once(self, channel: Channel, message: dict[str, Any]) -> None:
         began = time.monotonic()

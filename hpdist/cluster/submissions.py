@@ -110,6 +110,9 @@ class Submissions:
     def propose(self) -> None:
         return None
 
+    def stops_early(self, job_id: int) -> bool:
+        return False
+
     def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]:
         return []
 

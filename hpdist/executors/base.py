@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from hpdist.events import Event, Order
+from hpdist.events import (
+    Event,
+)
+from hpdist.orders import (
+    Order,
+)
 
 Post = Callable[[Sequence[Event]], None]
 """Hand events to the loop, from any thread; those of one call are handled together."""

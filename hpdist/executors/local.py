@@ -14,12 +14,17 @@ from hpdist.attempt import Runner
 from hpdist.attempt_limits import check_attempt_limits, check_enforceable, check_isolation
 from hpdist.checks import check_whole
 from hpdist.child_runner import ChildRunner
-from hpdist.events import Event, Order
+from hpdist.events import (
+    Event,
+)
 from hpdist.executors.base import Post
 from hpdist.executors.slot import Slot
 from hpdist.inline_runner import InlineRunner
 from hpdist.model import WorkerInfo
 from hpdist.objective import Objective
+from hpdist.orders import (
+    Order,
+)
 
 
 class LocalExecutor:

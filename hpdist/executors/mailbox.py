@@ -9,17 +9,20 @@ from typing import Any
 
 from hpdist.errors import ProtocolMismatch
 from hpdist.events import (
+    Held,
+)
+from hpdist.executors.messages import Message
+from hpdist.orders import (
     Acknowledge,
     Cancel,
+    Curtail,
     Dismiss,
-    Held,
     Introduce,
     Launch,
     Order,
     Recall,
     Welcome,
 )
-from hpdist.executors.messages import Message
 
 Render = Callable[[str, dict[str, Any]], dict[str, Any]]
 """Turn the kind and the content of a reply into the reply."""
@@ -58,6 +61,7 @@ class _Box:
         self.acks: list[Held] = []
         self.cancel: list[Held] = []
         self.recall: list[Held] = []
+        self.curtail: list[Held] = []
         self.welcome = self.unknown = self.dismissed = False
 
     def is_enough(self) -> bool:
@@ -68,7 +72,8 @@ class _Box:
             return True
         if self.results:
             return all(held in self.acks for held in self.results)
-        return bool(self.work or self.cancel or self.recall or self.dismissed)
+        told = self.work or self.cancel or self.recall or self.curtail
+        return bool(told or self.dismissed)
 
     def take(self) -> tuple[str, dict[str, Any]]:
         """Remove everything; returns kind and content of the reply that carries it."""
@@ -80,6 +85,7 @@ class _Box:
             "acks": self.acks,
             "cancel": self.cancel,
             "recall": self.recall,
+            "curtail": self.curtail,
             "welcome": self.welcome,
         }
         self.empty()
@@ -198,6 +204,8 @@ class Peer:
             self._step.acks.append((order.job_id, order.attempt))
         elif isinstance(order, Cancel | Recall):
             return self._withdraw(order)
+        elif isinstance(order, Curtail):
+            self._beat.curtail.append((order.job_id, order.attempt))
         else:
             self._address(order)
         return []

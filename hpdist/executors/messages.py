@@ -140,6 +140,7 @@ def make_reply(
     acks: Sequence[Held] = (),
     cancel: Sequence[Held] = (),
     recall: Sequence[Held] = (),
+    curtail: Sequence[Held] = (),
     dismiss: Fields | None = None,
     **more: Any,
 ) -> dict[str, Any]:
@@ -152,6 +153,7 @@ def make_reply(
         "acks": list(acks),
         "cancel": list(cancel),
         "recall": list(recall),
+        "curtail": list(curtail),
         "dismiss": dismiss,
         **more,
     }
@@ -185,17 +187,14 @@ def _read_hello(message: Fields, worker_id: str, incarnation: str, book: str) ->
 def _read_step(message: Fields, worker_id: str, incarnation: str, book: str) -> list[Event]:
     seen = WorkerSeen(worker_id, incarnation, leaving=_leaving(message))
     handed_in = read_results(read_list(message, "done"), worker_id, incarnation)
-    return [seen, *handed_in, *_released(message, worker_id, incarnation)]
+    reports = _reports(message, worker_id, incarnation)
+    return [seen, *reports, *handed_in, *_released(message, worker_id, incarnation)]
 
 
 def _read_beat(message: Fields, worker_id: str, incarnation: str, book: str) -> list[Event]:
     seen = WorkerSeen(worker_id, incarnation, _holds(message), _leaving(message))
-    events: list[Event] = [seen]
-    for row in read_list(message, "reports"):
-        if not is_row(row, 4) or not is_int(row[2]) or not is_number(row[3]):
-            raise wrong("reports", row, "[job, attempt, step, loss]")
-        events.append(ProgressReported(worker_id, incarnation, *row))
-    return events + _released(message, worker_id, incarnation)
+    reports = _reports(message, worker_id, incarnation)
+    return [seen, *reports, *_released(message, worker_id, incarnation)]
 
 
 def _read_bye(message: Fields, worker_id: str, incarnation: str, book: str) -> list[Event]:
@@ -229,6 +228,15 @@ def read_results(items: Sequence[Any], worker_id: str, incarnation: str) -> list
 
 def _book_of(item: Any) -> Any:
     return item.get("book") if isinstance(item, dict) else None
+
+
+def _reports(message: Fields, worker_id: str, incarnation: str) -> list[Event]:
+    events: list[Event] = []
+    for row in read_list(message, "reports"):
+        if not is_row(row, 4) or not is_int(row[2]) or not is_number(row[3]):
+            raise wrong("reports", row, "[job, attempt, step, loss]")
+        events.append(ProgressReported(worker_id, incarnation, *row))
+    return events
 
 
 def _released(message: Fields, worker_id: str, incarnation: str) -> list[Event]:

@@ -16,12 +16,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from hpdist.errors import ProtocolMismatch
-from hpdist.events import AttemptReleased, ConnectionLost, Event, Order, WorkerSeen
+from hpdist.events import (
+    AttemptReleased,
+    ConnectionLost,
+    Event,
+    WorkerSeen,
+)
 from hpdist.executors.base import Post
 from hpdist.executors.fields import Fields
 from hpdist.executors.mailbox import Peer
 from hpdist.executors.messages import Message, check_address, make_reply, read_message
 from hpdist.model import Timing
+from hpdist.orders import (
+    Order,
+)
 
 Reply = dict[str, Any]
 

@@ -10,9 +10,6 @@ from pathlib import Path
 
 from hpdist.events import (
     AttemptFinished,
-    Dismiss,
-    Launch,
-    Order,
     ProgressReported,
     WorkerJoined,
     WorkerLeft,
@@ -21,6 +18,11 @@ from hpdist.executors.base import Post
 from hpdist.inline_runner import InlineRunner
 from hpdist.model import WorkerInfo
 from hpdist.objective import Objective
+from hpdist.orders import (
+    Dismiss,
+    Launch,
+    Order,
+)
 
 
 class SerialExecutor:

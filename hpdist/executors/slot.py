@@ -12,19 +12,22 @@ from hpdist.errors import HpdistError
 from hpdist.events import (
     AttemptFinished,
     AttemptReleased,
-    Cancel,
-    Dismiss,
     ExecutorFailed,
     Held,
-    Launch,
-    Order,
     ProgressReported,
-    Recall,
     WorkerJoined,
     WorkerLeft,
 )
 from hpdist.executors.base import Post
 from hpdist.model import WorkerInfo
+from hpdist.orders import (
+    Cancel,
+    Curtail,
+    Dismiss,
+    Launch,
+    Order,
+    Recall,
+)
 
 
 class Slot:
@@ -62,6 +65,10 @@ class Slot:
             # a recall that comes while the attempt begins hands it back all the same
             if switch is not None and (isinstance(order, Cancel) or held != self._begun):
                 switch.cancel()
+        elif isinstance(order, Curtail):
+            switch = self._switches.get((order.job_id, order.attempt))
+            if switch is not None:
+                switch.request_stop()
         elif isinstance(order, Dismiss):
             self._leaving = order.reason or "dismissed"
             if not order.drain:

@@ -25,13 +25,24 @@ class HalvingBracket:
     ----------
     num_configs, budgets
         One entry a rung, lowest first.
+    replace_failed
+        Whether another configuration is begun for one that fails in the lowest rung, so that as
+        many as planned compete; for as many as were planned at most.
     """
 
-    def __init__(self, num_configs: Sequence[int], budgets: Sequence[float]) -> None:
+    def __init__(
+        self,
+        num_configs: Sequence[int],
+        budgets: Sequence[float],
+        *,
+        replace_failed: bool = False,
+    ) -> None:
         self._sizes = tuple(num_configs)
         self._budgets = tuple(budgets)
         self._rung = 0
         self._unstarted = self._sizes[0]
+        self._replaceable = self._sizes[0] if replace_failed else 0
+        self._replaced: set[int] = set()
         self._queue: list[int] = []
         self._running: set[int] = set()
         self._losses: dict[int, float] = {}
@@ -64,12 +75,23 @@ class HalvingBracket:
             raise StateError(f"{job} is finished, but was never started in this bracket")
         self._running.discard(job.trial_id)
         self._losses[job.trial_id] = loss
+        if job.rung == 0 and loss == math.inf:
+            self._replace(job.trial_id)
         if not (self._unstarted or self._queue or self._running):
             self._promotable = self._rank()
+
+    def _replace(self, trial_id: int) -> None:
+        """Begin another configuration for one that failed, once for each."""
+        if self._replaceable and trial_id not in self._replaced:
+            self._replaceable -= 1
+            self._replaced.add(trial_id)
+            self._unstarted += 1
+            self._promotable = []
 
     def no_more_trials(self) -> None:
         """Close the lowest rung as it is; those above shrink alike, but to no less than one."""
         full, there = self._sizes[0], self._sizes[0] - self._unstarted
+        self._replaceable = 0
         if there < full:
             self._sizes = (there, *(max(1, size * there // full) for size in self._sizes[1:]))
             self._unstarted = 0

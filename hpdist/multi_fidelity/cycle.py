@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from hpdist.checks import check_whole
+from hpdist.checks import check_flag, check_whole
 from hpdist.errors import ConfigurationError
 from hpdist.model import JsonValue
 from hpdist.multi_fidelity.base import Rung
@@ -47,7 +47,9 @@ class BracketCycle:
 
     def get_next_iteration(self, iteration: int, **iteration_kwargs: Any) -> HalvingBracket:
         check_iteration(self, iteration, iteration_kwargs)
-        return HalvingBracket(*self._cycle[iteration % len(self._cycle)])
+        replace = bool(self._settings.get("replace_failed"))
+        ladder = self._cycle[iteration % len(self._cycle)]
+        return HalvingBracket(*ladder, replace_failed=replace)
 
     def plan(self, n_iterations: int) -> list[Rung]:
         check_planned(n_iterations)
@@ -72,6 +74,11 @@ class BracketCycle:
 
     def __repr__(self) -> str:
         return named(self.describe())
+
+
+def replacing(replace_failed: object) -> dict[str, JsonValue]:
+    """Describe the choice only where it was made: descriptions of before stay equal."""
+    return {"replace_failed": True} if check_flag("replace_failed", replace_failed) else {}
 
 
 def check_iteration(owner: object, iteration: int, iteration_kwargs: dict[str, Any]) -> None:

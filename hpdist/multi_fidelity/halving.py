@@ -6,7 +6,7 @@ from math import ceil
 
 from hpdist.errors import ConfigurationError
 from hpdist.multi_fidelity.budgets import budget_ladder, check_count, check_eta, exact
-from hpdist.multi_fidelity.cycle import BracketCycle
+from hpdist.multi_fidelity.cycle import BracketCycle, replacing
 
 
 class SuccessiveHalving(BracketCycle):
@@ -20,6 +20,8 @@ class SuccessiveHalving(BracketCycle):
         One in ``eta`` configurations is promoted, to a budget ``eta`` times larger.
     num_configs
         Configurations in the lowest rung; by default as many as leave one in the highest.
+    replace_failed
+        Whether another configuration takes the place of one that fails in the lowest rung.
 
     Raises
     ------
@@ -38,6 +40,8 @@ class SuccessiveHalving(BracketCycle):
         max_budget: float,
         eta: float = 3,
         num_configs: int | None = None,
+        *,
+        replace_failed: bool = False,
     ) -> None:
         budgets = budget_ladder(min_budget, max_budget, eta)
         eta = check_eta(eta)
@@ -55,7 +59,10 @@ class SuccessiveHalving(BracketCycle):
             "eta": eta,
             "num_configs": num_configs,
         }
-        super().__init__([(halved(num_configs, eta, len(budgets)), budgets)], settings)
+        super().__init__(
+            [(halved(num_configs, eta, len(budgets)), budgets)],
+            settings | replacing(replace_failed),
+        )
 
 
 def halved(num_configs: int, eta: float, num_rungs: int) -> tuple[int, ...]:

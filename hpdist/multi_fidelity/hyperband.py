@@ -8,7 +8,7 @@ from typing import Literal
 
 from hpdist.checks import check_choice
 from hpdist.multi_fidelity.budgets import budget_ladder, check_eta, exact
-from hpdist.multi_fidelity.cycle import BracketCycle
+from hpdist.multi_fidelity.cycle import BracketCycle, replacing
 from hpdist.multi_fidelity.halving import halved
 
 ROUNDINGS = ("paper", "hpbandster")
@@ -27,6 +27,9 @@ class Hyperband(BracketCycle):
         How many configurations bracket s = s_max .. 0 begins with: "paper" says
         ``ceil((s_max+1) / (s+1) * eta**s)``, "hpbandster" says
         ``floor((s_max+1) / (s+1)) * eta**s``, as that program does.
+    replace_failed
+        Whether another configuration takes the place of one that fails in the lowest rung of a
+        bracket.
 
     References
     ----------
@@ -45,6 +48,8 @@ class Hyperband(BracketCycle):
         max_budget: float,
         eta: float = 3,
         rounding: Literal["paper", "hpbandster"] = "paper",
+        *,
+        replace_failed: bool = False,
     ) -> None:
         budgets = budget_ladder(min_budget, max_budget, eta)
         rounded = check_choice("rounding", rounding, ROUNDINGS)
@@ -60,7 +65,7 @@ class Hyperband(BracketCycle):
             "eta": eta,
             "rounding": rounded,
         }
-        super().__init__(cycle, settings)
+        super().__init__(cycle, settings | replacing(replace_failed))
 
 
 def _paper_starts(eta: Fraction, num_brackets: int) -> list[tuple[int, int]]:

@@ -29,7 +29,7 @@ class ModelBased(ABC):
     """
 
     #: Share of random configurations at the lowest and at the highest budget.
-    random_share = (0.3, 0.05)
+    random_share = (0.1, 0.02)
 
     def __init__(self, space: Space, num_initial: int, seed: int) -> None:
         self.space = Space.of(space)

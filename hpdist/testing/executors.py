@@ -13,16 +13,18 @@ from typing import Any, TypeVar
 from hpdist.events import (
     AttemptFinished,
     AttemptReleased,
-    Cancel,
-    Dismiss,
     Event,
-    Launch,
     WorkerJoined,
     WorkerLeft,
 )
 from hpdist.executors.base import Executor
 from hpdist.model import Failure, FailureKind, JsonValue, Success, WorkerInfo
 from hpdist.objective import Objective, objective_of
+from hpdist.orders import (
+    Cancel,
+    Dismiss,
+    Launch,
+)
 
 E = TypeVar("E")
 

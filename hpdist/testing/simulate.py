@@ -13,24 +13,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpdist.events import (
-    Acknowledge,
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
-    Cancel,
-    Dismiss,
     Event,
     Held,
-    Introduce,
-    Launch,
-    Order,
-    Recall,
     WorkerJoined,
     WorkerLeft,
     WorkerSeen,
 )
 from hpdist.executors.base import Post
 from hpdist.model import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
+from hpdist.orders import (
+    Acknowledge,
+    Cancel,
+    Dismiss,
+    Introduce,
+    Launch,
+    Order,
+    Recall,
+)
 from hpdist.testing.simulated_time import SimulatedInbox
 
 #: After how long a message that was lost is sent again, as a link does on a time-out.

@@ -18,10 +18,14 @@ import numpy as np
 
 from hpdist import Context, minimize
 from hpdist.disk import Disk
-from hpdist.events import Acknowledge, Launch, Order
 from hpdist.executors.serial import SerialExecutor
 from hpdist.multi_fidelity import Hyperband
 from hpdist.optimizers import Observation, Suggestion
+from hpdist.orders import (
+    Acknowledge,
+    Launch,
+    Order,
+)
 from hpdist.space import Space
 
 SPACE = {"x": (-1.0, 1.0), "k": (1, 8), "kind": ["a", "b"]}

@@ -21,14 +21,10 @@ from hpdist.cluster.wire import decode, encode
 from hpdist.context import Context
 from hpdist.errors import ProtocolMismatch
 from hpdist.events import (
-    Acknowledge,
     AttemptEnded,
     AttemptFinished,
     AttemptResult,
     Event,
-    Launch,
-    Order,
-    Welcome,
     WorkerChanged,
     WorkerJoined,
 )
@@ -36,6 +32,12 @@ from hpdist.executors.messages import make_reply
 from hpdist.executors.remote import RemoteExecutor
 from hpdist.executors.replies import read_reply
 from hpdist.model import Failure, FailureKind, Success, Timing
+from hpdist.orders import (
+    Acknowledge,
+    Launch,
+    Order,
+    Welcome,
+)
 from hpdist.record_json import outcome_to_json
 from hpdist.testing.executors import payload_of
 

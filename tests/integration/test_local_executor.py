@@ -11,15 +11,10 @@ from attempt_objectives import Loaded, poisoned, talkative
 
 from hpdist.errors import ConfigurationError
 from hpdist.events import (
-    Acknowledge,
     AttemptFinished,
     AttemptReleased,
-    Dismiss,
     ExecutorFailed,
-    Introduce,
     ProgressReported,
-    Recall,
-    Welcome,
     WorkerJoined,
     WorkerLeft,
 )
@@ -27,6 +22,13 @@ from hpdist.executors.local import LocalExecutor
 from hpdist.executors.serial import SerialExecutor
 from hpdist.model import Failure, FailureKind, Success, WorkerInfo
 from hpdist.objective import objective_of
+from hpdist.orders import (
+    Acknowledge,
+    Dismiss,
+    Introduce,
+    Recall,
+    Welcome,
+)
 from hpdist.testing.executors import Posted, behave, launch
 
 

@@ -28,10 +28,18 @@ from hpdist.errors import (
     ProtocolMismatch,
     TransportError,
 )
-from hpdist.events import Acknowledge, AttemptFinished, Launch, Welcome, WorkerJoined
+from hpdist.events import (
+    AttemptFinished,
+    WorkerJoined,
+)
 from hpdist.executors.remote import RemoteExecutor
 from hpdist.inbox import QueueInbox
 from hpdist.model import Timing
+from hpdist.orders import (
+    Acknowledge,
+    Launch,
+    Welcome,
+)
 from hpdist.testing.executors import payload_of
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32

@@ -17,7 +17,12 @@ from hpdist.cluster.spool import Spool
 from hpdist.cluster.wire import decode, encode
 from hpdist.dispatch_state import DispatchState
 from hpdist.errors import AuthenticationError, ForeignPeer, ProtocolMismatch, TransportError
-from hpdist.events import AttemptEnded, AttemptStarted, Cancel, ControlRequested, Record
+from hpdist.events import (
+    AttemptEnded,
+    AttemptStarted,
+    ControlRequested,
+    Record,
+)
 from hpdist.executors.remote import RemoteExecutor
 from hpdist.inbox import QueueInbox
 from hpdist.inline_runner import InlineRunner
@@ -25,6 +30,9 @@ from hpdist.journal import MemoryJournal
 from hpdist.loop import Loop
 from hpdist.model import Limits, Timing, WorkerInfo
 from hpdist.objective import objective_of
+from hpdist.orders import (
+    Cancel,
+)
 from hpdist.study import Study
 
 TIMING = Timing(lease_s=2.0, heartbeat_s=0.2, closed_s=0.5, poll_s=1.0)

@@ -45,9 +45,10 @@ def quiet_talk() -> None:
     from hpdist.cluster.locate import Place
     from hpdist.cluster.server import Server
     from hpdist.cluster.service import Service
-    from hpdist.events import Event, Welcome, WorkerJoined
+    from hpdist.events import Event, WorkerJoined
     from hpdist.executors.remote import RemoteExecutor
     from hpdist.model import Timing
+    from hpdist.orders import Welcome
     from hpdist.run_directory import find_key
 
     executor = RemoteExecutor(Timing(), 1, "run", "book")

@@ -166,3 +166,24 @@ def test_a_retry_counts_until_the_next_rung_has_begun(seed, n, slots, data):
         bracket.finished(jobs[seed % n], -1.0)
     ranked = sorted((loss, trial) for trial, loss in enumerate(losses) if loss < math.inf)
     assert promoted == [trial for _, trial in ranked[:slots]]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 12), SEEDS, RATES, WORKERS)
+def test_failures_in_the_lowest_rung_are_replaced_by_choice(size, seed, rate, workers):
+    bracket = HalvingBracket([size, 1], [1.0, 3.0], replace_failed=True)
+    history = play(bracket, seed, rate, workers)
+    lowest = jobs_of_rung(history, 0)
+    failed = sum(history.losses[job.job_id] == math.inf for job in lowest)
+    assert bracket.is_finished
+    assert len(lowest) == size + min(failed, size)
+    assert {job.trial_id for job in jobs_of_rung(history, 1)} == best(history, 0, 1)
+
+
+def test_generators_hand_the_choice_on_and_say_so():
+    for kind in (Hyperband, SuccessiveHalving):
+        plain, replacing = kind(1, 9), kind(1, 9, replace_failed=True)
+        assert "replace_failed" not in plain.describe()
+        assert replacing.describe()["replace_failed"] is True
+        history = play(replacing.get_next_iteration(0), 3, 1.0, 2)
+        assert len(history.jobs) == 2 * len(play(plain.get_next_iteration(0), 3, 1.0, 2).jobs)

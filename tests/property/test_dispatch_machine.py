@@ -14,26 +14,29 @@ from hypothesis.stateful import (
     rule,
 )
 
-from hpdist.dispatch_state import Decision, DispatchState
+from hpdist.dispatch_state import DispatchState
 from hpdist.events import (
-    Acknowledge,
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
     AttemptStarted,
-    Cancel,
     ConnectionLost,
     Held,
-    Introduce,
     JobSubmitted,
-    Launch,
-    Recall,
     WorkerJoined,
     WorkerLeft,
     WorkerSeen,
 )
 from hpdist.model import Failure, FailureKind, Job, JobState, Retry, Success, Timing, WorkerInfo
+from hpdist.orders import (
+    Acknowledge,
+    Cancel,
+    Decision,
+    Introduce,
+    Launch,
+    Recall,
+)
 
 NAMES = ("a", "b", "c")
 RETRY = Retry(max_crashes=2, max_losses=4)

@@ -11,18 +11,20 @@ from swarm_parts import Touchy, book_state, make_study, study_state, true_loss
 
 from hpdist.dispatch_state import DispatchState
 from hpdist.events import (
-    Acknowledge,
     AttemptEnded,
     AttemptStarted,
     Held,
     JobCreated,
-    Launch,
-    Order,
     Record,
     WorkerChanged,
 )
 from hpdist.journal_format import scan
 from hpdist.model import Failure, FailureKind, Retry, Success
+from hpdist.orders import (
+    Acknowledge,
+    Launch,
+    Order,
+)
 from hpdist.recomputing import recompute
 from hpdist.study import Study
 from hpdist.testing.simulate import SimulatedCluster

@@ -24,7 +24,6 @@ from hpdist.events import (
     ControlRequested,
     Event,
     JobCreated,
-    Order,
     Record,
 )
 from hpdist.executors.base import Post
@@ -32,6 +31,9 @@ from hpdist.inbox import Stamped
 from hpdist.journal import Journal, repair
 from hpdist.loop import Loop
 from hpdist.model import JobState, Retry
+from hpdist.orders import (
+    Order,
+)
 from hpdist.queue_sizes import QueueSizes
 from hpdist.resuming import OpenRun, replay
 from hpdist.study import Study

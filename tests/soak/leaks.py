@@ -30,13 +30,8 @@ from hpdist.cluster.server import Server
 from hpdist.cluster.session import Session
 from hpdist.cluster.spool import Spool
 from hpdist.events import (
-    Acknowledge,
     AttemptFinished,
-    Dismiss,
     Event,
-    Launch,
-    Order,
-    Welcome,
     WorkerJoined,
 )
 from hpdist.executors.remote import RemoteExecutor
@@ -44,6 +39,13 @@ from hpdist.inbox import QueueInbox
 from hpdist.inline_runner import InlineRunner
 from hpdist.model import Timing, WorkerInfo
 from hpdist.objective import objective_of
+from hpdist.orders import (
+    Acknowledge,
+    Dismiss,
+    Launch,
+    Order,
+    Welcome,
+)
 
 RUN, KEY = "leaks", b"k" * 32
 MOST_BYTES = 5 * 1024 * 1024

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from hpdist.dispatch_state import Decision, DispatchState
+from hpdist.dispatch_state import DispatchState
 from hpdist.errors import StateError
 from hpdist.events import (
-    Acknowledge,
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
     AttemptStarted,
-    Cancel,
     ConnectionLost,
     Controlled,
-    Dismiss,
-    Introduce,
     JobCreated,
     JobSubmitted,
-    Launch,
     ProgressReported,
-    Recall,
     Record,
     ReportReceived,
-    Welcome,
     WorkerChanged,
     WorkerDied,
     WorkerJoined,
@@ -42,6 +35,16 @@ from hpdist.model import (
     Success,
     Timing,
     WorkerInfo,
+)
+from hpdist.orders import (
+    Acknowledge,
+    Cancel,
+    Decision,
+    Dismiss,
+    Introduce,
+    Launch,
+    Recall,
+    Welcome,
 )
 from hpdist.retrying import backoff
 

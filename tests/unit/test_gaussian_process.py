@@ -186,7 +186,7 @@ def test_low_budgets_get_more_random_configurations():
         optimizer.tell(Observation(trial, {"x": x}, [1.0, 27.0][trial % 2], (x - 0.3) ** 2))
 
     def drawn(budget):
-        asked = [optimizer.ask(budget, [], np.random.default_rng(k))[0] for k in range(60)]
+        asked = [optimizer.ask(budget, [], np.random.default_rng(k))[0] for k in range(120)]
         return sum(one.info["origin"] == "random" for one in asked)
 
     assert drawn(1.0) > 2 * drawn(27.0)

@@ -11,25 +11,21 @@ import pytest
 from hpdist.dispatch_state import DispatchState
 from hpdist.errors import ConfigurationError, HpdistError, JournalError, JournalFull
 from hpdist.events import (
-    Acknowledge,
+    AttemptCurtailed,
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
     AttemptStarted,
-    Cancel,
     Controlled,
     ControlRequested,
-    Dismiss,
     Event,
     ExecutorFailed,
     Held,
-    Introduce,
     JobCreated,
-    Launch,
-    Order,
-    Recall,
+    ProgressReported,
     Record,
+    ReportReceived,
     RunEnded,
     WorkerChanged,
     WorkerJoined,
@@ -40,6 +36,16 @@ from hpdist.executors.base import Post
 from hpdist.loop import LINGER_S, Loop
 from hpdist.model import Failure, FailureKind, Limits, Outcome, Success, Timing, WorkerInfo
 from hpdist.multi_fidelity import SingleFidelity
+from hpdist.orders import (
+    Acknowledge,
+    Cancel,
+    Curtail,
+    Dismiss,
+    Introduce,
+    Launch,
+    Order,
+    Recall,
+)
 from hpdist.queue_sizes import QueueSizes
 from hpdist.study import Study
 from hpdist.testing.simulate import SimulatedInbox
@@ -641,3 +647,63 @@ def test_a_journal_that_cannot_take_the_last_word_does_not_hide_the_error(
     with pytest.raises(ZeroDivisionError, match="the cause"):
         scene.run()
     assert "could not record the end" in caplog.text
+
+
+# ------------------------------------------------------------------- early stopping
+
+
+class Impatient:
+    """Stops whatever reports more than 1."""
+
+    def __init__(self) -> None:
+        self.losses: dict[int, float] = {}
+
+    def report(self, job_id: int, attempt: int, budget: float, step: int, loss: float) -> None:
+        self.losses[job_id] = loss
+
+    def finished(self, job_id: int) -> None:
+        self.losses.pop(job_id, None)
+
+    def stops(self, job_id: int) -> bool:
+        return self.losses.get(job_id, 0.0) > 1.0
+
+    def describe(self) -> dict[str, str]:
+        return {"name": "Impatient"}
+
+
+def judged(scene: Scene, direction: str = "minimize") -> Loop:
+    scene.study = Study(
+        {"x": (0.0, 1.0)},
+        SingleFidelity(),
+        limits=Limits(n_evaluations=2),
+        early_stopping=Impatient(),
+        direction=direction,
+    )
+    return scene.loop()
+
+
+def report(scene: Scene, job_id: int, step: int, loss: float) -> None:
+    scene.hands.post([ProgressReported("a", "a.1", job_id, 1, step, loss)])
+
+
+def test_an_evaluation_is_curtailed_once_in_the_journal_and_asked_until_it_ends() -> None:
+    scene = Scene()
+    loop = judged(scene)
+    for second, (step, loss) in enumerate([(1, 0.5), (2, 2.0), (3, 0.5)], start=1):
+        scene.at(second, lambda step=step, loss=loss: report(scene, 0, step, loss))
+    loop.run()
+    assert scene.diary.of(AttemptCurtailed) == [AttemptCurtailed(0, 1, 2)]
+    orders = [(at, order.job_id) for at, order in scene.hands.orders if isinstance(order, Curtail)]
+    assert orders == [(2.0, 0), (3.0, 0)]
+    assert len(scene.diary.of(ReportReceived)) == 3
+    ended = [record for record in scene.diary.of(AttemptEnded) if record.job_id == 0]
+    assert [record.outcome for record in ended] == [Success(0.5)], "its loss counts as any other"
+
+
+def test_the_sign_of_a_search_for_the_largest_is_the_rules_own_business() -> None:
+    scene = Scene()
+    loop = judged(scene, direction="maximize")
+    scene.at(1, lambda: report(scene, 0, 1, -2.0))
+    scene.at(2, lambda: report(scene, 0, 2, 2.0))
+    loop.run()
+    assert scene.diary.of(AttemptCurtailed) == [AttemptCurtailed(0, 1, 1)]

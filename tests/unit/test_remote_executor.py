@@ -12,24 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpdist.events import (
-    Acknowledge,
     AttemptFinished,
     AttemptReleased,
-    Cancel,
     ConnectionLost,
-    Dismiss,
     Event,
-    Introduce,
-    Launch,
     ProgressReported,
-    Recall,
-    Welcome,
     WorkerJoined,
     WorkerLeft,
     WorkerSeen,
 )
 from hpdist.executors.remote import RemoteExecutor
 from hpdist.model import Failure, FailureKind, Success, Timing
+from hpdist.orders import (
+    Acknowledge,
+    Cancel,
+    Dismiss,
+    Introduce,
+    Launch,
+    Recall,
+    Welcome,
+)
 
 ONE, TWO = "aaaaaaaa", "bbbbbbbb"
 

@@ -11,20 +11,22 @@ import pytest
 
 from hpdist.errors import StateError
 from hpdist.events import (
-    Acknowledge,
     AttemptFinished,
     AttemptReleased,
-    Cancel,
-    Dismiss,
     Event,
-    Introduce,
-    Launch,
-    Recall,
     WorkerJoined,
     WorkerLeft,
     WorkerSeen,
 )
 from hpdist.model import Failure, Success
+from hpdist.orders import (
+    Acknowledge,
+    Cancel,
+    Dismiss,
+    Introduce,
+    Launch,
+    Recall,
+)
 from hpdist.testing.simulate import (
     RESEND_S,
     Faults,
