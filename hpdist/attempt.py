@@ -19,6 +19,7 @@ from hpdist.events import AttemptResult, Held
 from hpdist.model import Failure, FailureKind, Outcome
 from hpdist.normalise import normalise_result
 from hpdist.objective import Call
+from hpdist.objectives import ONE, demand
 
 GRACE_S = 5.0
 """How long an objective may take to end after SIGTERM."""
@@ -120,7 +121,8 @@ def evaluate(call: Call, name: str, payload: Payload, context: Context) -> Outco
         return failure_of(FailureKind.MEMORY, error)
     except BaseException as error:  # noqa: BLE001 - the boundary around the user's objective
         return failure_of(FailureKind.EXCEPTION, error)
-    return normalise_result(value, name)
+    outcome = normalise_result(value, name)
+    return demand(outcome, payload.get("objectives", ONE), name)
 
 
 def failure_of(kind: FailureKind, error: BaseException) -> Failure:

@@ -176,6 +176,7 @@ class RunCreated:
     warm_start: list[JsonValue] = field(default_factory=list)
     limits: dict[str, JsonValue] = field(default_factory=dict)
     early_stopping: JsonValue = None
+    objectives: list[str] = field(default_factory=lambda: ["loss"])
     versions: dict[str, str] = field(default_factory=dict)
     notes: dict[str, JsonValue] = field(default_factory=dict)
 

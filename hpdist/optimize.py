@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from hpdist.checks import check_callable, check_list, shown
-from hpdist.early_stopping import StoppingRule
+from hpdist.early_stopping import StoppingRule, make_rule
 from hpdist.errors import ConfigurationError
 from hpdist.executors.base import Executor
 from hpdist.executors.choice import make_executor
@@ -19,6 +19,7 @@ from hpdist.local_run import Callback, LocalRun
 from hpdist.model import Configuration, Limits
 from hpdist.multi_fidelity import IterGenerator
 from hpdist.objective import Objective, objective_of
+from hpdist.objectives import ONE
 from hpdist.optimizers import Optimizer
 from hpdist.progress import make_progress
 from hpdist.results import Results
@@ -63,6 +64,7 @@ def _optimize(
     initial_configs: Sequence[Configuration] = (),
     warm_start: Any = (),
     early_stopping: StoppingRule | str | None = None,
+    objectives: Sequence[str] = ONE,
     prefetch: int = 0,
     callbacks: Sequence[Callback] = (),
     progress: str = "auto",
@@ -82,6 +84,7 @@ def _optimize(
         initial_configs,
         gather_warm_start(warm_start, direction),
         _heard(early_stopping, executor),
+        objectives,
     )
     directory = RunDirectory(default_directory(called) if run is None else run)
     time_limit_s = check_time_limit(time_limit)
@@ -178,6 +181,9 @@ def minimize(*arguments: Any, **options: Any) -> Results:
     early_stopping
         Ends evaluations that do not promise by what they tell ``ctx.report``: "median", "rungs",
         or a rule of `hpdist.early_stopping`.
+    objectives
+        "loss", and other keys of the dict that the objective returns which are to be small, too:
+        the results have a Pareto front then.
     prefetch
         How many evaluations each worker is given ahead.
     callbacks
@@ -224,8 +230,9 @@ def _no_argument(function: str, name: str, names: Sequence[str]) -> Configuratio
     )
 
 
-def _heard(rule: StoppingRule | str | None, executor: object) -> StoppingRule | str | None:
+def _heard(rule: StoppingRule | str | None, executor: object) -> StoppingRule | None:
     """Refuse a rule where nobody listens while an objective runs."""
+    rule = make_rule(rule)
     if rule is not None and executor == "serial":
         raise ConfigurationError(
             "early_stopping has no effect with executor='serial'",

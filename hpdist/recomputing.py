@@ -113,6 +113,7 @@ def study_of(records: Sequence[Record]) -> Study:
         generator,
         optimizer,
         early_stopping=rule,
+        objectives=header.objectives,
         direction=header.direction,
         seed=header.seed,
         **header_arguments(header),

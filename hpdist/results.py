@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpdist.checks import check_path
 from hpdist.errors import ConfigurationError
 from hpdist.evaluations import EvaluationResult, EvaluationTable
+from hpdist.fronts import front, objective, volume
 from hpdist.journal_format import Entry
 from hpdist.journal_reader import read_journal, refuse
 from hpdist.model import FailureKind, JobState, JsonValue
@@ -118,6 +119,40 @@ class Results:
         return self._summary.best
 
     @property
+    def objectives(self) -> list[str]:
+        """The names of what was minimized or maximized, "loss" first."""
+        return self._summary.run.objectives if self._summary.run else ["loss"]
+
+    @property
+    def pareto_front(self) -> list[EvaluationResult]:
+        """The evaluations at the highest budget that no other one there dominates.
+
+        Ordered by loss. With one objective: those with the best loss.
+        """
+        top = [one for one in self._evaluations if one.loss is not None]
+        highest = max((one.budget for one in top), default=None)
+        return front([one for one in top if one.budget == highest], *self._compared)
+
+    def hypervolume(self, reference: Sequence[float]) -> float:
+        """Return the volume between the Pareto front and a point worse than all of it.
+
+        Parameters
+        ----------
+        reference
+            A value for each of `objectives`, with the user's signs.
+
+        Raises
+        ------
+        ConfigurationError
+            If its length is not the number of objectives.
+        """
+        return volume(self.pareto_front, reference, *self._compared)
+
+    @property
+    def _compared(self) -> tuple[list[str], float]:
+        return self.objectives, 1.0 if self.direction == "minimize" else -1.0
+
+    @property
     def incumbents(self) -> list[Incumbent]:
         """How the incumbent changed, oldest first."""
         return list(self._summary.incumbents)
@@ -157,7 +192,8 @@ class Results:
         -------
         frame
             Columns `COLUMNS`, then ``config.<name>`` for each hyperparameter; one that was not
-            active in an evaluation is missing there.
+            active in an evaluation is missing there. Then ``objective.<name>`` for all
+            objectives but the loss.
         """
         import pandas as pd
 
@@ -168,6 +204,10 @@ class Results:
             # An int column with gaps would become one of floats.
             exact = all(isinstance(value, float | None) for value in values) or None not in values
             columns[f"config.{name}"] = pd.Series(values, dtype=None if exact else object)
+        for name in self.objectives[1:]:
+            columns[f"objective.{name}"] = pd.Series(
+                [objective(one, name) for one in self._evaluations], dtype=float
+            )
         frame = pd.DataFrame(columns).astype(dict.fromkeys(_NUMBERS, float))
         if utc:
             for name in _TIMES:

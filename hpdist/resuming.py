@@ -30,11 +30,11 @@ first configurations and warm start."""
 #: What makes two searches different, in the order in which differences are shown.
 IDENTITY = (
     *("space", "direction", "seed", "iter_generator", "optimizer"),
-    *("early_stopping", "objective"),
+    *("early_stopping", "objectives", "objective"),
 )
 
 #: What can never change, because it says what the recorded results mean.
-FIXED = frozenset(("space", "direction"))
+FIXED = frozenset(("space", "direction", "objectives"))
 
 
 @dataclass

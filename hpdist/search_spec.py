@@ -19,6 +19,7 @@ from hpdist.model import Configuration, Limits
 from hpdist.multi_fidelity import Hyperband, IterGenerator, SingleFidelity, check_generator
 from hpdist.multi_fidelity.budgets import check_eta
 from hpdist.objective import FunctionObjective, Objective, function_name
+from hpdist.objectives import ONE, check_objectives
 from hpdist.optimizers import Optimizer, make_optimizer
 from hpdist.results import warm_start_observations
 from hpdist.resuming import header_arguments
@@ -51,9 +52,12 @@ class Search:
     initial_configs: Sequence[Configuration] = ()
     warm_start: Sequence[Mapping[str, Any]] = ()
     early_stopping: StoppingRule | str | None = None
+    objectives: Sequence[str] = ONE
 
     def __post_init__(self) -> None:
-        optimizer = make_optimizer(self.optimizer, self.space, check_seed(self.seed))
+        num_objectives = len(check_objectives(self.objectives))
+        seed = check_seed(self.seed)
+        optimizer = make_optimizer(self.optimizer, self.space, seed, num_objectives)
         _check_copied(optimizer)
         # As the journal will hold them, so that they can be compared with it.
         checked = self._study("random", self.limits, self.initial_configs, self.warm_start)
@@ -100,6 +104,7 @@ class Search:
             initial_configs=initial_configs,
             warm_start=warm_start,
             early_stopping=copy.deepcopy(self.early_stopping),
+            objectives=self.objectives,
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,11 @@ from hpdist.multi_fidelity import (
     SingleFidelity,
     check_generator,
 )
+from hpdist.objectives import ONE, check_objectives, losses_of, payload_part
 from hpdist.optimizers import Observation, Optimizer, make_optimizer
 from hpdist.space import Space
-from hpdist.study_checks import FAILED, check_described, known_observation, suggested, told_outcome
+from hpdist.standings import Standings
+from hpdist.study_checks import FAILED, described, known_observation, suggested, told_outcome
 
 DIRECTIONS = ("minimize", "maximize")
 
@@ -77,6 +79,8 @@ class Study:
         ``budget`` and ``loss`` (None for a failure). Those outside the space are refused.
     early_stopping
         Which evaluations end early: a rule or its name, see `hpdist.early_stopping`.
+    objectives
+        "loss", and other keys of what the objective returns that are to be small (large), too.
     next_iteration
         Called with an iteration's index to make its bracket, in place of the generator's method.
 
@@ -98,6 +102,7 @@ class Study:
         initial_configs: Sequence[Configuration] = (),
         warm_start: Iterable[Mapping[str, Any]] = (),
         early_stopping: StoppingRule | str | None = None,
+        objectives: Sequence[str] = ONE,
         next_iteration: Callable[[int], Bracket] | None = None,
     ) -> None:
         self.direction = check_choice("direction", direction, DIRECTIONS)
@@ -106,7 +111,9 @@ class Study:
             SingleFidelity() if iter_generator is None else check_generator(iter_generator)
         )
         self.seed = check_seed(seed)
-        self.optimizer = make_optimizer(optimizer, self.space, self.seed)
+        self.objectives = check_objectives(objectives)
+        self.standings = Standings()
+        self.optimizer = make_optimizer(optimizer, self.space, self.seed, len(self.objectives))
         self.ledger = Ledger(self.seed, 1.0 if direction == "minimize" else -1.0)
         self.limits = Limits(n_iterations=self.iter_generator.default_iterations)
         if limits is not None:
@@ -255,15 +262,20 @@ class Study:
             self.early_stopping.finished(record.job_id)
         job, outcome = entry.job, record.outcome
         loss = self.ledger.sign * outcome.loss if isinstance(outcome, Success) else FAILED
-        self.brackets[job.bracket].finished(job, loss)
+        losses = losses_of(outcome, self.objectives, self.ledger.sign)
+        bracket = self.brackets[job.bracket]
+        if len(self.objectives) == 1 or losses is None:
+            bracket.finished(job, loss)
+        else:
+            self.standings.tell(bracket, job, losses)
         if isinstance(outcome, Failure) and not outcome.kind.counts:
             return
         self.n_results += 1
         config = self.ledger.trials[job.trial_id].config
-        self._tell(job.trial_id, config, job.budget, loss)
+        self._tell(job.trial_id, config, job.budget, loss, losses)
 
-    def _tell(self, trial_id: int, config: Configuration, budget: float, loss: float) -> None:
-        self.optimizer.tell(Observation(trial_id, config, budget, loss))
+    def _tell(self, trial_id: int, config: Configuration, *result: Any) -> None:
+        self.optimizer.tell(Observation(trial_id, config, *result))
 
     def _controlled(self, record: Controlled) -> None:
         if record.command == "extend":
@@ -278,28 +290,11 @@ class Study:
 
     def describe(self, run_id: str, **more: Any) -> RunCreated:
         """Say what this search is: the first record of its journal."""
-        sign = self.ledger.sign
-        return RunCreated(
-            format=1,
-            run_id=run_id,
-            space=self.space.to_json(),
-            direction=self.direction,
-            seed=self.seed,
-            iter_generator=check_described(self.iter_generator),
-            optimizer=check_described(self.optimizer),
-            initial_configs=list(self.initial_configs),
-            warm_start=[
-                known | {"loss": None if known["loss"] == FAILED else sign * known["loss"]}
-                for known in self.warm_start
-            ],
-            limits=asdict(self.limits),
-            early_stopping=self.early_stopping and check_described(self.early_stopping),
-            **more,
-        )
+        return described(self, run_id, **more)
 
     def payload(self, job_id: int) -> dict[str, JsonValue]:
         """What a worker is told of a job; see `Ledger.payload`."""
-        return self.ledger.payload(job_id)
+        return self.ledger.payload(job_id) | payload_part(self.objectives)
 
     def stops_early(self, job_id: int) -> bool:
         """Whether a running job should end early."""
@@ -341,7 +336,7 @@ class Study:
             raise ConfigurationError(f"job {job_id} is not open: it was told before")
         if evaluation.trial != self.ledger.trials[evaluation.job.trial_id]:
             raise ConfigurationError(f"job {job_id} is another one in this study")
-        outcome = told_outcome(loss, cost, info)
+        outcome = told_outcome(loss, cost, info, self.objectives)
         self.apply(AttemptEnded(job_id, 1, "", outcome))
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hpdist.checks import shown, to_real
 from hpdist.errors import ConfigurationError
+from hpdist.events import RunCreated
 from hpdist.model import Failure, FailureKind, JsonValue, Outcome
 from hpdist.multi_fidelity import check_budget
 from hpdist.normalise import normalise_result
+from hpdist.objectives import demand
 from hpdist.space import Space
 
 FAILED = math.inf
@@ -57,14 +60,38 @@ def suggested(optimizer: object, suggestions: Any, space: Space) -> tuple[dict[s
         ) from error
 
 
-def told_outcome(loss: object, cost: object, info: JsonValue) -> Outcome:
+def told_outcome(loss: object, cost: object, info: JsonValue, objectives: Sequence[str]) -> Outcome:
     """Return what came of an evaluation; ``loss=None`` says that it failed."""
     if loss is None:
         return Failure(FailureKind.EXCEPTION, "told as failed")
     outcome = normalise_result({"loss": loss, "cost": cost, "info": info}, "tell")
+    outcome = demand(outcome, objectives, "tell")
     if isinstance(outcome, Failure):
         raise ConfigurationError(outcome.message, do="a failure is told as loss=None")
     return outcome
+
+
+def described(study: Any, run_id: str, **more: Any) -> RunCreated:
+    """Say what a `Study` is: the first record of its journal."""
+    sign = study.ledger.sign
+    return RunCreated(
+        format=1,
+        run_id=run_id,
+        space=study.space.to_json(),
+        direction=study.direction,
+        seed=study.seed,
+        iter_generator=check_described(study.iter_generator),
+        optimizer=check_described(study.optimizer),
+        initial_configs=list(study.initial_configs),
+        warm_start=[
+            known | {"loss": None if known["loss"] == FAILED else sign * known["loss"]}
+            for known in study.warm_start
+        ],
+        limits=asdict(study.limits),
+        early_stopping=study.early_stopping and check_described(study.early_stopping),
+        objectives=list(study.objectives),
+        **more,
+    )
 
 
 def check_described(owner: Any) -> dict[str, JsonValue]:

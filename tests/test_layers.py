@@ -23,13 +23,14 @@ LAYERS = {
         optimizers optimizers.acquisition optimizers.bohb optimizers.cma_es optimizers.dehb
         optimizers.densities optimizers.embedding optimizers.forest optimizers.gaussian_process
         optimizers.gp optimizers.grid optimizers.history optimizers.kernel
-        optimizers.model_based optimizers.priorband optimizers.random optimizers.sobol
+        optimizers.model_based optimizers.parego optimizers.priorband optimizers.random
+        optimizers.sobol
         optimizers.surrogate optimizers.tpe optimizers.transform optimizers.user_prior
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
         multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving
         multi_fidelity.hyperband multi_fidelity.plan multi_fidelity.single
-        descriptions early_stopping ledger study study_checks dispatch_book dispatch_state handout
-        retrying
+        descriptions early_stopping fronts ledger objectives pareto standings study study_checks
+        dispatch_book dispatch_state handout retrying
         summary evaluations forecast run_view progress_text
         """,
     "files": """
@@ -103,7 +104,8 @@ OTHERS = {
     "cloudpickle": "child_runner cluster.background",
     "ConfigSpace": "spec space testing.optimizers",
     "scipy": "optimizers.",
-    "numpy": "study early_stopping ledger parameters space points spec optimizers. testing. demo",
+    "numpy": "study early_stopping standings pareto fronts ledger parameters space points spec "
+    "optimizers. testing. demo",
     "sklearn": "demo optimizers.forest",
     "cmaes": "optimizers.cma_es",
 }

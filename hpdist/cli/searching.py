@@ -53,6 +53,10 @@ search_options = options(
         "--early-stopping", type=click.Choice(["median", "rungs"]),
         help="End evaluations that do not promise, by what they report.",
     ),
+    click.option(
+        "--objectives", default="loss", metavar="NAMES",
+        help="What is to be small: loss and other keys of the result, with commas.",
+    ),
     click.option("--trials", type=COUNT, help="Limit: configurations."),
     click.option("--evaluations", type=COUNT, help="Limit: evaluations."),
     click.option("--max-cost", type=float, help="Limit: cost of all evaluations together."),
@@ -122,6 +126,7 @@ class SearchOptions:
     iterations: int | None
     optimizer: str
     early_stopping: str | None
+    objectives: str
     trials: int | None
     evaluations: int | None
     max_cost: float | None
@@ -215,6 +220,7 @@ def do_search(
         chosen.seed,
         warm_start=gather_warm_start(list(chosen.warm_start), direction),
         early_stopping=chosen.early_stopping,
+        objectives=chosen.objectives.split(","),
     )
     time_limit_s = math.inf if chosen.time_limit is None else chosen.time_limit
     return LocalRun(

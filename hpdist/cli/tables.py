@@ -11,6 +11,7 @@ import click
 
 from hpdist.cli.failures import tidy
 from hpdist.evaluations import EvaluationResult
+from hpdist.fronts import objective
 from hpdist.model import JobState
 from hpdist.progress_text import clean, configuration
 from hpdist.results import Results
@@ -38,7 +39,13 @@ def show_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def show_best(results: Results, top: int) -> None:
-    """Print the ``top`` best evaluations: the highest budget first, then the best loss."""
+    """Print the ``top`` best evaluations: the highest budget first, then the best loss.
+
+    With several objectives: the Pareto front.
+    """
+    if len(results.objectives) > 1:
+        show_front(results, top)
+        return
     rows = [
         (
             one.loss,
@@ -51,6 +58,23 @@ def show_best(results: Results, top: int) -> None:
     ]
     if rows:
         show_table(("loss", "budget", "config", "seconds", "configuration"), rows)
+
+
+def show_front(results: Results, top: int) -> None:
+    """Print the Pareto front, the best loss first, and how many of it are not shown."""
+    names, front = results.objectives, results.pareto_front
+    rows = [
+        (
+            *(objective(one, name) for name in names),
+            one.budget,
+            "-".join(map(str, one.config_id)),
+            configuration(one.config),
+        )
+        for one in front[:top]
+    ]
+    if rows:
+        click.echo(f"Pareto front: {len(front)} configurations, {len(rows)} shown")
+        show_table((*map(clean, names), "budget", "config", "configuration"), rows)
 
 
 def ranked(results: Results) -> list[EvaluationResult]:
@@ -73,6 +97,8 @@ def results_json(results: Results, top: int | None = None) -> dict[str, Any]:
         "counts": {state.value: states.count(state) for state in JobState},
         "best": None if results.best is None else asdict(results.best),
         "evaluations": [asdict(one) for one in shown],
+        "objectives": results.objectives,
+        "pareto_front": [one.job_id for one in results.pareto_front],
     }
 
 

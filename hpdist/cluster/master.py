@@ -23,6 +23,7 @@ from hpdist.errors import NoWorkers, StateError
 from hpdist.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
 from hpdist.model import Limits
 from hpdist.multi_fidelity import Bracket, IterGenerator, check_generator
+from hpdist.objectives import ONE
 from hpdist.optimizers import Optimizer, make_optimizer
 from hpdist.queue_sizes import QueueSizes
 from hpdist.results import Results
@@ -76,7 +77,7 @@ class Master:
         Best configuration and its loss by budget, to begin with; kept up to date.
     space
         Only needed if the optimizer has no attribute ``space``.
-    seed, direction, initial_configs, early_stopping
+    seed, direction, initial_configs, early_stopping, objectives
         As for `Study`.
     worker_timeout
         Seconds to wait for workers; default: for ever, with a diagnosis every half minute.
@@ -114,6 +115,7 @@ class Master:
         direction: str = "minimize",
         initial_configs: Sequence[Mapping[str, Any]] = (),
         early_stopping: StoppingRule | str | None = None,
+        objectives: Sequence[str] = ONE,
         worker_timeout: float = math.inf,
         grace: float = 10.0,
         logger: logging.Logger | None = None,
@@ -125,7 +127,7 @@ class Master:
         self.run_id = run_name(run_id)
         check_master(locals())
         self._space = space_of(optimizer, space)
-        self.optimizer = make_optimizer(optimizer, self._space, check_seed(seed))
+        self.optimizer = make_optimizer(optimizer, self._space, check_seed(seed), len(objectives))
         self.iter_generator = check_generator(iter_generator)
         sign = 1.0 if direction == "minimize" else -1.0
         seen = ResultViews(
@@ -138,12 +140,9 @@ class Master:
         self.queue_sizes = QueueSizes.of(job_queue_sizes, dynamic_queue_size)
         self.logger = logger or logging.getLogger(__name__)
         self.directory = RunDirectory(Path(working_directory) / self.run_id)
-        self._study_options = {
-            "seed": seed,
-            "direction": direction,
-            "initial_configs": initial_configs,
-            "early_stopping": early_stopping,
-        }
+        self._study_options: dict[str, Any] = {"seed": seed, "direction": direction}
+        chosen = {"early_stopping": early_stopping, "objectives": objectives}
+        self._study_options |= {"initial_configs": initial_configs, **chosen}
         self._ends, self._changed = Ends(), threading.Event()
         self._stream = JobStream(self.views.new_trial, self.job_callback, self.views.known)
         self._run = open_run(

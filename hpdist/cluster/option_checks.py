@@ -27,6 +27,7 @@ from hpdist.cluster.address import check_listening
 from hpdist.cluster.locate import Place
 from hpdist.errors import ConfigurationError
 from hpdist.model import Retry, Timing
+from hpdist.objectives import check_objectives
 from hpdist.optimizers import Optimizer
 from hpdist.run_directory import check_run_id
 from hpdist.space import Space
@@ -94,6 +95,7 @@ def run_name(run_id: object) -> str:
 def check_master(given: Mapping[str, Any]) -> None:
     """Check the arguments that a master was given, but for those that become a study."""
     _check_each(given, _MASTER)
+    check_objectives(given["objectives"])
     options = given["dispatcher_options"]
     check_options("Master", options, DISPATCHER_OPTIONS)
     check_listening(given["host"], options.get("nic_name"), options.get("port", 0))

@@ -98,6 +98,10 @@ class HalvingBracket:
             if not self._running:
                 self._promotable = self._rank()
 
+    def promotes_from(self, rung: int) -> bool:
+        """Whether there is a rung above."""
+        return rung + 1 < len(self._sizes)
+
     @property
     def is_finished(self) -> bool:
         return not (self._unstarted or self._queue or self._running or self._promotable)

@@ -13,6 +13,7 @@ from hpdist.optimizers.dehb import DEHB
 from hpdist.optimizers.forest import Forest
 from hpdist.optimizers.gp import GaussianProcess
 from hpdist.optimizers.grid import Grid
+from hpdist.optimizers.parego import ParEGO
 from hpdist.optimizers.priorband import PriorBand
 from hpdist.optimizers.random import RandomSearch
 from hpdist.optimizers.sobol import Sobol
@@ -29,6 +30,7 @@ NAMES: dict[str, Callable[..., Optimizer]] = {
     "dehb": DEHB,
     "cmaes": CMAES,
     "grid": Grid,
+    "parego": ParEGO,
     "random": RandomSearch,
     "sobol": Sobol,
 }
@@ -36,7 +38,10 @@ NAMES: dict[str, Callable[..., Optimizer]] = {
 
 DEFAULT = "gp"
 
-SEEDED = ("gp", "forest", "cmaes", "grid", "sobol")
+SEVERAL = ("parego", "random", "sobol", "grid")
+"""Those that do with several objectives; with these, "auto" is the first of them."""
+
+SEEDED = ("gp", "forest", "cmaes", "grid", "parego", "sobol")
 """Those that take a seed beside the generators of `Optimizer.ask`, for a sequence of points."""
 
 __all__ = [
@@ -51,6 +56,7 @@ __all__ = [
     "Grid",
     "Observation",
     "Optimizer",
+    "ParEGO",
     "Pending",
     "PriorBand",
     "RandomSearch",
@@ -60,18 +66,28 @@ __all__ = [
 ]
 
 
-def make_optimizer(optimizer: str | Optimizer, space: Space, seed: int = 0) -> Optimizer:
+def make_optimizer(
+    optimizer: str | Optimizer, space: Space, seed: int = 0, num_objectives: int = 1
+) -> Optimizer:
     """Return the optimizer called ``optimizer`` for ``space``; an optimizer is returned as it is.
 
-    "auto" is `GaussianProcess`. One that is made here gets the search's ``seed`` if it takes one.
+    "auto" is `GaussianProcess`, or `ParEGO` for several objectives. One that is made here gets
+    the search's ``seed`` if it takes one.
 
     Raises
     ------
     ConfigurationError
-        If there is no optimizer of that name, or the object is none, or has another space.
+        If there is no optimizer of that name, or the object is none, or has another space; if
+        there are several objectives and the optimizer knows one only.
     """
     if isinstance(optimizer, str):
-        name = DEFAULT if optimizer == "auto" else optimizer
+        several = num_objectives > 1
+        name = (SEVERAL[0] if several else DEFAULT) if optimizer == "auto" else optimizer
+        if several and name in NAMES and name not in SEVERAL:
+            raise ConfigurationError(
+                f"the optimizer {name} knows one objective, and there are {num_objectives}",
+                do=f"choose auto, {', '.join(SEVERAL)}",
+            )
         if name in NAMES:
             return NAMES[name](space, seed=seed) if name in SEEDED else NAMES[name](space)
     elif isinstance(optimizer, Optimizer) and not isinstance(optimizer, type):

@@ -25,12 +25,16 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Observation:
-    """What an optimizer is told of one evaluation; ``loss`` is minimized, inf if it failed."""
+    """What an optimizer is told of one evaluation; ``loss`` is minimized, inf if it failed.
+
+    ``losses`` are the values of all objectives where there are several; None if it failed.
+    """
 
     trial_id: int
     config: Configuration
     budget: float
     loss: float
+    losses: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

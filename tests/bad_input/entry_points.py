@@ -169,14 +169,23 @@ NO_CONFIGS: tuple[Any, ...] = (
     *([{"x": "0.5", "k": 1}], [{"x": HUGE, "k": 1}], [{"x": [1], "k": 1}], [{**GOOD, "z": 1}]),
     [{"x": Unprintable(), "k": 1}],
 )
+NO_RULE: tuple[Any, ...] = (*ODD, 5, "medina", hpdist.Study, [])
+NO_OBJECTIVES: tuple[Any, ...] = (
+    *(*NO_LIST, None, [], ["latency"], ["latency", "loss"], ["loss", "loss"], ["loss", 5]),
+    *(["loss", ""], ["loss", "cost"], ["loss", "info"], [Unprintable()]),
+)
 STUDY: dict[str, Sequence[Any]] = {
     "seed": (*NO_WHOLE[:-2], -1, None, 2**128),
     "initial_configs": NO_CONFIGS,
     "optimizer": NO_OPTIMIZER,
+    "early_stopping": NO_RULE,
+    "objectives": NO_OBJECTIVES,
 }
 STUDY_SAID = {
     "initial_configs": "initial_configs|configuration|missing|must be|no parameter",
     "optimizer": "no optimizer|another space",
+    "early_stopping": "is no rule",
+    "objectives": "objectives",
     "space": "space|hyperparameter|x: |x'",
     "iter_generator": "no iteration generator",
 }
@@ -461,6 +470,8 @@ ENTRIES: dict[str, Entry] = {
             "seed": STUDY["seed"],
             "direction": (*NO_WORD, None),
             "initial_configs": NO_CONFIGS,
+            "early_stopping": NO_RULE,
+            "objectives": NO_OBJECTIVES,
             "worker_timeout": (*NO_SECONDS, None),
             "grace": (*NO_SECONDS, math.inf, None),
             "logger": (5, "x", print),
@@ -597,6 +608,8 @@ EXEMPT = {
     "Results": "made by read and from_records",
     "Results.from_records": "takes what a journal gave",
     "Results.to_frame": "a flag for a view",
+    "Results.hypervolume": "numbers are checked in test_several_objectives",
+    "Study.stops_early": "asked by the loop for jobs that run",
     "Study.propose": "no argument",
     "Study.apply": "takes what the study proposed, or a journal gave",
     "Study.describe": "run ids are checked where directories are made",

@@ -1,5 +1,9 @@
 """All optimizers of hpdist keep the contract that is asked of others."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
 from hpdist.errors import ConfigurationError
 from hpdist.optimizers import (
     BOHB,
@@ -12,12 +16,13 @@ from hpdist.optimizers import (
     GaussianProcess,
     Grid,
     Optimizer,
+    ParEGO,
     PriorBand,
     RandomSearch,
     Sobol,
 )
 from hpdist.space import Space
-from hpdist.testing.optimizers import OptimizerContract
+from hpdist.testing.optimizers import OptimizerContract, observations
 
 
 class TestRandomSearch(OptimizerContract):
@@ -81,6 +86,20 @@ class TestCMAES(OptimizerContract):
 
     def make(self, space: Space) -> Optimizer:
         return CMAES(space)
+
+
+class TestParEGO(OptimizerContract):
+    """With two objectives; a failure has none."""
+
+    def taught(self, space: Space, losses: Sequence[float]) -> Optimizer:
+        optimizer = self.make(space)
+        for number, told in enumerate(observations(space, losses)):
+            both = None if told.loss == math.inf else (told.loss, float(number % 3))
+            optimizer.tell(replace(told, losses=both))
+        return optimizer
+
+    def make(self, space: Space) -> Optimizer:
+        return ParEGO(space, num_initial=2)
 
 
 class TestGrid(OptimizerContract):

@@ -1,0 +1,57 @@
+"""The Pareto front of evaluations, and what it covers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpdist.checks import shown, to_real
+from hpdist.errors import ConfigurationError
+from hpdist.evaluations import EvaluationResult
+from hpdist.pareto import hypervolume, non_dominated
+
+
+def objective(one: EvaluationResult, name: str) -> float | None:
+    """Return the value of an objective; None where there is none."""
+    if name == "loss":
+        return one.loss
+    info = one.info if isinstance(one.info, dict) else {}
+    return to_real(info.get(name)) if one.loss is not None else None
+
+
+def front(
+    evaluations: Sequence[EvaluationResult], names: Sequence[str], sign: float
+) -> list[EvaluationResult]:
+    """Return those that no other one dominates, by loss; ``sign`` is -1 for maximizing."""
+    known = [one for one in evaluations if all(objective(one, n) is not None for n in names)]
+    if not known:
+        return []
+    losses = _losses(known, names, sign)
+    best = [known[index] for index in np.flatnonzero(non_dominated(losses))]
+    return sorted(best, key=lambda one: sign * (one.loss or 0.0))
+
+
+def volume(
+    evaluations: Sequence[EvaluationResult],
+    reference: Sequence[float],
+    names: Sequence[str],
+    sign: float,
+) -> float:
+    """Return the hypervolume of a front."""
+    numbers = [to_real(value) for value in reference]
+    point = [sign * number for number in numbers if number is not None]
+    if len(point) != len(names) or len(numbers) != len(names):
+        raise ConfigurationError(
+            f"the reference is {shown(reference)}",
+            do=f"give one number for each of {', '.join(names)}",
+        )
+    return hypervolume(_losses(evaluations, names, sign), point) if evaluations else 0.0
+
+
+def _losses(
+    evaluations: Sequence[EvaluationResult], names: Sequence[str], sign: float
+) -> NDArray[np.float64]:
+    rows = [[objective(one, name) for name in names] for one in evaluations]
+    return sign * np.array(rows, dtype=float)

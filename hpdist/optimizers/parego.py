@@ -1,0 +1,136 @@
+"""ParEGO: several objectives through one Gaussian process, weighted anew for each suggestion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpdist.checks import check_choice, check_seed, check_whole
+from hpdist.model import JsonValue
+from hpdist.optimizers.base import Observation, Pending, Suggestion
+from hpdist.optimizers.gp import GaussianProcess
+from hpdist.pareto import non_dominated
+from hpdist.space import Space
+
+Array = NDArray[np.float64]
+
+RHO = 0.05  #: weight of the sum beside the maximum
+MOST_KNOWN = 500  #: observations that a model is told
+
+SCALARIZATIONS = ("tchebycheff", "linear")
+
+
+class ParEGO:
+    """Suggests for a random trade-off what the Gaussian process expects to improve it most.
+
+    For each suggestion weights are drawn; objectives, scaled by their best and their median,
+    become one by the augmented Tchebycheff function, and a `GaussianProcess` is fitted to that.
+    Over many suggestions the whole front is covered. Observations without all objectives, as of a
+    warm start, are passed over; a failure counts as the worst.
+
+    Parameters
+    ----------
+    space
+        The space to search.
+    num_initial
+        Configurations before the model is asked.
+    scalarization
+        "tchebycheff" finds any front, "linear" (a weighted sum) convex ones only.
+    seed
+        Chooses the first configurations.
+
+    References
+    ----------
+    Knowles, "ParEGO: a hybrid algorithm with on-line landscape approximation for expensive
+    multiobjective optimization problems", 2006, equations 2 and 3.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        num_initial: int = 10,
+        scalarization: str = "tchebycheff",
+        seed: int = 0,
+    ) -> None:
+        self.space = Space.of(space)
+        self._num_initial = check_whole("num_initial", num_initial, least=2)
+        self._scalarization = check_choice("scalarization", scalarization, SCALARIZATIONS)
+        self._seed = check_seed(seed)
+        self._told: list[Observation] = []
+        self._width = 1
+
+    def tell(self, observation: Observation) -> None:
+        if observation.losses is not None:
+            self._width = len(observation.losses)
+        if observation.losses is not None or observation.loss == np.inf:
+            self._told.append(observation)
+
+    def describe(self) -> dict[str, JsonValue]:
+        return {
+            "name": "ParEGO",
+            "num_initial": self._num_initial,
+            "scalarization": self._scalarization,
+            "seed": self._seed,
+        }
+
+    def ask(
+        self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
+    ) -> list[Suggestion]:
+        suggestions: list[Suggestion] = []
+        waiting = list(pending)
+        for _ in range(n):
+            suggestions.append(self._suggest(budget, waiting, rng))
+            trial_id = 1 + max((job.trial_id for job in waiting), default=-1)
+            waiting.append(Pending(trial_id, suggestions[-1].config, budget))
+        return suggestions
+
+    def _suggest(
+        self, budget: float, pending: list[Pending], rng: np.random.Generator
+    ) -> Suggestion:
+        weights = rng.dirichlet(np.ones(self._width))
+        model = GaussianProcess(self.space, self._num_initial, self._seed)
+        for observation in self._scalarized(weights):
+            model.tell(observation)
+        (suggestion,) = model.ask(budget, pending, rng)
+        chosen = {"weights": weights.tolist()} if suggestion.info["origin"] == "model" else {}
+        return Suggestion(suggestion.config, suggestion.info | chosen)
+
+    def _scalarized(self, weights: Array) -> list[Observation]:
+        missing = (np.inf,) * self._width
+        losses = np.array([one.losses or missing for one in self._told]).reshape(-1, self._width)
+        rows = _informative(losses)
+        scalars = self._combined(losses[rows], weights)
+        return [
+            replace(self._told[row], loss=float(scalar))
+            for row, scalar in zip(rows.tolist(), scalars, strict=True)
+        ]
+
+    def _combined(self, losses: Array, weights: Array) -> Array:
+        succeeded = np.isfinite(losses).all(axis=1)
+        combined = np.full(len(losses), np.inf)
+        if not succeeded.any():
+            return combined
+        known = losses[succeeded]
+        best, median = known.min(axis=0), np.median(known, axis=0)
+        with np.errstate(over="ignore"):
+            scale = np.maximum(median - best, 1e-12 * np.abs(median) + 1e-300)
+            parts = weights * np.clip((known - best) / scale, 0.0, 1e6)
+        linear = parts.sum(axis=1)
+        if self._scalarization == "linear":
+            combined[succeeded] = linear
+        else:
+            combined[succeeded] = parts.max(axis=1) + RHO * linear
+        return combined
+
+
+def _informative(losses: Array) -> NDArray[np.intp]:
+    """Choose the front and the latest."""
+    n = len(losses)
+    if n <= MOST_KNOWN:
+        return np.arange(n)
+    front = np.flatnonzero(non_dominated(losses))[-MOST_KNOWN // 2 :]
+    latest = np.arange(n - MOST_KNOWN // 2, n)
+    return np.union1d(front, latest)
