@@ -23,8 +23,8 @@ LAYERS = {
         optimizers optimizers.acquisition optimizers.bohb optimizers.cma_es optimizers.dehb
         optimizers.densities optimizers.embedding optimizers.forest optimizers.gaussian_process
         optimizers.gp optimizers.grid optimizers.history optimizers.kernel
-        optimizers.model_based optimizers.parego optimizers.priorband optimizers.random
-        optimizers.sobol
+        optimizers.model_based optimizers.multi_point optimizers.parego
+        optimizers.priorband optimizers.random optimizers.sobol
         optimizers.surrogate optimizers.tpe optimizers.transform optimizers.user_prior
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
         multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving

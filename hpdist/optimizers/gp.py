@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hpdist.checks import check_choice
 from hpdist.model import JsonValue
 from hpdist.optimizers.acquisition import candidates, log_expected_improvement
 from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.model_based import ModelBased
+from hpdist.optimizers.multi_point import ACQUISITIONS, PENDING, shuffled, width
 from hpdist.optimizers.surrogate import BudgetRange, Surrogate
 from hpdist.optimizers.transform import TRANSFORMS
 from hpdist.space import Space
@@ -40,6 +42,9 @@ class GaussianProcess(ModelBased):
         Configurations before the model is asked, at least 2; those of a warm start count.
     seed
         Chooses the first configurations.
+    acquisition, pending
+        For batches and many workers, see `hpdist.optimizers.multi_point`: what is maximized, and
+        what pending evaluations count as.
 
     References
     ----------
@@ -49,18 +54,34 @@ class GaussianProcess(ModelBased):
     Archambeau and Seeger, "Model-based asynchronous hyperparameter optimization", 2020.
     """
 
-    def __init__(self, space: Space, num_initial: int = 10, seed: int = 0) -> None:
+    def __init__(
+        self,
+        space: Space,
+        num_initial: int = 10,
+        seed: int = 0,
+        *,
+        acquisition: str = "ei",
+        pending: str = "believer",
+    ) -> None:
         super().__init__(space, num_initial, seed)
-        self._surrogate = Surrogate(self.history, self.points)
+        self._acquisition = check_choice("acquisition", acquisition, ACQUISITIONS)
+        self._pending = check_choice("pending", pending, tuple(PENDING))
+        self._surrogate = Surrogate(self.history, self.points, PENDING[self._pending])
 
     def describe(self) -> dict[str, JsonValue]:
-        return {"name": "GaussianProcess", "num_initial": self.num_initial, "seed": self.seed}
+        return {
+            "name": "GaussianProcess",
+            "num_initial": self.num_initial,
+            "seed": self.seed,
+            "acquisition": self._acquisition,
+            "pending": self._pending,
+        }
 
     def modelled(
         self, budgets: BudgetRange, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
         kind = TRANSFORMS[rng.integers(len(TRANSFORMS))]
-        optimism = OPTIMISM[rng.integers(len(OPTIMISM))] if rng.random() < OPTIMISTIC else None
+        optimism = self._optimism(rng)
         belief = self._surrogate.belief(kind, budgets, pending)
 
         def score(points: Array) -> Array:
@@ -70,6 +91,8 @@ class GaussianProcess(ModelBased):
             return log_expected_improvement(mean, deviation, belief.best)
 
         found, scores = candidates(score, self.points, belief.best_points, rng)
+        tried = shuffled(self._acquisition, scores, rng)
+        found, scores = found[tried], scores[tried]
         chosen = self.history.unseen(found, pending)
         if chosen is None:  # a small space, where everything promising is known
             return self.at_random(rng)
@@ -84,3 +107,9 @@ class GaussianProcess(ModelBased):
             "losses": kind,
         }
         return Suggestion(self.points.config(found[chosen]), info)
+
+    def _optimism(self, rng: np.random.Generator) -> float | None:
+        """Return deviations below the mean of the bound that decides; None if there is none."""
+        if self._acquisition != "ei":
+            return width(self._acquisition, len(self.history), rng)
+        return OPTIMISM[rng.integers(len(OPTIMISM))] if rng.random() < OPTIMISTIC else None

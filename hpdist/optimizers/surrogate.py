@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,15 +51,19 @@ class BudgetRange:
 class Surrogate:
     """Fits hyperparameters now and then, and predicts losses at the highest budget."""
 
-    def __init__(self, history: History, points: Points) -> None:
+    def __init__(
+        self, history: History, points: Points, imagine: Callable[[Array, Array], Array]
+    ) -> None:
         self._history = history
+        self._imagine = imagine
         self._encoding = Encoding(points.num_choices)
         self._fitted: tuple[tuple[int, BudgetRange], Kernel, Array] | None = None
 
     def belief(self, kind: str, budgets: BudgetRange, pending: Sequence[Pending]) -> Belief:
         """Return what is believed, with losses transformed by ``kind``.
 
-        What is pending counts as if it had come out as predicted ("kriging believer").
+        What is pending counts as if it had come out as ``imagine`` makes it, given what was
+        predicted and what is known.
         """
         kernel, theta = self._hyperparameters(budgets)
         targets = transform(finite(self._history.losses), kind)
@@ -72,6 +76,7 @@ class Surrogate:
             at = np.array([job.budget for job in pending], dtype=float)
             imagined = self._inputs(waiting, at, budgets)
             believed, _ = posterior.predict(imagined)
+            believed = self._imagine(believed, targets[rows])
             both = np.concatenate([targets[rows], believed])
             posterior = Posterior(kernel, theta, inputs.joined(imagined), both)
         return Belief(posterior, self._encoding, known)

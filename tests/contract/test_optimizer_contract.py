@@ -42,6 +42,18 @@ class TestGaussianProcess(OptimizerContract):
         return GaussianProcess(space, num_initial=2)
 
 
+class TestLiar(OptimizerContract):
+    """With batches spread by lies and drawn bounds."""
+
+    def make(self, space: Space) -> Optimizer:
+        return GaussianProcess(space, num_initial=2, acquisition="qucbd", pending="liar-max")
+
+
+class TestBoltzmann(OptimizerContract):
+    def make(self, space: Space) -> Optimizer:
+        return GaussianProcess(space, num_initial=2, acquisition="boltzmann", pending="liar-min")
+
+
 class TestBOHB(OptimizerContract):
     def make(self, space: Space) -> Optimizer:
         return BOHB(space)

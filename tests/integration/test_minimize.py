@@ -435,8 +435,8 @@ def test_both_directions_take_the_arguments_of_the_contract() -> None:
         "optimizer='auto', n_iterations=None, n_trials=None, n_evaluations=None, max_cost=None, "
         "time_limit=None, target_loss=None, workers=None, executor='process', run=None, "
         "resume='auto', seed=0, job_timeout=None, memory_limit=None, isolation='process', "
-        "initial_configs=(), warm_start=(), prefetch=0, callbacks=(), progress='auto', "
-        "on_change='error')"
+        "initial_configs=(), warm_start=(), early_stopping=None, objectives=('loss',), "
+        "prefetch=0, callbacks=(), progress='auto', on_change='error')"
     )
     for function in (hpdist.minimize, hpdist.maximize):
         signature = inspect.signature(function)
