@@ -75,16 +75,16 @@ def bowl(config: dict[str, float]) -> float:
 
 
 @pytest.mark.parametrize("kind", [BOHB, TPE, ETPE])
-def test_what_was_good_is_suggested_again_nearby(kind: type[Optimizer]) -> None:
-    optimizer, rng = kind(MIXED), np.random.default_rng(1)  # type: ignore[call-arg]
-    for trial in range(60):
-        config = MIXED.sample(rng)
-        optimizer.tell(Observation(trial, config, 1.0, bowl(config)))
-    asked = [optimizer.ask(1.0, [], np.random.default_rng(k))[0] for k in range(60)]
-    modelled = [one.config for one in asked if one.info["origin"] == "model"]
-    assert len(modelled) > 30
-    assert sum(config["z"] == "b" for config in modelled) > 0.8 * len(modelled)
-    assert np.median([abs(config["x"] - 0.3) for config in modelled]) < 0.15
+def test_suggestions_get_better_than_random_ones(kind: type[Optimizer]) -> None:
+    optimizer = kind(MIXED)  # type: ignore[call-arg]
+    modelled, random = [], []
+    for trial in range(120):
+        (asked,) = optimizer.ask(1.0, [], np.random.default_rng(trial))
+        loss = bowl(asked.config)
+        optimizer.tell(Observation(trial, asked.config, 1.0, loss))
+        (random if asked.info["origin"] == "random" else modelled).append(loss)
+    assert len(modelled) > 60
+    assert np.median(modelled[-30:]) < 0.2 * np.median(random)
 
 
 @pytest.mark.parametrize("kind", [BOHB, TPE])
