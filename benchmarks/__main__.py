@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 
+from benchmarks.demo import main as demo
 from benchmarks.quality.command import main as quality
+from benchmarks.trainings.command import main as trainings
 
-COMMANDS = {"quality": quality}
+COMMANDS = {"quality": quality, "trainings": trainings, "demo": demo}
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ def standings(found: Regrets, rows: Sequence[Row]) -> str:
                 f"{np.mean([row.idle for row in own]):.0%}",
             ]
         )
-    return _table(lines)
+    return table(lines)
 
 
 def by_group(found: Regrets, problems: Sequence[Problem]) -> str:
@@ -51,7 +51,7 @@ def by_group(found: Regrets, problems: Sequence[Problem]) -> str:
             lines.append([f"({group})", *(f"{found.mean(n, members)[-1]:.2f}" for n in names)])
         for one in members:
             lines.append([one, *(f"{found.mean(n, [one])[-1]:.2f}" for n in names)])
-    return _table(lines)
+    return table(lines)
 
 
 def duels(found: Regrets, name: str) -> str:
@@ -67,7 +67,7 @@ def duels(found: Regrets, name: str) -> str:
         tests = " / ".join(f"{signed_rank(apart[:, index]):.1g}" for index in CHECKPOINTS)
         counts = f"{(ends < -1e-9).sum()} / {(ends > 1e-9).sum()}"
         lines.append([other, str(len(apart)), counts, _at_checkpoints(apart.mean(axis=0)), tests])
-    return _table(lines)
+    return table(lines)
 
 
 def plot(found: Regrets, title: str, path: Path) -> None:
@@ -95,7 +95,7 @@ def _at_checkpoints(values: np.ndarray) -> str:
     return " / ".join(f"{values[index]:.2f}" for index in CHECKPOINTS)
 
 
-def _table(lines: list[list[str]]) -> str:
+def table(lines: list[list[str]]) -> str:
     """Set cells as a table of reStructuredText."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rule = "  ".join("=" * width for width in widths)

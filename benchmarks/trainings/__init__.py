@@ -1,0 +1,1 @@
+"""Real trainings on the wall clock: hpdist against random search and Optuna."""
