@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hpdist.results import Results
     from hpdist.space import Categorical, Constant, Float, Int, Ordinal, Space
     from hpdist.study import Study
+    from hpdist.transfer import transfer
 
     __version__: str
 
@@ -29,6 +30,7 @@ _MODULES = {
     "maximize": "optimize",
     "Study": "study",
     "Results": "results",
+    "transfer": "transfer",
     # search, on many machines
     "NameServer": "cluster.nameserver",
     "Dispatcher": "cluster.dispatcher",
@@ -81,6 +83,7 @@ __all__ = [
     "__version__",
     "maximize",
     "minimize",
+    "transfer",
 ]
 
 

@@ -189,6 +189,23 @@ class Space:
         config = {name: parameter.default for name, parameter in self.parameters.items()}
         return config if self._is_flat else _only_active(config, self._vector(config))
 
+    def active(self, config: Configuration) -> tuple[str, ...]:
+        """Return the names of the parameters that are active, given values for all of them.
+
+        Raises
+        ------
+        ConfigurationError
+            If a value cannot be one of its parameter.
+        """
+        values = {
+            name: _tell(name, parameter, config[name], parameter.accept)
+            for name, parameter in self.parameters.items()
+        }
+        if self._is_flat:
+            return self.names
+        found = _only_active(values, self._vector(values))
+        return tuple(name for name in self.names if name in found)
+
     def check(self, config: Configuration) -> dict[str, JsonValue]:
         """Return ``config`` with plain Python values, in the order of `names`.
 

@@ -43,7 +43,7 @@ LAYERS = {
         child child_attempt child_messages child_process child_runner
         """,
     "runs": """
-        loop interrupts progress run_names search_spec
+        loop interrupts progress run_names search_spec transfer
         executors.choice executors.fields executors.local executors.mailbox executors.messages
         executors.remote executors.replies executors.serial executors.slot
         """,

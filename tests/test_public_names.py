@@ -37,6 +37,7 @@ NAMES = {
     "__version__",
     "maximize",
     "minimize",
+    "transfer",
 }
 
 

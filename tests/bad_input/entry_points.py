@@ -295,6 +295,12 @@ ENTRIES: dict[str, Entry] = {
     "Space.sample": Entry(
         of_space("sample"), {}, {"rng": (None, 5, "x", np.random, Unprintable())}
     ),
+    "Space.active": Entry(
+        of_space("active"),
+        {},
+        {"config": ({"x": 0.5, "k": 9}, {"x": "no", "k": 1})},
+        {"config": "must be|k=9"},
+    ),
     "Space.encode": Entry(
         of_space("encode"),
         {},
@@ -389,6 +395,17 @@ ENTRIES: dict[str, Entry] = {
             "worker": (5, []),
             "retry_of": (*NO_WHOLE, -1),
         },
+    ),
+    "transfer": Entry(
+        hpdist.transfer,
+        {"sources": [], "space": SPACE},
+        {
+            "sources": (5, [3], "nowhere", {}, [{}], b"x", None, Unprintable()),
+            "space": NO_SPACE,
+            "defaults": (5, "x", [3], Unprintable()),
+            "direction": (*NO_WORD,),
+        },
+        {"sources": "warm start|journal|run", "space": "space|hyperparameter|x: |x'"},
     ),
     "Results.read": Entry(hpdist.Results.read, {}, {"path": (*NO_PATH, None)}, {"path": "path"}),
     "NameServer": Entry(
