@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from hpdist.checks import to_real
 from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, Record
 from hpdist.model import (
     ConfigId,
@@ -55,6 +56,13 @@ class EvaluationResult:
     def informative(self) -> bool:
         """Whether it says something about its configuration: a loss, or a failure of its own."""
         return self.loss is not None or (self.failure is not None and self.failure.counts)
+
+    def objective(self, name: str) -> float | None:
+        """Return the value of an objective by its name; None where there is none."""
+        if name == "loss" or self.loss is None:
+            return self.loss
+        info = self.info if isinstance(self.info, dict) else {}
+        return to_real(info.get(name))
 
 
 class EvaluationTable:

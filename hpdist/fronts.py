@@ -13,19 +13,11 @@ from hpdist.evaluations import EvaluationResult
 from hpdist.pareto import hypervolume, non_dominated
 
 
-def objective(one: EvaluationResult, name: str) -> float | None:
-    """Return the value of an objective; None where there is none."""
-    if name == "loss":
-        return one.loss
-    info = one.info if isinstance(one.info, dict) else {}
-    return to_real(info.get(name)) if one.loss is not None else None
-
-
 def front(
     evaluations: Sequence[EvaluationResult], names: Sequence[str], sign: float
 ) -> list[EvaluationResult]:
     """Return those that no other one dominates, by loss; ``sign`` is -1 for maximizing."""
-    known = [one for one in evaluations if all(objective(one, n) is not None for n in names)]
+    known = [one for one in evaluations if all(one.objective(n) is not None for n in names)]
     if not known:
         return []
     losses = _losses(known, names, sign)
@@ -53,5 +45,5 @@ def volume(
 def _losses(
     evaluations: Sequence[EvaluationResult], names: Sequence[str], sign: float
 ) -> NDArray[np.float64]:
-    rows = [[objective(one, name) for name in names] for one in evaluations]
+    rows = [[one.objective(name) for name in names] for one in evaluations]
     return sign * np.array(rows, dtype=float)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from hpdist.checks import check_path
 from hpdist.errors import ConfigurationError
 from hpdist.evaluations import EvaluationResult, EvaluationTable
-from hpdist.fronts import front, objective, volume
 from hpdist.journal_format import Entry
 from hpdist.journal_reader import read_journal, refuse
 from hpdist.model import FailureKind, JobState, JsonValue
@@ -129,6 +128,8 @@ class Results:
 
         Ordered by loss. With one objective: those with the best loss.
         """
+        from hpdist.fronts import front
+
         top = [one for one in self._evaluations if one.loss is not None]
         highest = max((one.budget for one in top), default=None)
         return front([one for one in top if one.budget == highest], *self._compared)
@@ -146,6 +147,8 @@ class Results:
         ConfigurationError
             If its length is not the number of objectives.
         """
+        from hpdist.fronts import volume
+
         return volume(self.pareto_front, reference, *self._compared)
 
     @property
@@ -206,7 +209,7 @@ class Results:
             columns[f"config.{name}"] = pd.Series(values, dtype=None if exact else object)
         for name in self.objectives[1:]:
             columns[f"objective.{name}"] = pd.Series(
-                [objective(one, name) for one in self._evaluations], dtype=float
+                [one.objective(name) for one in self._evaluations], dtype=float
             )
         frame = pd.DataFrame(columns).astype(dict.fromkeys(_NUMBERS, float))
         if utc:

@@ -115,7 +115,7 @@ SLOW = {"ConfigSpace", "scipy", "pandas", "rich", "sklearn", "psutil"}
 SLOW_ALLOWED = {("spec", "ConfigSpace")}
 
 #: Imports of our own modules inside functions, each with a reason.
-LAZY = {("space", "spec"): "imports ConfigSpace"}
+LAZY = {("space", "spec"): "imports ConfigSpace", ("results", "fronts"): "imports numpy"}
 
 
 @dataclass

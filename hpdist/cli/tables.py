@@ -11,7 +11,6 @@ import click
 
 from hpdist.cli.failures import tidy
 from hpdist.evaluations import EvaluationResult
-from hpdist.fronts import objective
 from hpdist.model import JobState
 from hpdist.progress_text import clean, configuration
 from hpdist.results import Results
@@ -65,7 +64,7 @@ def show_front(results: Results, top: int) -> None:
     names, front = results.objectives, results.pareto_front
     rows = [
         (
-            *(objective(one, name) for name in names),
+            *(one.objective(name) for name in names),
             one.budget,
             "-".join(map(str, one.config_id)),
             configuration(one.config),
