@@ -80,16 +80,15 @@ class Points:
         """Return neighbours of points, as many as are allowed of ``num`` for each.
 
         Each coordinate changes with probability ``share``, at least one of them: on a scale by a
-        normal step of deviation ``scales`` (shape ``(num,)``, one a neighbour), reflected at the
-        bounds; a category to another one. What becomes active is drawn anew.
+        normal step of deviation ``scales`` (shape ``(num,)``, one a neighbour), up to the bounds,
+        since the best is often there; a category to another one. What becomes active is drawn anew.
         """
         start = np.repeat(points, num, axis=0)
         fresh = self.fresh(rng, len(start))
         changed = rng.random(start.shape) < share
         changed[np.arange(len(start)), rng.integers(start.shape[1], size=len(start))] = True
         step = np.tile(scales, len(points))[:, None] * rng.standard_normal(start.shape)
-        moved = np.abs(start + step)
-        moved = np.clip(np.where(moved > 1.0, 2.0 - moved, moved), 0.0, 1.0)
+        moved = np.clip(start + step, 0.0, 1.0)
         moved = np.where(self._is_category, fresh, moved)
         settled, allowed = self.settle(
             np.where(np.isnan(start), fresh, np.where(changed, moved, start))

@@ -1,11 +1,12 @@
 """Compare optimizers on many problems, in simulated time.
 
-    python -m benchmarks quality [--set mf|sf|par] [--optimizers gp,random] [--seeds 10]
+    python -m benchmarks quality [--set mf|sf|par|moo] [--optimizers gp,random] [--seeds 10]
         [--peers optuna-mtpe,dehb=ENV/bin/python] [--data DIR] [--workers 8]
         [--durations lognormal] [--scheduler hyperband|asha] [--problems a,b]
 
 mf: one worker, several budgets, as much as 30 evaluations at the highest one. sf: 100 evaluations
-at one budget. par: as mf with 8 workers whose evaluations take longer or shorter. Runs are added to
+at one budget. par: as mf with 8 workers whose evaluations take longer or shorter. moo: 60
+evaluations of two objectives, scored by hypervolume. Runs are added to
 ``benchmarks/results/runs``; those that are there are not repeated. Tables and a plot are made of
 all runs asked for.
 """

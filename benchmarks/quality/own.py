@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.quality.problem import ETA, Condition, Parameter, Problem
+from benchmarks.quality.several import NAMES
 from benchmarks.quality.simulation import Job
 from hpdist.model import Limits
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SingleFidelity
@@ -56,6 +57,7 @@ class OwnSearcher:
             optimizer,
             limits=Limits(n_iterations=1_000_000),
             seed=seed,
+            objectives=NAMES if problem.reference else NAMES[:1],
         )
         self._open: dict[int, Evaluation] = {}
 
@@ -67,7 +69,11 @@ class OwnSearcher:
         return Job(evaluation.job.job_id, evaluation.config, evaluation.budget)
 
     def tell(self, job: Job, loss: Any) -> None:
-        self._study.tell(self._open.pop(job.key), loss)
+        if self._problem.reference:
+            first, second = loss
+            self._study.tell(self._open.pop(job.key), first, info={NAMES[1]: second})
+        else:
+            self._study.tell(self._open.pop(job.key), loss)
 
     def close(self) -> None:
         """Nothing is held."""

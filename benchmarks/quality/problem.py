@@ -71,8 +71,9 @@ class Problem:
         1 if there is one budget only.
     optimum
         Lowest value of ``truth`` if it is known exactly.
-    objectives
-        Number of objectives; with more than one, ``loss`` and ``truth`` return arrays.
+    reference
+        With several objectives a point worse than all of the front, and ``optimum`` is minus the
+        front's hypervolume; ``loss`` and ``truth`` return a value for each.
     """
 
     name: str
@@ -84,7 +85,7 @@ class Problem:
     num_rungs: int = 1
     optimum: float | None = None
     conditions: tuple[Condition, ...] = field(default=())
-    objectives: int = 1
+    reference: tuple[float, ...] = ()
 
     @property
     def lowest(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.quality import synthetic
+from benchmarks.quality import several, synthetic
 from benchmarks.quality.cash import cash
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.yahpo import surrogate
@@ -75,8 +75,18 @@ def _one_budget(data: Path | None) -> list[Problem]:
     return [*classic, *(one.single() for one in several)]
 
 
+def _two_objectives(data: Path | None) -> list[Problem]:
+    return [
+        *(several.zdt(number) for number in (1, 2, 3)),
+        several.branin_currin(),
+        several.error_and_time("digits"),
+        several.error_and_time("breast_cancer"),
+    ]
+
+
 PROTOCOLS = {
     "mf": Protocol(30.0, 1, _several_budgets),
     "sf": Protocol(100.0, 1, _one_budget),
     "par": Protocol(7.5, 8, _several_budgets),
+    "moo": Protocol(60.0, 1, _two_objectives),
 }

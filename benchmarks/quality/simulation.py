@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.quality.problem import Configuration, Problem
+from hpdist.pareto import hypervolume
 
 Clock = Callable[[np.random.Generator], float]
 DURATIONS: dict[str, Clock] = {
@@ -55,6 +56,19 @@ class Incumbent:
         if higher or (job.budget > self.budget * 0.9999 and loss < self.observed):
             self.budget, self.observed = max(job.budget, self.budget), loss
             self.truth = self.problem.truth(job.config)
+
+
+@dataclass
+class Front:
+    """The front of what was evaluated, scored by minus its hypervolume without noise."""
+
+    problem: Problem
+    points: list[Any] = field(default_factory=list)
+    truth: float = 0.0
+
+    def add(self, job: Job, loss: Any) -> None:
+        self.points.append(self.problem.truth(job.config))
+        self.truth = -hypervolume(np.array(self.points), self.problem.reference)
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,7 @@ class _Run:
             self.count += 1
             heapq.heappush(self.running, (self.now + length, self.count, job))
 
-    def finish_next(self) -> tuple[Job, float]:
+    def finish_next(self) -> tuple[Job, Any]:
         at, _, job = heapq.heappop(self.running)
         self.busy += (at - self.now) * (self.workers - self.free)
         self.now, self.free = at, self.free + 1
@@ -134,7 +148,8 @@ def simulate(
     """
     rng = np.random.default_rng([seed, 77])
     run = _Run(searcher, problem, workers, DURATIONS[durations], rng, free=workers)
-    incumbent, scores = Incumbent(problem), []
+    incumbent = Front(problem) if problem.reference else Incumbent(problem)
+    scores: list[float] = []
     finished = 0
     while True:
         run.start_all()

@@ -72,7 +72,7 @@ class Forest(ModelBased):
     def modelled(
         self, budgets: BudgetRange, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
-        targets = transform(finite(self.history.losses), "power")
+        targets = transform(finite(self.history.losses))
         rows = informative(targets, self.history.budgets >= budgets.highest, MOST_KNOWN)
         points = self.history.points[rows]
         inputs = self._inputs(points, budgets.level(self.history.budgets[rows]))

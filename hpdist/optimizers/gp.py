@@ -12,7 +12,6 @@ from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.model_based import ModelBased
 from hpdist.optimizers.multi_point import ACQUISITIONS, PENDING, shuffled, width
 from hpdist.optimizers.surrogate import BudgetRange, Surrogate
-from hpdist.optimizers.transform import TRANSFORMS
 from hpdist.space import Space
 
 Array = NDArray[np.float64]
@@ -80,9 +79,8 @@ class GaussianProcess(ModelBased):
     def modelled(
         self, budgets: BudgetRange, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
-        kind = TRANSFORMS[rng.integers(len(TRANSFORMS))]
         optimism = self._optimism(rng)
-        belief = self._surrogate.belief(kind, budgets, pending)
+        belief = self._surrogate.belief(budgets, pending)
 
         def score(points: Array) -> Array:
             mean, deviation = belief.predict(points)
@@ -104,7 +102,6 @@ class GaussianProcess(ModelBased):
             "mean": float(mean),
             "deviation": float(deviation),
             "best": belief.best,
-            "losses": kind,
         }
         return Suggestion(self.points.config(found[chosen]), info)
 

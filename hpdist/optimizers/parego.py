@@ -26,10 +26,10 @@ SCALARIZATIONS = ("tchebycheff", "linear")
 class ParEGO:
     """Suggests for a random trade-off what the Gaussian process expects to improve it most.
 
-    For each suggestion weights are drawn; objectives, scaled by their best and their median,
-    become one by the augmented Tchebycheff function, and a `GaussianProcess` is fitted to that.
-    Over many suggestions the whole front is covered. Observations without all objectives, as of a
-    warm start, are passed over; a failure counts as the worst.
+    For each suggestion weights are drawn; objectives, scaled so that the front reaches from 0
+    to 1, become one by the augmented Tchebycheff function, to which a `GaussianProcess` is
+    fitted. Over many suggestions the whole front is covered. Observations without all
+    objectives, as of a warm start, are passed over; a failure counts as the worst.
 
     Parameters
     ----------
@@ -113,17 +113,23 @@ class ParEGO:
         combined = np.full(len(losses), np.inf)
         if not succeeded.any():
             return combined
-        known = losses[succeeded]
-        best, median = known.min(axis=0), np.median(known, axis=0)
-        with np.errstate(over="ignore"):
-            scale = np.maximum(median - best, 1e-12 * np.abs(median) + 1e-300)
-            parts = weights * np.clip((known - best) / scale, 0.0, 1e6)
+        parts = weights * _scaled(losses[succeeded])
         linear = parts.sum(axis=1)
         if self._scalarization == "linear":
             combined[succeeded] = linear
         else:
             combined[succeeded] = parts.max(axis=1) + RHO * linear
         return combined
+
+
+def _scaled(losses: Array) -> Array:
+    """Scale each objective so that the front reaches from 0 to 1, or the median is 1."""
+    front = losses[non_dominated(losses)]
+    best, worst = front.min(axis=0), front.max(axis=0)
+    with np.errstate(over="ignore"):
+        span = np.where(worst > best, worst - best, np.median(losses, axis=0) - best)
+        scaled: Array = (losses - best) / np.maximum(span, 1e-12 * np.abs(best) + 1e-300)
+    return np.minimum(scaled, 1e6)
 
 
 def _informative(losses: Array) -> NDArray[np.intp]:

@@ -59,14 +59,14 @@ class Surrogate:
         self._encoding = Encoding(points.num_choices)
         self._fitted: tuple[tuple[int, BudgetRange], Kernel, Array] | None = None
 
-    def belief(self, kind: str, budgets: BudgetRange, pending: Sequence[Pending]) -> Belief:
-        """Return what is believed, with losses transformed by ``kind``.
+    def belief(self, budgets: BudgetRange, pending: Sequence[Pending]) -> Belief:
+        """Return what is believed, of transformed losses.
 
         What is pending counts as if it had come out as ``imagine`` makes it, given what was
         predicted and what is known.
         """
         kernel, theta = self._hyperparameters(budgets)
-        targets = transform(finite(self._history.losses), kind)
+        targets = transform(finite(self._history.losses))
         rows = informative(targets, self._history.budgets >= budgets.highest, MOST_KNOWN)
         known = self._history.points[rows]
         inputs = self._inputs(known, self._history.budgets[rows], budgets)
@@ -92,7 +92,7 @@ class Surrogate:
             kernel = Kernel(
                 self._encoding.owners, len(history.space.names), budgets=budgets.several
             )
-            targets = transform(finite(history.losses[:count]), "power")
+            targets = transform(finite(history.losses[:count]))
             inputs = self._inputs(history.points[rows], history.budgets[rows], budgets)
             self._fitted = key, kernel, fit(kernel, inputs, targets[rows])
         return self._fitted[1:]

@@ -7,37 +7,28 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-TRANSFORMS = ("power", "rank", "clip")
+MOST = 5.0  #: how far above the median losses are told apart, in units of how far below the best is
 
 
-def transform(losses: Array, kind: str) -> Array:
+def transform(losses: Array) -> Array:
     """Map finite losses monotonically to numbers of mean 0 and deviation 1 (0 if all are equal).
+
+    Losses far above the median are cut off, and the rest gets the power that makes it most like a
+    normal sample.
 
     Parameters
     ----------
     losses
         Shape ``(n,)``.
-    kind
-        "rank": normal quantiles of the ranks. "clip": linear up to twice as far above the median
-        as the best is below it. "power": the power of Yeo and Johnson (2000), after clipping at
-        five times that distance.
+
+    References
+    ----------
+    Yeo and Johnson, "A new family of power transformations to improve normality or symmetry",
+    Biometrika 2000, equation 2.1.
     """
-    if kind == "rank":
-        return _standardised(_ranked(losses))
     best, median = np.percentile(losses, [0, 50])
     spread = max(median - best, 1e-12 * abs(median), 1e-300)
-    relative = (losses - median) / spread
-    if kind == "clip":
-        return _standardised(np.minimum(relative, 2.0))
-    return _standardised(_powered(np.minimum(relative, 5.0)))
-
-
-def _ranked(losses: Array) -> Array:
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
-    quantiles: Array = ndtri((rankdata(losses) - 0.5) / len(losses))
-    return quantiles
+    return _standardised(_powered(np.minimum((losses - median) / spread, MOST)))
 
 
 def _powered(relative: Array) -> Array:

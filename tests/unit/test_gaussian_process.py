@@ -11,7 +11,7 @@ from hpdist.optimizers import GaussianProcess, Observation, Pending
 from hpdist.optimizers.acquisition import log_expected_improvement
 from hpdist.optimizers.gaussian_process import Posterior, _negative_log_posterior, fit
 from hpdist.optimizers.kernel import Encoding, Inputs, Kernel
-from hpdist.optimizers.transform import TRANSFORMS, transform
+from hpdist.optimizers.transform import transform
 from hpdist.space import Categorical, Space
 
 BOWL = Space.of({"x": (0.0, 1.0), "y": (0.0, 1.0), "kind": ["a", "b", "c"]})
@@ -121,14 +121,13 @@ def test_expected_improvement_falls_without_underflow():
     assert (np.diff(found) < 0).all()
 
 
-@pytest.mark.parametrize("kind", TRANSFORMS)
 @pytest.mark.parametrize(
     "losses",
     [[1, 2, 3, 4, 100], [1e300, -1e300, 0, 1], [0, 1e-300, 3e-300], [5, 5, 5], [1e-9 + 1, 1, 2]],
 )
-def test_transforms_keep_the_order_and_are_finite(kind, losses):
+def test_a_transform_keeps_the_order_and_is_finite(losses):
     losses = np.array(losses, dtype=float)
-    values = transform(losses, kind)
+    values = transform(losses)
     assert np.isfinite(values).all()
     order = np.argsort(losses)
     assert (np.diff(values[order]) >= 0).all()
