@@ -80,7 +80,10 @@ def at_a_commit(kind: str, when: str, stage: Stage, rng: random.Random) -> Actor
     """It kills itself before, within or after a write to its journal."""
     workers = Workers(stage, rng)
     stage.wait_workers(3)
-    stage.file("die").write_text(json.dumps([kind, when, rng.randint(1, 2)]))
+    # Whole or not at all: the master looks for it at each commit.
+    written = stage.file("die.new")
+    written.write_text(json.dumps([kind, when, rng.randint(1, 2)]))
+    written.replace(stage.file("die"))
     stage.begin()
     workers.master.wait(60)
     assert workers.master.returncode == -9, stage.outputs()
