@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+# Last, so that for hpdist the one that is installed is tested; benchmarks are not installed.
+sys.path.append(str(Path(__file__).parents[1]))
 
 
 @pytest.hookimpl(hookwrapper=True)
