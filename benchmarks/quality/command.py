@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.quality import results
+from benchmarks.quality.ablation import ABLATIONS, Ablated
 from benchmarks.quality.own import OwnSearcher
 from benchmarks.quality.peers import PeerSearcher, parse_peers
 from benchmarks.quality.problem import Problem
@@ -51,7 +52,8 @@ def main(arguments: list[str]) -> None:
                 if (optimizer, name, problem.name, seed) not in done:
                     row = _run(make, problem, seed, chosen, protocol, optimizer, name)
                     results.append(runs / f"{optimizer}.csv", row)
-    _show(runs, list(makers), problems, name, chosen.results, chosen.seeds + chosen.first_seed)
+    title = chosen.title or name
+    _show(runs, list(makers), problems, name, chosen.results / title, chosen)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--durations", choices=DURATIONS, default="lognormal", help="of par")
     parser.add_argument("--scheduler", choices=("hyperband", "asha"), default="hyperband")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--title", help="of the table and the plot; default: the set")
     return parser
 
 
@@ -82,7 +85,8 @@ def _set_name(chosen: argparse.Namespace) -> str:
 
 def _makers(chosen: argparse.Namespace, protocol: Protocol) -> dict[str, Make]:
     def own(name: str) -> Make:
-        return lambda problem, seed: OwnSearcher(problem, name, seed, chosen.scheduler)
+        kind = Ablated if name in ABLATIONS else OwnSearcher
+        return lambda problem, seed: kind(problem, name, seed, chosen.scheduler)
 
     workers = chosen.workers if chosen.set == "par" else 1
     length = protocol.length * workers
@@ -129,8 +133,14 @@ def _run(
 
 
 def _show(
-    runs: Path, optimizers: list[str], problems: list[Problem], name: str, into: Path, end: int
+    runs: Path,
+    optimizers: list[str],
+    problems: list[Problem],
+    name: str,
+    into: Path,
+    chosen: argparse.Namespace,
 ) -> None:
+    end = chosen.seeds + chosen.first_seed
     names = {one.name for one in problems}
     rows = [
         row
@@ -150,5 +160,5 @@ def _show(
         ]
     )
     print(text)
-    (into / f"{name}.txt").write_text(text + "\n")
-    plot(found, name, into / f"{name}.png")
+    into.with_suffix(".txt").write_text(text + "\n")
+    plot(found, into.name, into.with_suffix(".png"))
