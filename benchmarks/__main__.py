@@ -6,9 +6,15 @@ import sys
 
 from benchmarks.demo import main as demo
 from benchmarks.quality.command import main as quality
+from benchmarks.suggestion import main as suggestion
 from benchmarks.trainings.command import main as trainings
 
-COMMANDS = {"quality": quality, "trainings": trainings, "demo": demo}
+COMMANDS = {
+    "quality": quality,
+    "suggestion": suggestion,
+    "trainings": trainings,
+    "demo": demo,
+}
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from hpdist.space import Space
 Array = NDArray[np.float64]
 
 RHO = 0.05  #: weight of the sum beside the maximum
-MOST_KNOWN = 500  #: observations that a model is told
+MOST_KNOWN = 300  #: observations that a model is told
 
 SCALARIZATIONS = ("tchebycheff", "linear")
 
@@ -60,13 +60,21 @@ class ParEGO:
         self._scalarization = check_choice("scalarization", scalarization, SCALARIZATIONS)
         self._seed = check_seed(seed)
         self._told: list[Observation] = []
+        self._front: list[int] = []  #: places in `_told` that nothing dominates
         self._width = 1
 
     def tell(self, observation: Observation) -> None:
         if observation.losses is not None:
             self._width = len(observation.losses)
+            self._extend_front(observation.losses)
         if observation.losses is not None or observation.loss == np.inf:
             self._told.append(observation)
+
+    def _extend_front(self, losses: tuple[float, ...]) -> None:
+        """Take the observation that comes next into the front, if nothing there dominates it."""
+        rows = [*self._front, len(self._told)]
+        values = np.array([*(self._told[row].losses for row in self._front), losses])
+        self._front = [rows[index] for index in np.flatnonzero(non_dominated(values))]
 
     def describe(self) -> dict[str, JsonValue]:
         return {
@@ -99,14 +107,18 @@ class ParEGO:
         return Suggestion(suggestion.config, suggestion.info | chosen)
 
     def _scalarized(self, weights: Array) -> list[Observation]:
-        missing = (np.inf,) * self._width
-        losses = np.array([one.losses or missing for one in self._told]).reshape(-1, self._width)
-        rows = _informative(losses)
-        scalars = self._combined(losses[rows], weights)
-        return [
-            replace(self._told[row], loss=float(scalar))
-            for row, scalar in zip(rows.tolist(), scalars, strict=True)
-        ]
+        told, missing = self._informative(), (np.inf,) * self._width
+        losses = np.array([one.losses or missing for one in told]).reshape(-1, self._width)
+        scalars = self._combined(losses, weights)
+        return [replace(one, loss=float(s)) for one, s in zip(told, scalars, strict=True)]
+
+    def _informative(self) -> list[Observation]:
+        """Choose the front and the latest, in the order in which they were told."""
+        latest = range(max(0, len(self._told) - MOST_KNOWN // 2), len(self._told))
+        rows = {*self._front[-MOST_KNOWN // 2 :], *latest}
+        if len(self._told) <= MOST_KNOWN:
+            rows = set(range(len(self._told)))
+        return [self._told[row] for row in sorted(rows)]
 
     def _combined(self, losses: Array, weights: Array) -> Array:
         succeeded = np.isfinite(losses).all(axis=1)
@@ -130,13 +142,3 @@ def _scaled(losses: Array) -> Array:
         span = np.where(worst > best, worst - best, np.median(losses, axis=0) - best)
         scaled: Array = (losses - best) / np.maximum(span, 1e-12 * np.abs(best) + 1e-300)
     return np.minimum(scaled, 1e6)
-
-
-def _informative(losses: Array) -> NDArray[np.intp]:
-    """Choose the front and the latest."""
-    n = len(losses)
-    if n <= MOST_KNOWN:
-        return np.arange(n)
-    front = np.flatnonzero(non_dominated(losses))[-MOST_KNOWN // 2 :]
-    latest = np.arange(n - MOST_KNOWN // 2, n)
-    return np.union1d(front, latest)
