@@ -16,7 +16,7 @@ from hpdist.space import Space
 
 Array = NDArray[np.float64]
 
-OPTIMISTIC = 0.15  #: share of suggestions by a confidence bound, not by expected improvement
+OPTIMISTIC = 0.7  #: share of suggestions by a confidence bound, not by expected improvement
 OPTIMISM = (1.0, 2.0, 3.0)  #: deviations below the mean of that bound
 
 
@@ -26,9 +26,10 @@ class GaussianProcess(ModelBased):
     The first ``num_initial`` configurations are a scrambled Sobol sequence. Then a Gaussian
     process is fitted to all observations at all budgets; pending evaluations count as if they
     had the mean predicted. Among random points and neighbours of the best ones, the point with
-    the largest expected improvement at the highest budget is taken; for some trials an
-    optimistic bound decides instead, and some are random, more at low budgets, as a guard
-    against budgets that mislead. A failed evaluation counts as the worst loss known.
+    the lowest confidence bound at the highest budget is taken, its width drawn for each
+    suggestion; for three in ten, the one with the largest expected improvement instead. A few
+    are random, more at low budgets, as a guard against budgets that mislead. A failed evaluation
+    counts as the worst loss known.
 
     With more than 256 observations the model keeps those at the highest budgets, the best and
     the latest, so that the cost of a suggestion is bounded.
@@ -59,7 +60,7 @@ class GaussianProcess(ModelBased):
         num_initial: int = 10,
         seed: int = 0,
         *,
-        acquisition: str = "ei",
+        acquisition: str = "mixed",
         pending: str = "believer",
     ) -> None:
         super().__init__(space, num_initial, seed)
@@ -107,6 +108,8 @@ class GaussianProcess(ModelBased):
 
     def _optimism(self, rng: np.random.Generator) -> float | None:
         """Return deviations below the mean of the bound that decides; None if there is none."""
-        if self._acquisition != "ei":
+        if self._acquisition == "ei":
+            return None
+        if self._acquisition != "mixed":
             return width(self._acquisition, len(self.history), rng)
         return OPTIMISM[rng.integers(len(OPTIMISM))] if rng.random() < OPTIMISTIC else None

@@ -30,12 +30,13 @@ PENDING: dict[str, Callable[[Array, Array], Array]] = {
 suggestions flock together less than with the predictions, with "liar-max" most of all.
 """
 
-ACQUISITIONS = ("ei", "qucb", "qucbd", "boltzmann")
+ACQUISITIONS = ("mixed", "ei", "qucb", "qucbd", "boltzmann")
 """How a configuration is chosen.
 
-"ei": expected improvement. "qucb": a confidence bound whose width is drawn for each suggestion,
-so that batches spread from greedy to curious. "qucbd": the same, getting narrower within periods
-of 25 results. "boltzmann": at random, the more probable the lower the confidence bound.
+"mixed": by a confidence bound of one, two or three deviations, or by expected improvement. "ei":
+by expected improvement. "qucb": by a confidence bound whose width is drawn for each suggestion, so
+that batches spread from greedy to curious. "qucbd": the same, getting narrower within periods of
+25 results. "boltzmann": at random, the more probable the lower the confidence bound.
 """
 
 WIDTH, PERIOD, RATE = 1.96, 25, 0.1
