@@ -23,7 +23,7 @@ LAYERS = {
         optimizers optimizers.acquisition optimizers.bohb optimizers.cma_es optimizers.dehb
         optimizers.densities optimizers.embedding optimizers.forest optimizers.gaussian_process
         optimizers.gp optimizers.grid optimizers.history optimizers.kernel
-        optimizers.model_based optimizers.multi_point optimizers.parego
+        optimizers.model_based optimizers.multi_point optimizers.one_by_one optimizers.parego
         optimizers.priorband optimizers.random optimizers.sobol
         optimizers.surrogate optimizers.tpe optimizers.transform optimizers.user_prior
         multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hpdist.checks import check_whole
 from hpdist.model import JsonValue
-from hpdist.optimizers.base import Observation, Pending, Suggestion
+from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.densities import Density, Kernels, aitchison_aitken
-from hpdist.optimizers.history import History
-from hpdist.points import Points
+from hpdist.optimizers.one_by_one import OneByOne
 from hpdist.space import Space
 
 Array = NDArray[np.float64]
@@ -24,7 +21,7 @@ NARROWEST = 1e-3  #: lowest bandwidth
 MOST_KNOWN = 500  #: configurations in a density
 
 
-class BOHB:
+class BOHB(OneByOne):
     """Suggests what is probable among good configurations and improbable among bad ones.
 
     Densities are of the observations at the highest budget that has at least ``d + 3`` of them;
@@ -46,43 +43,31 @@ class BOHB:
     """
 
     def __init__(self, space: Space, num_samples: int = 64) -> None:
-        self.space = Space.of(space)
+        super().__init__(space)
         self._num_samples = check_whole("num_samples", num_samples, least=1)
-        self._points = Points(self.space)
-        self._history = History(self.space)
-
-    def tell(self, observation: Observation) -> None:
-        self._history.add(observation)
 
     def describe(self) -> dict[str, JsonValue]:
         return {"name": "BOHB", "num_samples": self._num_samples}
 
-    def ask(
-        self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
-    ) -> list[Suggestion]:
-        waiting, suggestions = list(pending), list[Suggestion]()
-        for _ in range(n):
-            suggestions.append(self._suggest(waiting, rng))
-            waiting.append(Pending(-1, suggestions[-1].config, budget))
-        return suggestions
-
-    def _suggest(self, pending: list[Pending], rng: np.random.Generator) -> Suggestion:
-        known = self._history.at_highest(len(self.space.names) + 3)
+    def suggest(
+        self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
+    ) -> Suggestion:
+        known = self.history.at_highest(len(self.space.names) + 3)
         if known is None or rng.random() < RANDOM:
-            return Suggestion(self.space.sample(rng), {"origin": "random"})
+            return self.at_random(rng)
         good, bad = self._split(*known)
         drawn = good.draw(rng, self._num_samples, widen=WIDEN)
         scores = good.log(drawn) - bad.log(drawn)
         order = np.argsort(-scores, kind="stable")
-        chosen = self._history.unseen(drawn[order], pending)
+        chosen = self.history.unseen(drawn[order], pending)
         if chosen is None:
-            return Suggestion(self.space.sample(rng), {"origin": "random"})
+            return self.at_random(rng)
         info: dict[str, JsonValue] = {
             "origin": "model",
             "acquisition": "density ratio",
             "value": float(scores[order][chosen]),
         }
-        return Suggestion(self._points.config(drawn[order][chosen]), info)
+        return Suggestion(self.points.config(drawn[order][chosen]), info)
 
     def _split(self, points: Array, losses: Array) -> tuple[Density, Density]:
         """Return the densities of the good and of the others (equation 3)."""
@@ -102,10 +87,10 @@ class BOHB:
             aitchison_aitken(k, max(NARROWEST, 1.06 * factor * _impurity(points[:, column], k)))
             if k
             else None
-            for column, k in enumerate(self._points.num_choices.tolist())
+            for column, k in enumerate(self.points.num_choices.tolist())
         ]
         kernels = Kernels(bandwidths, transitions)
-        return Density(self._points, points, kernels, np.ones(len(points)))
+        return Density(self.points, points, kernels, np.ones(len(points)))
 
 
 def _deviation(column: Array) -> float:

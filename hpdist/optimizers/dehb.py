@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from hpdist.checks import check_whole
 from hpdist.model import JsonValue
-from hpdist.optimizers.base import Observation, Pending, Suggestion
-from hpdist.optimizers.history import History
-from hpdist.points import Points
+from hpdist.optimizers.base import Pending, Suggestion
+from hpdist.optimizers.one_by_one import OneByOne
 from hpdist.space import Space
 
 Array = NDArray[np.float64]
@@ -21,7 +18,7 @@ CROSSOVER = 0.5  #: p: share of the parameters that the mutant gives
 TRIES = 20
 
 
-class DEHB:
+class DEHB(OneByOne):
     """Crosses configurations of the population of a budget with mutants.
 
     The population of a budget are the best ``population`` configurations evaluated there. A
@@ -44,43 +41,29 @@ class DEHB:
     """
 
     def __init__(self, space: Space, population: int = 20) -> None:
-        self.space = Space.of(space)
+        super().__init__(space)
         self._population = check_whole("population", population, least=4)
-        self._points = Points(self.space)
-        self._history = History(self.space)
-        self._widths: Array = np.maximum(self._points.num_choices, 1).astype(float)
-
-    def tell(self, observation: Observation) -> None:
-        self._history.add(observation)
+        self._widths: Array = np.maximum(self.points.num_choices, 1).astype(float)
 
     def describe(self) -> dict[str, JsonValue]:
         return {"name": "DEHB", "population": self._population}
 
-    def ask(
-        self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
-    ) -> list[Suggestion]:
-        waiting, suggestions = list(pending), list[Suggestion]()
-        for _ in range(n):
-            suggestions.append(self._suggest(budget, waiting, rng))
-            waiting.append(Pending(-1, suggestions[-1].config, budget))
-        return suggestions
-
-    def _suggest(
-        self, budget: float, pending: list[Pending], rng: np.random.Generator
+    def suggest(
+        self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
         own, parents = self._populations(budget)
         if len(own) < self._population // 2 or len(parents) < 4:
-            return Suggestion(self.space.sample(rng), {"origin": "random"})
+            return self.at_random(rng)
         bred = np.array([self._child(own, parents, rng) for _ in range(TRIES)])
-        settled, allowed = self._points.settle(bred)
-        chosen = self._history.unseen(settled[allowed], pending)
+        settled, allowed = self.points.settle(bred)
+        chosen = self.history.unseen(settled[allowed], pending)
         if chosen is None:
-            return Suggestion(self.space.sample(rng), {"origin": "random"})
-        return Suggestion(self._points.config(settled[allowed][chosen]), {"origin": "evolution"})
+            return self.at_random(rng)
+        return Suggestion(self.points.config(settled[allowed][chosen]), {"origin": "evolution"})
 
     def _populations(self, budget: float) -> tuple[Array, Array]:
         """Return who lives at the budget nearest to ``budget``, and who may be a parent."""
-        levels = np.unique(self._history.budgets)
+        levels = np.unique(self.history.budgets)
         if not len(levels):
             return np.empty((0, 0)), np.empty((0, 0))
         index = int(np.argmin(np.abs(np.log(levels) - np.log(budget))))
@@ -89,9 +72,9 @@ class DEHB:
         return own, np.concatenate([*below, own])
 
     def _best_at(self, budget: float) -> Array:
-        rows = np.flatnonzero((self._history.budgets == budget) & np.isfinite(self._history.losses))
-        order = np.argsort(self._history.losses[rows], kind="stable")[: self._population]
-        return self._history.points[rows[order]]
+        rows = np.flatnonzero((self.history.budgets == budget) & np.isfinite(self.history.losses))
+        order = np.argsort(self.history.losses[rows], kind="stable")[: self._population]
+        return self.history.points[rows[order]]
 
     def _child(self, own: Array, parents: Array, rng: np.random.Generator) -> Array:
         """Return a row without NaN: what is inactive in a parent is drawn anew."""
@@ -109,7 +92,7 @@ class DEHB:
 
     def _unit(self, point: Array, rng: np.random.Generator) -> Array:
         """Return a point in the unit cube: categories in equal bins, at random within them."""
-        is_category = self._points.num_choices > 0
+        is_category = self.points.num_choices > 0
         within = np.where(is_category, point + rng.random(len(point)), point) / self._widths
         unit: Array = np.where(np.isnan(point), rng.random(len(point)), within)
         return unit

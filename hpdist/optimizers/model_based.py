@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
 
 import numpy as np
 
 from hpdist.checks import check_seed, check_whole
 from hpdist.optimizers.base import Observation, Pending, Suggestion
-from hpdist.optimizers.history import History
+from hpdist.optimizers.one_by_one import OneByOne
 from hpdist.optimizers.surrogate import BudgetRange
-from hpdist.points import Points
 from hpdist.space import Space
 
 
-class ModelBased(ABC):
+class ModelBased(OneByOne):
     """Suggests a scrambled Sobol sequence first, then now and then at random, else by a model.
 
     Parameters
@@ -32,12 +30,9 @@ class ModelBased(ABC):
     random_share = (0.1, 0.02)
 
     def __init__(self, space: Space, num_initial: int, seed: int) -> None:
-        self.space = Space.of(space)
+        super().__init__(space)
         self.num_initial = check_whole("num_initial", num_initial, least=2)
         self.seed = check_seed(seed)
-        self.points = Points(self.space)
-        self.history = History(self.space)
-        self._last_trial = -1
         self._num_before = 0  #: observations of earlier runs
 
     @abstractmethod
@@ -47,25 +42,10 @@ class ModelBased(ABC):
         """Suggest what a model of `history` makes best."""
 
     def tell(self, observation: Observation) -> None:
-        self.history.add(observation)
-        self._last_trial = max(self._last_trial, observation.trial_id)
+        super().tell(observation)
         self._num_before += observation.trial_id < 0
 
-    def ask(
-        self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
-    ) -> list[Suggestion]:
-        suggestions: list[Suggestion] = []
-        waiting = list(pending)
-        first = 1 + max([self._last_trial, *(job.trial_id for job in pending)])
-        for trial_id in range(first, first + n):
-            suggestions.append(self._suggest(trial_id, budget, waiting, rng))
-            waiting.append(Pending(trial_id, suggestions[-1].config, budget))
-        return suggestions
-
-    def at_random(self, rng: np.random.Generator) -> Suggestion:
-        return Suggestion(self.space.sample(rng), {"origin": "random"})
-
-    def _suggest(
+    def suggest(
         self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
         if trial_id + self._num_before < self.num_initial:

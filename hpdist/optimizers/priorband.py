@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from hpdist.model import JsonValue
 from hpdist.multi_fidelity.budgets import check_eta
-from hpdist.optimizers.base import Observation, Pending, Suggestion
-from hpdist.optimizers.history import History
+from hpdist.optimizers.base import Pending, Suggestion
+from hpdist.optimizers.one_by_one import OneByOne
 from hpdist.optimizers.user_prior import user_prior
-from hpdist.points import Points
 from hpdist.space import Space
 
 Array = NDArray[np.float64]
@@ -22,7 +21,7 @@ STEP, SHARE = 0.25, 0.5  #: deviation, and share of parameters, by which an incu
 TRIES = 20
 
 
-class PriorBand:
+class PriorBand(OneByOne):
     """Draws configurations from three distributions, and learns which of them to trust.
 
     At rung r, counted from the lowest budget, a configuration is random with probability
@@ -57,34 +56,25 @@ class PriorBand:
         confidence: str = "medium",
         eta: float = 3,
     ) -> None:
-        self.space = Space.of(space)
-        self._points = Points(self.space)
-        self._history = History(self.space)
-        self._prior = user_prior(self._points, prior or {}, confidence)
+        super().__init__(space)
+        self._prior = user_prior(self.points, prior or {}, confidence)
         self._settings = dict(prior or {}), confidence, check_eta(eta)
-
-    def tell(self, observation: Observation) -> None:
-        self._history.add(observation)
 
     def describe(self) -> dict[str, JsonValue]:
         prior, confidence, eta = self._settings
         return {"name": "PriorBand", "prior": prior, "confidence": confidence, "eta": eta}
 
-    def ask(
-        self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
-    ) -> list[Suggestion]:
+    def suggest(
+        self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
+    ) -> Suggestion:
         shares = self.shares(budget, pending)
-        waiting, suggestions = list(pending), list[Suggestion]()
-        for _ in range(n):
-            origin = str(rng.choice(list(shares), p=list(shares.values())))
-            suggestions.append(self._new(origin, waiting, rng))
-            waiting.append(Pending(-1, suggestions[-1].config, budget))
-        return suggestions
+        origin = str(rng.choice(list(shares), p=list(shares.values())))
+        return self._new(origin, pending, rng)
 
     def shares(self, budget: float, pending: Sequence[Pending] = ()) -> dict[str, float]:
         """Return with which probability a configuration is "random", "prior" or "incumbent"."""
         prior, _, eta = self._settings
-        lowest = min([budget, *(job.budget for job in pending), *self._history.budgets.tolist()])
+        lowest = min([budget, *(job.budget for job in pending), *self.history.budgets.tolist()])
         rung = round(math.log(budget / lowest) / math.log(eta))
         random = 1.0 / (1.0 + eta**rung)
         incumbent = self._trust_in_incumbent()
@@ -101,14 +91,14 @@ class PriorBand:
         if best is None:
             return 0.0
         weights = np.arange(len(best), 0, -1, dtype=float)
-        near = user_prior(self._points, self._points.config(best[0]))
+        near = user_prior(self.points, self.points.config(best[0]))
         by_prior = weights @ np.exp(self._prior.log(best))
         by_incumbent = weights @ np.exp(near.log(best))
         return float(by_incumbent / (by_prior + by_incumbent))
 
     def _best(self, least: int) -> Array | None:
         """Return the best 1/eta at the highest budget with ``least`` results, best first."""
-        known = self._history.at_highest(least)
+        known = self.history.at_highest(least)
         if known is None or not np.isfinite(known[1]).any():
             return None
         points, losses = known
@@ -117,14 +107,14 @@ class PriorBand:
 
     def _new(self, origin: str, pending: list[Pending], rng: np.random.Generator) -> Suggestion:
         if origin == "random":
-            return Suggestion(self.space.sample(rng), {"origin": "random"})
+            return self.at_random(rng)
         if origin == "prior":
             drawn = self._prior.draw(rng, TRIES)
         else:
             best = self._best(math.ceil(self._settings[2]))
             assert best is not None
-            drawn = self._points.near(rng, best[:1], TRIES, np.full(TRIES, STEP), SHARE)
-        chosen = self._history.unseen(drawn, pending)
+            drawn = self.points.near(rng, best[:1], TRIES, np.full(TRIES, STEP), SHARE)
+        chosen = self.history.unseen(drawn, pending)
         if chosen is None:
-            return Suggestion(self.space.sample(rng), {"origin": "random"})
-        return Suggestion(self._points.config(drawn[chosen]), {"origin": origin})
+            return self.at_random(rng)
+        return Suggestion(self.points.config(drawn[chosen]), {"origin": origin})

@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from hpdist.checks import check_whole
 from hpdist.model import JsonValue
-from hpdist.optimizers.base import Observation, Pending, Suggestion
+from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.densities import Density, Kernels, aitchison_aitken
 from hpdist.optimizers.embedding import embedded_kernel
-from hpdist.optimizers.history import History
+from hpdist.optimizers.one_by_one import OneByOne
 from hpdist.optimizers.surrogate import finite
-from hpdist.points import Points
 from hpdist.space import Space
 
 Array = NDArray[np.float64]
@@ -26,7 +25,7 @@ WIDTH = 0.2  #: bandwidth of a number if there were one configuration
 MOST_KNOWN = 500  #: configurations in a density
 
 
-class TPE:
+class TPE(OneByOne):
     """Suggests what is probable among good configurations and improbable among bad ones.
 
     Differs from `BOHB` in that a uniform prior is part of both densities, bandwidths depend on
@@ -54,14 +53,9 @@ class TPE:
     """
 
     def __init__(self, space: Space, num_initial: int = 10, *, embedding: bool = False) -> None:
-        self.space = Space.of(space)
+        super().__init__(space)
         self._num_initial = check_whole("num_initial", num_initial, least=2)
         self._embedding = bool(embedding)
-        self._points = Points(self.space)
-        self._history = History(self.space)
-
-    def tell(self, observation: Observation) -> None:
-        self._history.add(observation)
 
     def describe(self) -> dict[str, JsonValue]:
         return {
@@ -70,32 +64,25 @@ class TPE:
             "embedding": self._embedding,
         }
 
-    def ask(
-        self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
-    ) -> list[Suggestion]:
-        waiting, suggestions = list(pending), list[Suggestion]()
-        for _ in range(n):
-            suggestions.append(self._suggest(waiting, rng))
-            waiting.append(Pending(-1, suggestions[-1].config, budget))
-        return suggestions
-
-    def _suggest(self, pending: list[Pending], rng: np.random.Generator) -> Suggestion:
-        known = self._history.at_highest(self._num_initial)
+    def suggest(
+        self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
+    ) -> Suggestion:
+        known = self.history.at_highest(self._num_initial)
         if known is None:
-            return Suggestion(self.space.sample(rng), {"origin": "random"})
+            return self.at_random(rng)
         good, bad = self._split(*known, pending)
         drawn = good.draw(rng, CANDIDATES)
         scores = good.log(drawn) - bad.log(drawn)
         order = np.argsort(-scores, kind="stable")
-        chosen = self._history.unseen(drawn[order], pending)
+        chosen = self.history.unseen(drawn[order], pending)
         if chosen is None:
-            return Suggestion(self.space.sample(rng), {"origin": "random"})
+            return self.at_random(rng)
         info: dict[str, JsonValue] = {
             "origin": "model",
             "acquisition": "density ratio",
             "value": float(scores[order][chosen]),
         }
-        return Suggestion(self._points.config(drawn[order][chosen]), info)
+        return Suggestion(self.points.config(drawn[order][chosen]), info)
 
     def _split(
         self, points: Array, losses: Array, pending: list[Pending]
@@ -113,14 +100,14 @@ class TPE:
         bandwidth = max(WIDTH * max(n, 1) ** (-1.0 / (d + 4)), 1.0 / min(100, n + 2))
         transitions = [
             aitchison_aitken(k, (k - 1) / (k + n)) if k and table is None else table
-            for k, table in zip(self._points.num_choices.tolist(), embedded, strict=True)
+            for k, table in zip(self.points.num_choices.tolist(), embedded, strict=True)
         ]
         prior = np.full((1, d), np.nan)
         kernels = Kernels(np.full(d, bandwidth), transitions)
-        return Density(self._points, np.concatenate([points, prior]), kernels, np.ones(n + 1))
+        return Density(self.points, np.concatenate([points, prior]), kernels, np.ones(n + 1))
 
     def _transitions(self, points: Array, losses: Array) -> list[Array | None]:
-        choices = self._points.num_choices.tolist()
+        choices = self.points.num_choices.tolist()
         if not self._embedding:
             return [None] * len(choices)
         known = finite(losses)
