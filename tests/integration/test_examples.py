@@ -86,6 +86,21 @@ def test_ask_tell(stage: Stage) -> None:
     assert re.match(r"loss 0\.\d+ at budget 9: \{'lr': 0\.\d+\}\n", stage.run("ask_tell.py"))
 
 
+def test_early_stopping(stage: Stage) -> None:
+    told = stage.run("early_stopping.py")
+    assert "30 completed" in told
+    assert re.search(r"\n[1-9]\d* of 30 trainings were ended early", told)
+
+
+def test_two_objectives(stage: Stage) -> None:
+    *front, volume = stage.run("two_objectives.py").splitlines()
+    pairs = [re.match(r"loss (\S+), +(\S+) MB", line).groups() for line in front]
+    losses, sizes = ([float(pair[k]) for pair in pairs] for k in (0, 1))
+    assert losses == sorted(losses)
+    assert sizes == sorted(sizes, reverse=True)
+    assert float(volume.rpartition(" ")[2]) > 8.0
+
+
 def test_resume(stage: Stage) -> None:
     told = stage.run("resume.py")
     before, after, calls = (int(number) for number in re.findall(r"\d+", told))
