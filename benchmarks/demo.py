@@ -10,6 +10,7 @@ random search, at the highest budget, gets as long. Writes ``benchmarks/results/
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from hpdist import minimize
 from hpdist.demo import budget, space, train
 from hpdist.multi_fidelity import SingleFidelity
 
+WORST = math.log(10)  #: of guessing one of ten digits
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -68,14 +70,14 @@ def main(arguments: Sequence[str]) -> None:
         f"demo lower in {(apart < 0).sum()}, equal in {(apart == 0).sum()}, higher in "
         f"{(apart > 0).sum()} of {len(apart)}; Wilcoxon p = {signed_rank(apart):.2g}"
     )
-    text = f"Validation error at the end\n\n{table(lines)}\n\n{verdict}"
+    text = f"Validation log loss at the end\n\n{table(lines)}\n\n{verdict}"
     print(text)
     (chosen.results / "demo.txt").write_text(text + "\n")
     _plot(curves, chosen.results / "demo.png")
 
 
 def _end(changes: list[tuple[float, float, float]]) -> float:
-    return changes[-1][2] if changes else 1.0
+    return changes[-1][2] if changes else WORST
 
 
 def _plot(curves: dict[str, list[Any]], path: Path) -> None:
@@ -93,7 +95,7 @@ def _plot(curves: dict[str, list[Any]], path: Path) -> None:
         axes.fill_between(moments, low, high, color=color, alpha=0.15, linewidth=0)
     axes.set_yscale("log")
     axes.set_xlabel("seconds")
-    axes.set_ylabel("validation error of the incumbent")
+    axes.set_ylabel("validation log loss of the incumbent")
     axes.set_title(f"hpdist demo, {len(curves['demo'])} seeds: mean and middle half")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
@@ -101,5 +103,5 @@ def _plot(curves: dict[str, list[Any]], path: Path) -> None:
 
 
 def _at(changes: list[tuple[float, float, float]], moment: float) -> float:
-    """Return the loss of the incumbent; 1 while there is none."""
-    return next((loss for at, _, loss in reversed(changes) if at <= moment), 1.0)
+    """Return the loss of the incumbent; that of guessing while there is none."""
+    return next((loss for at, _, loss in reversed(changes) if at <= moment), WORST)

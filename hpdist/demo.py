@@ -16,8 +16,8 @@ from hpdist.parameters import Float, Int
 space = {
     "units": Int(8, 128, log=True),
     "layers": (1, 3),
-    "learning_rate": Float(1e-4, 1e-1, log=True),
-    "alpha": Float(1e-6, 1e-1, log=True),
+    "learning_rate": Float(1e-5, 1.0, log=True),
+    "alpha": Float(1e-6, 1.0, log=True),
     "batch_size": Int(16, 256, log=True),
     "activation": ["relu", "tanh", "logistic"],
 }
@@ -26,18 +26,20 @@ budget = (1, 27)
 
 
 def train(config: dict[str, Any], epochs: float, ctx: Context) -> dict[str, float]:
-    """Train a network for ``epochs`` epochs in all; returns its error on validation data."""
+    """Train a network for ``epochs`` epochs in all; returns its log loss on validation data."""
+    from sklearn.metrics import log_loss
+
     x, y, x_validation, y_validation = load_digits_split()
     model = build(config, ctx.seed)
     done = restore(model, x, y, ctx.previous_dir)
     while done < int(epochs):
         model.partial_fit(x, y)
         done += 1
-        error = 1.0 - float(model.score(x_validation, y_validation))
-        if ctx.report(done, error) == "stop":
+        loss = float(log_loss(y_validation, model.predict_proba(x_validation)))
+        if ctx.report(done, loss) == "stop":
             break
     save(model, done, ctx.dir)
-    return {"loss": error, "accuracy": 1.0 - error}
+    return {"loss": loss, "accuracy": float(model.score(x_validation, y_validation))}
 
 
 @cache

@@ -21,7 +21,8 @@ LAYERS = {
         """,
     "machines": """
         optimizers optimizers.acquisition optimizers.bohb optimizers.cma_es optimizers.dehb
-        optimizers.densities optimizers.embedding optimizers.forest optimizers.gaussian_process
+        optimizers.densities optimizers.density_ratio optimizers.embedding optimizers.etpe
+        optimizers.forest optimizers.gaussian_process
         optimizers.gp optimizers.grid optimizers.history optimizers.kernel
         optimizers.model_based optimizers.multi_point optimizers.one_by_one optimizers.parego
         optimizers.priorband optimizers.random optimizers.sobol

@@ -10,6 +10,7 @@ from hpdist.optimizers.base import Observation, Optimizer, Pending, Suggestion
 from hpdist.optimizers.bohb import BOHB
 from hpdist.optimizers.cma_es import CMAES
 from hpdist.optimizers.dehb import DEHB
+from hpdist.optimizers.etpe import ETPE
 from hpdist.optimizers.forest import Forest
 from hpdist.optimizers.gp import GaussianProcess
 from hpdist.optimizers.grid import Grid
@@ -17,7 +18,7 @@ from hpdist.optimizers.parego import ParEGO
 from hpdist.optimizers.priorband import PriorBand
 from hpdist.optimizers.random import RandomSearch
 from hpdist.optimizers.sobol import Sobol
-from hpdist.optimizers.tpe import ETPE, TPE
+from hpdist.optimizers.tpe import TPE
 from hpdist.space import Space
 
 NAMES: dict[str, Callable[..., Optimizer]] = {

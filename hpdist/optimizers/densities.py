@@ -109,6 +109,46 @@ class Density:
         return known
 
 
+def with_prior(centres: Array) -> Array:
+    """Add a component that is uniform."""
+    return np.concatenate([centres, np.full((1, centres.shape[1]), np.nan)])
+
+
+def spread_density(
+    points: Points,
+    centres: Array,
+    narrowest: float = 1e-3,
+    transitions: Sequence[Array | None] | None = None,
+) -> Density:
+    """Return a density whose bandwidths follow from the spread of its centres (normal reference).
+
+    Parameters
+    ----------
+    centres
+        Shape ``(m, d)``.
+    narrowest
+        Lowest bandwidth.
+    transitions
+        Replaces the kernels of categories where it is given and not None.
+
+    References
+    ----------
+    Silverman, "Density estimation", 1986, equation 3.28.
+    """
+    factor = 1.06 * len(centres) ** (-1.0 / (4 + centres.shape[1]))
+    spread = np.array([_deviation(column) for column in centres.T])
+    kernels = [
+        aitchison_aitken(k, max(narrowest, factor * _impurity(centres[:, column], k)))
+        if k
+        else None
+        for column, k in enumerate(points.num_choices.tolist())
+    ]
+    if transitions is not None:
+        kernels = [k if new is None else new for k, new in zip(kernels, transitions, strict=True)]
+    bandwidths = np.maximum(factor * spread, narrowest)
+    return Density(points, centres, Kernels(bandwidths, kernels), np.ones(len(centres)))
+
+
 def _normal_within(centres: Array, spread: float, u: Array) -> Array:
     from scipy.special import ndtr, ndtri
 
@@ -124,3 +164,17 @@ def _log_normal_within(values: Array, centres: Array, spread: float) -> Array:
     scale = np.log(spread * inside) + 0.5 * np.log(2 * np.pi)
     log: Array = -0.5 * ((values - centres) / spread) ** 2 - scale
     return log
+
+
+def _deviation(column: Array) -> float:
+    active = column[~np.isnan(column)]
+    return float(active.std()) if len(active) else 0.0
+
+
+def _impurity(column: Array, num_choices: int) -> float:
+    """Return the probability that two draws from the categories of a column differ."""
+    active = column[~np.isnan(column)].astype(int)
+    if not len(active):
+        return 0.0
+    shares = np.bincount(active, minlength=num_choices) / len(active)
+    return float(1.0 - (shares**2).sum())
