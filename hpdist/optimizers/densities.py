@@ -7,6 +7,7 @@ without any active parameter is the uniform prior.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +26,8 @@ class Kernels:
     Attributes
     ----------
     bandwidths
-        Deviation of the normal kernel of each column, cut off at 0 and 1; shape ``(d,)``. Not
-        used for categories.
+        Deviation of the normal kernel of each column, shape ``(d,)``; what lies beyond 0 and 1
+        is drawn there. Not used for categories.
     transitions
         For each column of k categories the probabilities of the categories given that of the
         component, shape ``(k, k)`` with rows of sum 1; None for numbers.
@@ -83,7 +84,7 @@ class Density:
                 drawn[told, column] = self._categories(column, centres[told], u)
             else:
                 spread = widen * self._kernels.bandwidths[column]
-                drawn[told, column] = _normal_within(centres[told], spread, u)
+                drawn[told, column] = _normal(centres[told], spread, u)
         settled, allowed = self._points.settle(drawn)
         return settled[allowed]
 
@@ -104,7 +105,7 @@ class Density:
             log = np.log(table[rows, np.nan_to_num(values).astype(int)])
             prior = -np.log(num_choices)
         else:
-            log, prior = _log_normal_within(values, centres, self._kernels.bandwidths[column]), 0.0
+            log, prior = _log_normal(values, centres, self._kernels.bandwidths[column]), 0.0
         known: Array = np.where(inactive, 0.0, np.where(silent, prior, log))
         return known
 
@@ -149,19 +150,16 @@ def spread_density(
     return Density(points, centres, Kernels(bandwidths, kernels), np.ones(len(centres)))
 
 
-def _normal_within(centres: Array, spread: float, u: Array) -> Array:
-    from scipy.special import ndtr, ndtri
+def _normal(centres: Array, spread: float, u: Array) -> Array:
+    """Draw from normals; what falls beyond a bound is drawn there, where the best often is."""
+    from scipy.special import ndtri
 
-    low, high = ndtr(-centres / spread), ndtr((1.0 - centres) / spread)
-    drawn: Array = np.clip(centres + spread * ndtri(low + u * (high - low)), 0.0, 1.0)
+    drawn: Array = np.clip(centres + spread * ndtri(u), 0.0, 1.0)
     return drawn
 
 
-def _log_normal_within(values: Array, centres: Array, spread: float) -> Array:
-    from scipy.special import ndtr
-
-    inside = ndtr((1.0 - centres) / spread) - ndtr(-centres / spread)
-    scale = np.log(spread * inside) + 0.5 * np.log(2 * np.pi)
+def _log_normal(values: Array, centres: Array, spread: float) -> Array:
+    scale = math.log(spread) + 0.5 * math.log(2 * math.pi)
     log: Array = -0.5 * ((values - centres) / spread) ** 2 - scale
     return log
 

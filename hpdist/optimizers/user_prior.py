@@ -21,7 +21,7 @@ def user_prior(
 ) -> Density:
     """Return a density around the values of ``prior``; parameters that are not in it are free.
 
-    A number is normal around its value, cut off at its bounds; a category keeps its value with a
+    A number is normal around its value, at a bound beyond it; a category keeps its value with a
     probability that grows with the confidence.
 
     Raises

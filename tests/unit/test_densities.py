@@ -21,8 +21,8 @@ MIXED = Space.of({"x": (0.0, 1.0), "z": ["a", "b", "c"]})
 
 def mixed_density() -> Density:
     points = Points(MIXED)
-    centres = MIXED.encode([{"x": 0.1, "z": "a"}, {"x": 0.8, "z": "b"}, {"z": "b"}])
-    kernels = Kernels(np.array([0.1, np.nan]), [None, aitchison_aitken(3, 0.3)])
+    centres = MIXED.encode([{"x": 0.4, "z": "a"}, {"x": 0.6, "z": "b"}, {"z": "b"}])
+    kernels = Kernels(np.array([0.08, np.nan]), [None, aitchison_aitken(3, 0.3)])
     return Density(points, centres, kernels, np.array([1.0, 2.0, 1.0]))
 
 
@@ -41,10 +41,17 @@ def test_draws_follow_the_density() -> None:
     drawn = density.draw(np.random.default_rng(0), 20_000)
     cells = grid(400)
     mass = np.exp(density.log(cells)) / 400
-    for low, high, code in [(0.0, 0.2, 0), (0.7, 0.9, 1), (0.4, 0.6, 1), (0.0, 1.0, 2)]:
+    for low, high, code in [(0.3, 0.5, 0), (0.5, 0.7, 1), (0.2, 0.4, 1), (0.0, 1.0, 2)]:
         inside = (cells[:, 0] >= low) & (cells[:, 0] < high) & (cells[:, 1] == code)
         seen = (drawn[:, 0] >= low) & (drawn[:, 0] < high) & (drawn[:, 1] == code)
         assert seen.mean() == pytest.approx(mass[inside].sum(), abs=0.015)
+
+
+def test_bounds_are_drawn_themselves() -> None:
+    kernels = Kernels(np.array([0.2, np.nan]), [None, aitchison_aitken(3, 0.3)])
+    corner = Density(Points(MIXED), MIXED.encode([{"x": 0.0, "z": "a"}]), kernels, np.ones(1))
+    drawn = corner.draw(np.random.default_rng(0), 2000)
+    assert (drawn[:, 0] == 0.0).mean() == pytest.approx(0.5, abs=0.04)
 
 
 def test_of_a_parameter_that_a_component_does_not_have_it_says_nothing() -> None:
