@@ -87,7 +87,7 @@ def plot(found: Regrets, title: str, path: Path) -> None:
     axes.set_ylabel("mean log10 normalised regret")
     axes.set_title(f"{title}: {len(problems)} problems")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", frameon=False, loc="upper right")
+    axes.legend(fontsize="small", frameon=False, loc="lower left")
     figure.savefig(path, dpi=110)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +126,8 @@ class Echo:
 def test_a_role_answers_line_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
     said = [{}, {"ask": True}, {"tell": 0, "config": {}, "budget": 1.0, "loss": 0.5}, {"ask": True}]
     monkeypatch.setattr("sys.stdin", io.StringIO("".join(json.dumps(one) + "\n" for one in said)))
-    with redirect_stdout(io.StringIO()) as printed:
-        lines.serve(Echo)
+    printed = io.StringIO()
+    lines.serve(Echo, printed)
     replies = [json.loads(line) for line in printed.getvalue().splitlines()]
     assert [reply.get("job") for reply in replies] == [
         None,
