@@ -53,6 +53,7 @@ search_options = options(
         "--early-stopping", type=click.Choice(["median", "rungs"]),
         help="End evaluations that do not promise, by what they report.",
     ),
+    click.option("--default-first", is_flag=True, help="Evaluate the space's defaults first."),
     click.option(
         "--objectives", default="loss", metavar="NAMES",
         help="What is to be small: loss and other keys of the result, with commas.",
@@ -125,6 +126,7 @@ class SearchOptions:
     iter_generator: str | None
     iterations: int | None
     optimizer: str
+    default_first: bool
     early_stopping: str | None
     objectives: str
     trials: int | None
@@ -209,8 +211,9 @@ def do_search(
     target = script.target
     direction = "maximize" if chosen.maximize else "minimize"
     generator = generator_of(chosen.iter_generator, chosen.budget or script.budget, chosen.eta)
+    space = Space.of(script.space(chosen.space))
     search = Search(
-        Space.of(script.space(chosen.space)),
+        space,
         generator,
         chosen.optimizer,
         # Of a worker only the fingerprint is needed: its processes make it themselves.
@@ -218,6 +221,7 @@ def do_search(
         choose_limits(generator, chosen.limits, chosen.time_limit),
         direction,
         chosen.seed,
+        initial_configs=[space.default()] if chosen.default_first else (),
         warm_start=gather_warm_start(list(chosen.warm_start), direction),
         early_stopping=chosen.early_stopping,
         objectives=chosen.objectives.split(","),

@@ -252,3 +252,29 @@ def test_what_failed_is_evaluated_again_when_its_cause_is_mended(
     assert hpdist(*search, "--retry-failed").code == 0
     states = Counter(one.state for one in Results.read("hpdist-runs/mend").evaluations)
     assert states == {JobState.FAILED: 3, JobState.COMPLETED: 3}
+
+
+def test_defaults_come_first_by_choice(hpdist: Commands) -> None:
+    write("bowl.py", BOWL)
+    said = hpdist(
+        "run", "bowl.py", "--default-first", "--trials", "3", "--iter-generator", "single",
+        "--executor", "serial", "--run", "r", "--json",
+    )  # fmt: skip
+    first = said.json["evaluations"][0]
+    assert first["config_info"]["origin"] == "initial"
+
+
+def test_several_objectives_are_shown_as_a_front(hpdist: Commands, directory: Path) -> None:
+    (directory / "two.py").write_text(
+        "space = {'x': (0.0, 1.0)}\n"
+        "def evaluate(config):\n"
+        "    return {'loss': config['x'], 'size': 1 - config['x']}\n"
+    )
+    options = ("--trials", "4", "--executor", "serial", "--run", "r")
+    said = hpdist("run", "two.py", "--objectives", "loss,size", *options)
+    assert "Pareto front: 4 configurations, 4 shown" in said.out
+    heading = said.out.splitlines()[1].split()
+    assert heading == ["loss", "size", "budget", "config", "configuration"]
+    shown = hpdist("results", "r", "--json").json
+    assert shown["objectives"] == ["loss", "size"]
+    assert sorted(shown["pareto_front"]) == [0, 1, 2, 3]
