@@ -17,6 +17,7 @@ from hpdist.space import Space
 Array = NDArray[np.float64]
 
 OPTIMISTIC = 0.7  #: share of suggestions by a confidence bound, not by expected improvement
+WARY = 0.4  #: so many more random configurations at the lowest budget if it tells nothing
 OPTIMISM = (1.0, 2.0, 3.0)  #: deviations below the mean of that bound
 
 
@@ -105,6 +106,13 @@ class GaussianProcess(ModelBased):
             "best": belief.best,
         }
         return Suggestion(self.points.config(found[chosen]), info)
+
+    def share_of_random(self, budget: float, budgets: BudgetRange) -> float:
+        """Explore the more at low budgets the less they tell of the highest one."""
+        share = super().share_of_random(budget, budgets)
+        height = float(budgets.height(np.array([budget]))[0])
+        doubt = max(0.0, 1.0 - 2.0 * self._surrogate.trust(budgets))
+        return share + WARY * (1.0 - height) * doubt
 
     def _optimism(self, rng: np.random.Generator) -> float | None:
         """Return deviations below the mean of the bound that decides; None if there is none."""

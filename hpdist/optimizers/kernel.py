@@ -120,6 +120,19 @@ class Kernel:
         d = self.num_parameters
         return math.exp(2 * theta[d]) + (math.exp(2 * theta[d + 3]) if self.budgets else 0.0)
 
+    def correlation(self, theta: Array, level: float) -> float:
+        """Return how observed losses at the lowest budget correlate with those at the highest.
+
+        Over configurations, noise included, the offsets of budgets not; ``level`` is that of the
+        lowest budget.
+        """
+        if not self.budgets:
+            return 1.0
+        d = self.num_parameters
+        signal, high, low = (math.exp(2 * theta[index]) for index in (d, d + 1, d + 4))
+        similar = math.exp(-abs(level) * math.exp(-theta[d + 2]))
+        return similar * signal / math.sqrt((signal + high) * (signal + low))
+
     def noise(self, theta: Array, inputs: Inputs) -> Array:
         """Return the variances of noise, shape ``(n,)``."""
         d = self.num_parameters

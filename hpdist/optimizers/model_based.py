@@ -53,7 +53,7 @@ class ModelBased(OneByOne):
         known = [budget, *(job.budget for job in pending), *self.history.budgets.tolist()]
         budgets = BudgetRange(min(known), max(known))
         num_known = np.count_nonzero(np.isfinite(self.history.losses))
-        if num_known < 2 or rng.random() < self._share_of_random(budget, budgets):
+        if num_known < 2 or rng.random() < self.share_of_random(budget, budgets):
             return self.at_random(rng)
         return self.modelled(budgets, pending, rng)
 
@@ -66,7 +66,8 @@ class ModelBased(OneByOne):
             return self.at_random(rng)
         return Suggestion(self.points.config(points[trial_id]), {"origin": "initial design"})
 
-    def _share_of_random(self, budget: float, budgets: BudgetRange) -> float:
+    def share_of_random(self, budget: float, budgets: BudgetRange) -> float:
+        """Return the probability of a random configuration at ``budget``."""
         low, high = self.random_share
         height = float(budgets.height(np.array([budget]))[0])
         return high * height + low * (1.0 - height)

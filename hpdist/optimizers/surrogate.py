@@ -81,6 +81,11 @@ class Surrogate:
             posterior = Posterior(kernel, theta, inputs.joined(imagined), both)
         return Belief(posterior, self._encoding, known)
 
+    def trust(self, budgets: BudgetRange) -> float:
+        """Return how far the lowest budget tells of the highest: their correlation, 0 to 1."""
+        kernel, theta = self._hyperparameters(budgets)
+        return kernel.correlation(theta, float(budgets.level(np.array([budgets.lowest]))[0]))
+
     def _hyperparameters(self, budgets: BudgetRange) -> tuple[Kernel, Array]:
         """Fit to the data up to a count that grows by steps, so that few fits are needed."""
         count = 2

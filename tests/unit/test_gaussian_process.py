@@ -11,6 +11,7 @@ from hpdist.optimizers import GaussianProcess, Observation, Pending
 from hpdist.optimizers.acquisition import log_expected_improvement
 from hpdist.optimizers.gaussian_process import Posterior, _negative_log_posterior, fit
 from hpdist.optimizers.kernel import Encoding, Inputs, Kernel
+from hpdist.optimizers.surrogate import BudgetRange
 from hpdist.optimizers.transform import transform
 from hpdist.space import Categorical, Space
 
@@ -216,3 +217,22 @@ def test_a_hundred_dimensions_are_no_obstacle():
     )
     losses = search(GaussianProcess(space), lambda config: config["x0"], 14, 0)
     assert len(losses) == 14
+
+
+def with_low_budget(loss_at_low):
+    """An optimizer that was told 30 configurations at a low and at a high budget."""
+    optimizer, rng = GaussianProcess(BOWL, num_initial=2), np.random.default_rng(3)
+    for trial in range(30):
+        config = BOWL.sample(rng)
+        optimizer.tell(Observation(trial, config, 1.0, loss_at_low(config, rng)))
+        optimizer.tell(Observation(trial, config, 27.0, bowl(config)))
+    return optimizer
+
+
+def test_a_low_budget_that_misleads_is_explored_more():
+    honest = with_low_budget(lambda config, rng: bowl(config) + 0.1)
+    blind = with_low_budget(lambda config, rng: float(rng.random()))
+    budgets = BudgetRange(1.0, 27.0)
+    assert honest.share_of_random(1.0, budgets) == pytest.approx(0.1)
+    assert blind.share_of_random(1.0, budgets) > 0.25
+    assert blind.share_of_random(27.0, budgets) == pytest.approx(0.02)
