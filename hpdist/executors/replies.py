@@ -33,7 +33,7 @@ def read_reply(reply: Fields) -> dict[str, Any]:
     if reply.get("kind") not in _KINDS:
         raise wrong("kind", reply.get("kind"), "one of " + ", ".join(_KINDS))
     read_int(reply, "epoch")
-    for name in ("acks", "cancel", "recall"):
+    for name in ("acks", "cancel", "recall", "curtail"):
         for row in read_list(reply, name):
             if not is_row(row, 2):
                 raise wrong(name, row, "[job, attempt]")
@@ -60,6 +60,9 @@ def _check_work(item: Any, where: str) -> None:
     config_id = payload.get("config_id")
     if not isinstance(config_id, list) or [type(each) for each in config_id] != [int] * 3:
         raise wrong(f"{where}.config_id", config_id, "three integers")
+    objectives = payload.get("objectives", ["loss"])
+    if not isinstance(objectives, list) or {type(name) for name in objectives} != {str}:
+        raise wrong(f"{where}.objectives", objectives, "names")
     previous = payload.get("previous")
     if previous is None:
         return

@@ -109,8 +109,7 @@ def _reply(data: bytes) -> None:
     taken = hands.begin()
     assert taken is not None
     hands.finish((1, 1), AttemptResult(1, 1, Success(0.5)))
-    message = {"reports": hands.reports(), **hands.to_tell()}
-    hands.told(message, reply)
+    hands.told(hands.to_tell(), reply)
     hands.accept(reply.get("work", []))
     hands.obey(reply)
     while (taken := hands.begin()) is not None:
@@ -168,6 +167,7 @@ _TERMS = {"lease_s": 30.0, "heartbeat_s": 5.0, "poll_s": 10.0, "book": "book"}
 REPLIES = _json(
     make_reply("ok", 3, work=_WORK, acks=[(1, 1)], terms=_TERMS),
     make_reply("ok", 3, cancel=[(7, 2)], recall=[(8, 1)]),
+    make_reply("ok", 3, curtail=[(1, 1)]),
     make_reply("ok", 3, dismiss={"drain": True, "reason": "finished"}),
     make_reply("unknown", 4),
 )

@@ -148,7 +148,10 @@ def test_workers_are_counted_announced_and_discovered(scene: Scene, gate: Gate) 
     assert dispatcher.number_of_workers() == 0
     assert dispatcher.discover_workers() == []
     workers = [scene.worker(gate, worker_id=name) for name in "ab"]
-    assert [counts.get(timeout=LIMIT_S), counts.get(timeout=LIMIT_S)] == [1, 2]
+    seen = [counts.get(timeout=LIMIT_S)]
+    if seen == [1]:  # they may also be counted together
+        seen.append(counts.get(timeout=LIMIT_S))
+    assert seen[-1] == 2
     assert dispatcher.number_of_workers() == 2
     handles = {handle.name: handle for handle in dispatcher.discover_workers()}
     assert handles.keys() == {worker.worker_id for worker in workers}
