@@ -3,7 +3,8 @@
     python -m benchmarks suggestion [--optimizers gp,tpe] [--asks 20]
 
 Milliseconds of processor time: the mean of suggestions between which one result comes in each, so
-that fits are in it as often as in a search. Ten parameters, conditions among them, four budgets.
+that fits are in it as often as in a search. Thirteen parameters, twelve of them conditional, and
+four budgets.
 """
 
 from __future__ import annotations

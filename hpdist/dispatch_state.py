@@ -317,10 +317,9 @@ class DispatchState(DispatchBook):
     def curtail(self, job_id: int) -> Decision:
         """Ask a running job to end early; again each time, since the asking may have been lost."""
         entry = self._entry(job_id)
-        worker = self.workers.get(entry.worker_id or "")
-        if worker:
-            info = worker.info
-            self._order(Curtail(info.worker_id, info.incarnation, job_id, entry.attempt))
+        if worker := self.workers.get(entry.worker_id or ""):
+            name = worker.info.worker_id, worker.info.incarnation
+            self._order(Curtail(*name, job_id, entry.attempt))
         return self._take()
 
     def dismiss(self, *, drain: bool, reason: str, worker_id: str | None = None) -> Decision:

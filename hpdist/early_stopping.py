@@ -203,5 +203,5 @@ def make_rule(rule: str | StoppingRule | None) -> StoppingRule | None:
         return rule
     raise ConfigurationError(
         f"early_stopping={shown(rule)} is no rule",
-        do=f"choose {', '.join(NAMES)}, or give an object with report, finished and stops",
+        do=f"choose {', '.join(NAMES)}, or give an object with the methods of StoppingRule",
     )

@@ -17,12 +17,12 @@ from hpdist.space import Space
 Array = NDArray[np.float64]
 
 OPTIMISTIC = 0.7  #: share of suggestions by a confidence bound, not by expected improvement
-WARY = 0.4  #: so many more random configurations at the lowest budget if it tells nothing
+WARY = 0.4  #: added to the random share at the lowest budget if that tells nothing
 OPTIMISM = (1.0, 2.0, 3.0)  #: deviations below the mean of that bound
 
 
 class GaussianProcess(ModelBased):
-    """Suggests what is expected to improve most on the best loss at the highest budget.
+    """Suggests what promises most at the highest budget.
 
     The first ``num_initial`` configurations are a scrambled Sobol sequence. Then a Gaussian
     process is fitted to all observations at all budgets; pending evaluations count as if they

@@ -26,8 +26,8 @@ PENDING: dict[str, Callable[[Array, Array], Array]] = {
 }
 """What pending evaluations count as, given their predicted and all known losses.
 
-"believer" takes the predictions; a liar the best, mean or worst loss known: with "liar-min"
-suggestions flock together less than with the predictions, with "liar-max" most of all.
+"believer" takes the predictions; a liar the best, mean or worst loss known for all of them. The
+worse the lie, the further suggestions keep away from what runs; with "liar-min" they gather there.
 """
 
 ACQUISITIONS = ("mixed", "ei", "qucb", "qucbd", "boltzmann")

@@ -51,7 +51,7 @@ class TPE(DensityRatio):
         self._num_initial = check_whole("num_initial", num_initial, least=2)
 
     def describe(self) -> dict[str, JsonValue]:
-        return {"name": "TPE", "num_initial": self._num_initial}
+        return {"name": type(self).__name__, "num_initial": self._num_initial}
 
     def suggest(
         self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
@@ -59,12 +59,18 @@ class TPE(DensityRatio):
         known = self.history.at_highest(self._num_initial)
         if known is None:
             return self.at_random(rng)
-        good, bad = self._split(*known, pending)
-        return self.best_of(good.draw(rng, CANDIDATES), good, bad, pending, rng)
+        good, bad = self.split(*known, pending)
+        drawn = good.draw(rng, CANDIDATES, self.widening(len(known[0])))
+        return self.best_of(drawn, good, bad, pending, rng)
 
-    def _split(
+    def widening(self, num_known: int) -> float:
+        """Return by what the bandwidths of numbers are multiplied for drawing."""
+        return 1.0
+
+    def split(
         self, points: Array, losses: Array, pending: list[Pending]
     ) -> tuple[Density, Density]:
+        """Return the densities of good and of bad configurations."""
         order = np.argsort(losses, kind="stable")
         num_good = min(math.ceil(GOOD * len(order)), MOST_GOOD)
         waiting = self.space.encode([job.config for job in pending])

@@ -142,7 +142,7 @@ def test_a_huge_grid_is_not_made_as_a_whole() -> None:
     assert len({tuple(one.config.values()) for one in asked}) == 3
 
 
-def test_a_forest_knows_budgets_and_pending_evaluations() -> None:
+def test_a_forest_suggests_beside_pending_evaluations() -> None:
     study = Study(PLANE, Hyperband(1, 9), Forest(PLANE, num_initial=4), seed=3)
     open_ones = []
     origins = set()
@@ -156,3 +156,5 @@ def test_a_forest_knows_budgets_and_pending_evaluations() -> None:
             oldest = open_ones.pop(0)
             study.tell(oldest, valley(oldest.config) + 1 / oldest.budget)
     assert "model" in origins
+    configs = [tuple(trial.config.values()) for trial in study.ledger.trials]
+    assert len(set(configs)) == len(configs), "nothing that runs is suggested again"

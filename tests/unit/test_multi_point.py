@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hpdist.errors import ConfigurationError
-from hpdist.optimizers import GaussianProcess, Observation, Pending
+from hpdist.optimizers import GaussianProcess, Observation, Pending, Suggestion
 from hpdist.optimizers.multi_point import PENDING, PERIOD, TEMPERATURE, shuffled, width
 from hpdist.space import Space
 
@@ -63,13 +63,17 @@ def test_the_worse_the_lie_the_further_suggestions_keep_away() -> None:
     assert near_the_bottom("liar-max") < near_the_bottom("believer")
 
 
-def test_a_batch_by_drawn_bounds_is_spread() -> None:
-    batch = taught(acquisition="qucb").ask(1.0, [], np.random.default_rng(0), n=8)
-    places = sorted(one.config["x"] for one in batch)
-    assert len(set(places)) == 8
-    assert all(
-        one.info["acquisition"] == "confidence bound" for one in batch if "value" in one.info
-    )
+def test_drawn_bounds_spread_a_batch_more_than_improvement_does() -> None:
+    def batch(acquisition: str) -> list[Suggestion]:
+        asked = taught(acquisition=acquisition).ask(1.0, [], np.random.default_rng(0), n=8)
+        return [one for one in asked if one.info["origin"] == "model"]
+
+    def spread(acquisition: str) -> float:
+        return float(np.std([one.config["x"] for one in batch(acquisition)]))
+
+    assert spread("qucb") > spread("ei")
+    assert {one.info["acquisition"] for one in batch("qucb")} == {"confidence bound"}
+    assert {one.info["acquisition"] for one in batch("ei")} == {"expected improvement"}
 
 
 @pytest.mark.parametrize("how", [{"pending": "hope"}, {"acquisition": "best"}])
