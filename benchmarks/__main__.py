@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks.demo import main as demo
+from benchmarks.executors import main as executors
 from benchmarks.quality.command import main as quality
 from benchmarks.suggestion import main as suggestion
 from benchmarks.trainings.command import main as trainings
@@ -14,6 +15,7 @@ COMMANDS = {
     "suggestion": suggestion,
     "trainings": trainings,
     "demo": demo,
+    "executors": executors,
 }
 
 

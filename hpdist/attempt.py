@@ -133,3 +133,8 @@ def failure_of(kind: FailureKind, error: BaseException) -> Failure:
     told = traceback.TracebackException(type(error), error, frames)
     message = "".join(told.format_exception_only()).strip()
     return Failure(kind, message[:_MAX_TEXT], "".join(told.format())[-_MAX_TEXT:])
+
+
+def timed_out(seconds: float) -> Failure:
+    """Return the failure of an attempt that was allowed ``seconds`` and took longer."""
+    return Failure(FailureKind.TIMEOUT, f"not done after {seconds:g} s, the time allowed")

@@ -78,7 +78,7 @@ class ParentLink:
 def main() -> None:
     """Serve the parent whose pipes and process id are the arguments."""
     source, sink, parent = (int(argument) for argument in sys.argv[1:4])
-    _die_with(parent)
+    die_with(parent)
     faulthandler.enable(all_threads=False)
     link = ParentLink(source, sink)
     header, pickled = json.loads(link.read()), link.read()
@@ -115,7 +115,7 @@ def _attempt(link: ParentLink, call: Call, header: dict[str, Any], order: dict[s
     link.send({"done": [number, outcome_to_json(outcome)]})
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Have the kernel end this process with the parent's thread that spawned it (Linux)."""
     if not sys.platform.startswith("linux"):
         return

@@ -7,11 +7,12 @@ import math
 import signal
 import time
 
-from hpdist.attempt import GRACE_S, StopSwitch
+from hpdist.attempt import GRACE_S, StopSwitch, timed_out
 from hpdist.child_messages import (
     ForgedMessageError,
     check_outcome,
     check_report,
+    forged,
     parse_message,
 )
 from hpdist.child_process import ChildProcess
@@ -46,7 +47,6 @@ class ChildAttempt:
         self._on_report = on_report
         self._timeout = math.inf if timeout is None else timeout
         self._deadline = time.monotonic() + self._timeout
-        self._memory_limit = memory_limit
         self._memory = MemoryWatch(child.pid, memory_limit)
         self._stop_told = False
         self._over = False
@@ -71,11 +71,9 @@ class ChildAttempt:
             self._settle(None)
         elif time.monotonic() >= self._deadline:
             self._time_out()
-        elif (used := self._memory.excess()) is not None:
+        elif (failure := self._memory.failure()) is not None:
             self._child.kill()
-            mib, allowed = used / 2**20, (self._memory_limit or 0) / 2**20
-            text = f"{mib:,.0f} MiB in use, {allowed:,.0f} MiB allowed"
-            self._settle(Failure(FailureKind.MEMORY, text))
+            self._settle(failure)
         else:
             self._wait()
 
@@ -93,8 +91,7 @@ class ChildAttempt:
     def _time_out(self) -> None:
         force_at = time.monotonic() + GRACE_S
         self._child.end(lambda: min(force_at, self._switch.deadline))
-        text = f"not done after {self._timeout:g} s, the time allowed"
-        self._settle(Failure(FailureKind.TIMEOUT, text))
+        self._settle(timed_out(self._timeout))
 
     def _settle(self, outcome: Outcome | None) -> None:
         self._over, self._outcome = True, outcome
@@ -113,14 +110,19 @@ class ChildAttempt:
         except ForgedMessageError:
             # whatever the child is at, it cannot be relied on any more
             self._child.kill()
-            text = f"{self._name} wrote to the pipe that only hpdist may use"
-            self._settle(Failure(FailureKind.INVALID, text))
+            self._settle(forged(self._name))
 
     def _death(self) -> Failure:
         code = self._child.wait_exit(_EXIT_S)
         self._child.kill()
-        when = "while it was loaded" if self._number == 0 else "during the attempt"
-        return Failure(FailureKind.CRASH, f"the objective's process died {when}: {describe(code)}")
+        return crash(code, self._number)
+
+
+def crash(exit_code: int | None, number: int) -> Failure:
+    """Return the failure of attempt ``number`` (0: loading the objective) whose process died."""
+    when = "while it was loaded" if number == 0 else "during the attempt"
+    text = f"the objective's process died {when}: {describe(exit_code)}"
+    return Failure(FailureKind.CRASH, text)
 
 
 def describe(exit_code: int | None) -> str:

@@ -71,3 +71,8 @@ def check_outcome(data: JsonValue, name: str) -> Outcome:
         raise ForgedMessageError
     message, text = outcome.message[:_MAX_TEXT], outcome.traceback[-_MAX_TEXT:]
     return Failure(outcome.kind, message, text)
+
+
+def forged(name: str) -> Failure:
+    """Return the failure of objective ``name`` when its process sent a `ForgedMessageError`."""
+    return Failure(FailureKind.INVALID, f"{name} wrote to the pipe that only hpdist may use")

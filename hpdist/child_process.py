@@ -21,7 +21,8 @@ MAX_OUTPUT = 64 * 1024
 """How many bytes of what an attempt printed are kept: the last ones."""
 
 _CHUNK = 64 * 1024
-_KEY_VARIABLES = ("HPDIST_KEY", "HPDIST_KEY_FILE", "HPDIST_TLS_DIR")
+KEY_VARIABLES = ("HPDIST_KEY", "HPDIST_KEY_FILE", "HPDIST_TLS_DIR")
+"""What no objective gets to see."""
 
 
 class ChildProcess:
@@ -202,5 +203,5 @@ class ChildProcess:
 
 
 def _environment(additions: Mapping[str, str]) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if name not in _KEY_VARIABLES}
+    inherited = {name: value for name, value in os.environ.items() if name not in KEY_VARIABLES}
     return {**inherited, "PYTHONUNBUFFERED": "1", **additions}

@@ -62,10 +62,10 @@ class ChildRunner:
     ) -> None:
         limits = check_attempt_limits(job_timeout, memory_limit)
         self._name = objective.name
-        self._pickled = _pickled(objective)
+        self._pickled = pickled(objective)
         self._job_timeout: float | None = limits["job_timeout"]
         self._memory_limit: int | None = limits["memory_limit"]
-        visible, self._device = _device_in_child(device)
+        visible, self._device = device_in_child(device)
         self._environment = {**visible, **(environment or {})}
         self._directories = AttemptDirectories()
         self._child: ChildProcess | None = None
@@ -181,22 +181,24 @@ def _by_value(name: str) -> Iterator[None]:
         cloudpickle.unregister_pickle_by_value(module)
 
 
-def _pickled(objective: Objective) -> bytes:
+def pickled(objective: Objective) -> bytes:
+    """Return ``objective`` as bytes for a process of our own, or raise `ObjectiveNotSent`."""
     import cloudpickle
 
     try:
         with _by_value("__mp_main__"):
-            pickled: bytes = cloudpickle.dumps(objective)
+            written: bytes = cloudpickle.dumps(objective)
     except Exception as error:  # the user's own objects take part in it
         raise ObjectiveNotSent(
             f"the objective {objective.name} cannot be sent to its process",
             cause=f"{type(error).__name__}: {error}",
             do="define it in a module, loading what it needs there, or use isolation='none'",
         ) from error
-    return pickled
+    return written
 
 
-def _device_in_child(device: str) -> tuple[dict[str, str], str]:
+def device_in_child(device: str) -> tuple[dict[str, str], str]:
+    """Return the variables that show a child only ``device``, and its name there."""
     numbers = device.removeprefix("cuda:").split(",")
     if not all(number.isdigit() for number in numbers):
         return {}, device

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 
+from hpdist.model import Failure, FailureKind
+
 _INTERVAL_S = 0.1
 _MAX_SHARE = 0.05
 
@@ -20,15 +22,18 @@ class MemoryWatch:
         self._limit = limit
         self.next = math.inf if limit is None else 0.0  #: when to look, on the monotonic clock
 
-    def excess(self) -> int | None:
-        """Look if it is time to; return the bytes in use if they are more than the limit."""
+    def failure(self) -> Failure | None:
+        """Look if it is time to; return a failure if more than the limit is in use."""
         begin = time.monotonic()
         if self._limit is None or begin < self.next:
             return None
         used = resident_bytes(self._pid)
         took = time.monotonic() - begin
         self.next = begin + max(_INTERVAL_S, took / _MAX_SHARE)
-        return used if used > self._limit else None
+        if used <= self._limit:
+            return None
+        mib, allowed = used / 2**20, self._limit / 2**20
+        return Failure(FailureKind.MEMORY, f"{mib:,.0f} MiB in use, {allowed:,.0f} MiB allowed")
 
 
 def resident_bytes(pid: int) -> int:

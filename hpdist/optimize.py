@@ -162,7 +162,7 @@ def minimize(*arguments: Any, **options: Any) -> Results:
     workers
         How many evaluations run at once; default: one on each CPU.
     executor
-        "process", "thread", "serial" or an executor, see `hpdist.executors.choice`.
+        "process", "thread", "serial", "loky" or an executor, see `hpdist.executors.choice`.
     run
         The run's directory; default: ``hpdist-runs/`` and the name of the script, or of the
         function where there is no script.
@@ -171,7 +171,7 @@ def minimize(*arguments: Any, **options: Any) -> Results:
     seed
         Decides all random choices.
     job_timeout, memory_limit
-        Seconds and bytes that an evaluation may take (``executor="process"`` only).
+        Seconds and bytes that an evaluation may take (``executor="process"`` and ``"loky"``).
     isolation
         "process" evaluates in child processes, "none" in threads.
     initial_configs

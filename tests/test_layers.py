@@ -45,7 +45,9 @@ LAYERS = {
         """,
     "runs": """
         loop interrupts progress run_names search_spec transfer
-        executors.choice executors.fields executors.local executors.mailbox executors.messages
+        executors.choice executors.fields executors.local executors.loky executors.loky_pool
+        executors.loky_process
+        executors.mailbox executors.messages
         executors.remote executors.replies executors.serial executors.slot
         """,
     "cluster": """
@@ -109,10 +111,11 @@ OTHERS = {
     "optimizers. testing. demo",
     "sklearn": "demo optimizers.forest",
     "cmaes": "optimizers.cma_es",
+    "loky": "executors.loky_pool",
 }
 
 #: Slow to import, so only inside the functions that need them; `spec` is imported that way itself.
-SLOW = {"ConfigSpace", "scipy", "pandas", "rich", "sklearn", "psutil"}
+SLOW = {"ConfigSpace", "scipy", "pandas", "rich", "sklearn", "psutil", "loky"}
 SLOW_ALLOWED = {("spec", "ConfigSpace")}
 
 #: Imports of our own modules inside functions, each with a reason.

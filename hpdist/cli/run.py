@@ -48,7 +48,7 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=0), help="Default: one on each CPU.")
 @click.option(
-    "--executor", type=click.Choice(["cluster", "process", "thread", "serial"]),
+    "--executor", type=click.Choice(["cluster", "process", "thread", "serial", "loky"]),
     default="cluster", show_default=True,
     help="cluster: nameserver, dispatcher and worker processes, which others may join.",
 )  # fmt: skip

@@ -11,10 +11,11 @@ from hpdist.checks import check_whole, maybe, shown
 from hpdist.errors import ConfigurationError
 from hpdist.executors.base import Executor
 from hpdist.executors.local import LocalExecutor
+from hpdist.executors.loky import LokyExecutor
 from hpdist.executors.serial import SerialExecutor
 from hpdist.objective import Objective
 
-NAMES = ("process", "thread", "serial")
+NAMES = ("process", "thread", "serial", "loky")
 """Those that can be chosen by name."""
 
 
@@ -35,7 +36,8 @@ def make_executor(
     ----------
     executor
         "process": each worker has a child process (or, with ``isolation="none"``, a thread);
-        "thread": each worker is a thread; "serial": one after another in the caller's thread.
+        "thread": each worker is a thread; "serial": one after another in the caller's thread;
+        "loky": each worker has a process of the loky package (``pip install "hpdist[loky]"``).
     root
         The run's directory.
     workers
@@ -67,7 +69,10 @@ def make_executor(
         raise ConfigurationError(
             f"{shown(executor)} is no executor", do=f"choose one of {', '.join(NAMES)}"
         )
-    return LocalExecutor(
+    if executor == "loky" and isolation == "none":
+        _refuse('executor="loky"', {"isolation": isolation})
+    kind = LokyExecutor if executor == "loky" else LocalExecutor
+    return kind(
         objective,
         available_cpus() if workers is None else workers,
         root=root,

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hpdist.attempt import Runner
 from hpdist.attempt_limits import check_attempt_limits, check_enforceable, check_isolation
@@ -71,13 +72,16 @@ class LocalExecutor:
         self._runners: list[Runner] = [
             InlineRunner(objective, device=info.device)
             if isolation == "none"
-            else ChildRunner(objective, **limits, device=info.device)
+            else self._with_process(objective, limits, info.device)
             for info in self._infos
         ]
         self._root = root
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._slots: dict[tuple[str, str], Slot] = {}
         self._loop: Post | None = None
+
+    def _with_process(self, objective: Objective, limits: dict[str, Any], device: str) -> Runner:
+        return ChildRunner(objective, **limits, device=device)
 
     def start(self, post: Post) -> None:
         root = self._root

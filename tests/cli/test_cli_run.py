@@ -152,7 +152,7 @@ def test_the_options_reach_the_search(hpdist: Commands) -> None:
     assert len(header.warm_start) == 6
 
 
-@pytest.mark.parametrize("executor", ["process", "thread", "serial"])
+@pytest.mark.parametrize("executor", ["process", "thread", "serial", "loky"])
 def test_a_search_within_one_process(hpdist: Commands, executor: str) -> None:
     write("bowl.py", BOWL)
     options = ("--budget", "1:1", "--trials", 2, "--workers", 1, "--json")

@@ -1,4 +1,4 @@
-"""Both runners run attempts alike; the child keeps warm, is replaced, cancelled and closed."""
+"""All runners run attempts alike; the child keeps warm, is replaced, cancelled and closed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ from hpdist.attempt import Runner, StopSwitch
 from hpdist.child_runner import ChildRunner
 from hpdist.errors import ConfigurationError
 from hpdist.events import AttemptResult
+from hpdist.executors.loky import LokyRunner
 from hpdist.inline_runner import InlineRunner
 from hpdist.model import Failure, FailureKind, Success
 from hpdist.objective import objective_of
 from hpdist.testing.executors import payload_of
 
 
-@pytest.fixture(params=[InlineRunner, ChildRunner])
+@pytest.fixture(params=[InlineRunner, ChildRunner, LokyRunner])
 def make_runner(request: pytest.FixtureRequest) -> Iterator[Callable[[Any], Runner]]:
     made: list[Runner] = []
 

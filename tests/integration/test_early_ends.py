@@ -49,7 +49,7 @@ def curtailed(directory: Path) -> list[int]:
     return [record.job_id for _, record in records if isinstance(record, AttemptCurtailed)]
 
 
-@pytest.mark.parametrize("executor", ["process", "thread"])
+@pytest.mark.parametrize("executor", ["process", "thread", "loky"])
 def test_minimize_ends_what_does_not_promise(tmp_path: Path, executor: str) -> None:
     search = {
         "n_trials": 5,

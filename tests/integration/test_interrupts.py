@@ -169,7 +169,7 @@ def gone(pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("executor", ["process", "serial"])
+@pytest.mark.parametrize("executor", ["process", "serial", "loky"])
 def test_ctrl_c_lets_evaluations_end_and_says_how_to_go_on(tmp_path: Path, executor: str) -> None:
     search = Search(tmp_path, executor)
     search.evaluating()
@@ -186,7 +186,7 @@ def test_ctrl_c_lets_evaluations_end_and_says_how_to_go_on(tmp_path: Path, execu
     assert b"found 1 finished" in again.shown
 
 
-@pytest.mark.parametrize("executor", ["process", "serial"])
+@pytest.mark.parametrize("executor", ["process", "serial", "loky"])
 def test_the_second_ctrl_c_stops_at_once_and_the_run_can_be_resumed(
     tmp_path: Path, executor: str
 ) -> None:
