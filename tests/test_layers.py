@@ -66,6 +66,7 @@ LAYERS = {
         """,
     "front doors": """
         hpdist local_run optimize demo
+        plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
         cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.journal
         cli.keys cli.main cli.master cli.nameserver cli.place cli.plan cli.results cli.resume
         cli.run cli.run_state cli.script cli.searching cli.status cli.tables cli.values cli.verb
@@ -101,7 +102,8 @@ OTHERS = {
     "msgpack": "cluster.",
     "click": "cli.",
     "rich": "cli. progress",
-    "pandas": "results multi_fidelity.cycle",
+    "pandas": "results multi_fidelity.cycle plot.activity",
+    "matplotlib": "plot.",
     "psutil": "memory_watch cluster.address testing.executors",
     "cryptography": "cli.certificates",
     "cloudpickle": "child_runner cluster.background",
@@ -115,7 +117,7 @@ OTHERS = {
 }
 
 #: Slow to import, so only inside the functions that need them; `spec` is imported that way itself.
-SLOW = {"ConfigSpace", "scipy", "pandas", "rich", "sklearn", "psutil", "loky"}
+SLOW = {"ConfigSpace", "scipy", "pandas", "rich", "sklearn", "psutil", "loky", "matplotlib"}
 SLOW_ALLOWED = {("spec", "ConfigSpace")}
 
 #: Imports of our own modules inside functions, each with a reason.

@@ -101,6 +101,14 @@ def test_two_objectives(stage: Stage) -> None:
     assert float(volume.rpartition(" ")[2]) > 8.0
 
 
+def test_worker_utilization(stage: Stage) -> None:
+    assert "40 completed" in stage.run("worker_utilization.py")
+    for name in ("utilization.png", "timetable.png"):
+        picture = (stage.directory / name).read_bytes()
+        assert picture.startswith(b"\x89PNG")
+        assert len(picture) > 10_000
+
+
 def test_resume(stage: Stage) -> None:
     told = stage.run("resume.py")
     before, after, calls = (int(number) for number in re.findall(r"\d+", told))

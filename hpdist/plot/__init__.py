@@ -1,0 +1,21 @@
+"""Pictures of a search: what it found when, and what its workers did (``hpdist[plot]``).
+
+Each function takes `Results`, or a DataFrame with ``objective`` (larger is better) and
+``m:timestamp_submit, m:timestamp_gather, m:timestamp_start, m:timestamp_end`` in seconds, or one
+with ``engine_id, rel_started, rel_completed``; draws on ``ax`` (by default on a figure of its own)
+and returns (figure, axes). Nothing is shown or saved.
+"""
+
+from hpdist.plot.canvas import figure_size
+from hpdist.plot.loads import plot_load_histograms
+from hpdist.plot.timetable import plot_timetable
+from hpdist.plot.trajectory import plot_search_trajectory_single_objective_hpo
+from hpdist.plot.utilization import plot_worker_utilization
+
+__all__ = [
+    "figure_size",
+    "plot_load_histograms",
+    "plot_search_trajectory_single_objective_hpo",
+    "plot_timetable",
+    "plot_worker_utilization",
+]

@@ -1,0 +1,55 @@
+"""Sizes of figures, and the axes to draw on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from hpdist.checks import check_number
+from hpdist.errors import ConfigurationError
+
+POINTS_PER_INCH = 72.27
+"""Of TeX's points."""
+
+GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+def figure_size(width: float, fraction: float = 1.0, ratio: float = GOLDEN) -> tuple[float, float]:
+    """Return (width, height) in inches for matplotlib's ``figsize``.
+
+    Parameters
+    ----------
+    width
+        Of the text, in TeX's points: ``\\the\\textwidth`` says it.
+    fraction
+        How much of it the figure takes.
+    ratio
+        Height by width; the golden ratio by default.
+
+    Raises
+    ------
+    ConfigurationError
+        If one of them is no number above 0.
+    """
+    width = check_number("width", width, above=0)
+    wide = width * check_number("fraction", fraction, above=0) / POINTS_PER_INCH
+    return wide, wide * check_number("ratio", ratio, above=0)
+
+
+def axes_of(ax: Any | None, rows: int = 1) -> tuple[Any, Any]:
+    """Return (figure, axes): those of ``ax``, or new ones, ``rows`` of them with one x axis.
+
+    Raises
+    ------
+    ConfigurationError
+        If matplotlib is not installed.
+    """
+    if ax is not None:
+        return ax.figure, ax
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ConfigurationError(
+            "plots need the matplotlib package", do='pip install "hpdist[plot]"'
+        ) from error
+    return pyplot.subplots(rows, sharex=True, figsize=figure_size(600), tight_layout=True)

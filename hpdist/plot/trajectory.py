@@ -1,0 +1,72 @@
+"""What a search had found by when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpdist.checks import check_choice
+from hpdist.plot.activity import activity, demand
+from hpdist.plot.canvas import axes_of
+from hpdist.results import Results
+
+
+def plot_search_trajectory_single_objective_hpo(
+    results: Any,
+    mode: str | None = None,
+    x_units: str = "evaluations",
+    ax: Any | None = None,
+    *,
+    show_failures: bool = True,
+    label: str | None = None,
+) -> tuple[Any, Any]:
+    """Draw each evaluation, and the best one so far as a line.
+
+    The line knows evaluations at the highest budget only; those at lower ones are pale.
+
+    Parameters
+    ----------
+    mode
+        "max" draws the objective, "min" its negative, a loss; None for what the search did
+        ("max" for a DataFrame).
+    x_units
+        "evaluations", in the order in which they ended, or "seconds".
+    show_failures
+        Whether failed evaluations are crosses at the worse end.
+
+    Raises
+    ------
+    ConfigurationError
+        If there is nothing to draw.
+    """
+    if mode is None:
+        loss = isinstance(results, Results) and results.direction == "minimize"
+        mode = "min" if loss else "max"
+    mode = check_choice("mode", mode, ("min", "max"))
+    x_units = check_choice("x_units", x_units, ("evaluations", "seconds"))
+    table = activity(results)
+    demand(table, "objective")
+    when = table["over"].fillna(table["gathered"])
+    if x_units == "seconds":
+        table = table.assign(over=when)
+        demand(table, "over")
+    table = table.assign(when=when).sort_values("when", kind="stable").reset_index(drop=True)
+    x = table["when"] if x_units == "seconds" else table.index + 1.0
+    y = table["objective"] if mode == "max" else -table["objective"]
+    highest = table["budget"].isna() | (table["budget"] == table["budget"].max())
+    best = y.where(highest).cummax() if mode == "max" else y.where(highest).cummin()
+    figure, ax = axes_of(ax)
+    ax.scatter(x[highest], y[highest], s=16, alpha=0.7, color="tab:blue")
+    if not highest.all():
+        ax.scatter(
+            x[~highest], y[~highest], s=10, alpha=0.35, color="tab:gray", label="lower budgets"
+        )
+    ax.step(x, best.ffill(), where="post", color="tab:orange", label=label or "best so far")
+    failed = table["objective"].isna()
+    if show_failures and failed.any():
+        worse = y.min() if mode == "max" else y.max()
+        ax.scatter(x[failed], [worse] * failed.sum(), marker="x", color="tab:red", label="failed")
+    ax.set_xlabel("Time (seconds)" if x_units == "seconds" else "Evaluations")
+    ax.set_ylabel("Objective" if mode == "max" else "Loss")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="best", fontsize="small")
+    return figure, ax
