@@ -75,8 +75,11 @@ class LokyPool:
         self._future.add_done_callback(lambda _: self._wake())
 
     def answer(self) -> Any:
-        """Return what the function said."""
-        return json.loads(self._future.result())
+        """Return what the function said; `ForgedMessageError` if it was not hpdist that said it."""
+        try:
+            return json.loads(self._future.result())
+        except (RecursionError, TypeError, ValueError):
+            raise ForgedMessageError from None
 
     def built(self, name: str) -> Failure | None:
         """Learn the process' id; return why it has no objective if it has none."""

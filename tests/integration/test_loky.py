@@ -97,17 +97,20 @@ def test_memory_beyond_the_limit_ends_the_attempt() -> None:
         runner.close()
 
 
-def test_rubbish_in_the_pipe_is_an_invalid_result(runner: LokyRunner) -> None:
+@pytest.mark.parametrize("forge", ["a report", "an outcome"])
+def test_what_an_objective_forges_is_an_invalid_result(forge: str) -> None:
     def forging(config: dict[str, Any]) -> float:
         from hpdist.executors import loky_process
 
-        if config.get("forge"):
+        if config.get("forge") == "a report":
             loky_process._process._parent.send_bytes(b"not a message")  # type: ignore[union-attr]
+        elif config.get("forge") == "an outcome":
+            loky_process.outcome_to_json = lambda outcome: {"loss": "low"}  # type: ignore[assignment]
         return 1.0
 
     forger = LokyRunner(objective_of(forging))
     try:
-        result = forger.run(payload_of({"forge": True}), (1, 1), on_report=lambda *report: None)
+        result = forger.run(payload_of({"forge": forge}), (1, 1), on_report=lambda *report: None)
         assert result is not None
         assert isinstance(result.outcome, Failure)
         assert result.outcome.kind is FailureKind.INVALID
