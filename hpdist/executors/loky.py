@@ -105,7 +105,8 @@ class LokyRunner:
             return None
         self._pool = LokyPool(self._pickled, self._name, self._environment)
         self._pool.submit(loky_process.build)
-        failure = self._pool.wait_for(switch, math.inf)
+        self._pool.wait_for(switch, math.inf)
+        failure = None if switch.cancelled else self._pool.end_of(0)
         if failure is None and not switch.cancelled:
             failure = self._pool.built(self._name)
         if failure is not None or switch.cancelled:
@@ -135,15 +136,14 @@ class LokyRunner:
         """Wait for the end, whichever it is; return a failure if the attempt did not answer."""
         watch = MemoryWatch(pool.pid, self._memory_limit)
         deadline = time.monotonic() + self._timeout
-        failure = None
-        while not (pool.done or switch.cancelled) and failure is None:
+        while not (pool.done or pool.dead or switch.cancelled):
             if time.monotonic() >= deadline:
                 return timed_out(self._timeout)
             failure = watch.failure()
-            if failure is None:
-                until = min(deadline, watch.next)
-                failure = pool.wait_for(switch, until, self._number, on_report)
-        return None if switch.cancelled else failure
+            if failure is not None:
+                return failure
+            pool.wait_for(switch, min(deadline, watch.next), self._number, on_report)
+        return None if switch.cancelled else pool.end_of(self._number, on_report)
 
     def _drop(self) -> None:
         if self._pool is not None:

@@ -96,13 +96,12 @@ class LokyPool:
         until: float,
         number: int = 0,
         on_report: Report | None = None,
-    ) -> Failure | None:
-        """Wait for news, the end or ``until``; return how the process died if it did."""
+    ) -> None:
+        """Wait for the end, the wish that it ends, or ``until``; pass on reports meanwhile."""
         switch.listen(self._wake)
         try:
             while not (self.done or switch.cancelled or time.monotonic() >= until):
                 if self.dead:
-                    wait_until_done([self._future], _LOOK_S)  # what it has said is on its way
                     break
                 if switch.stop_requested and number > self._told:
                     self._told = number
@@ -111,7 +110,17 @@ class LokyPool:
                 self._listen(until, number, on_report)
         finally:
             switch.listen(None)
-        return self._end(number, on_report)
+
+    def end_of(self, number: int, on_report: Report | None = None) -> Failure | None:
+        """Pass on the last reports; return how the process died, None if there is an answer."""
+        if not self.done:
+            wait_until_done([self._future], _LOOK_S)  # what it said before is on its way
+        self._take(number, on_report)
+        error = self._future.exception() if self.done else None
+        if self.done and error is None:
+            return None
+        code = _exit_code(self.pid)
+        return crash(_told_by_loky(error) if code is None else code, number)
 
     def end(self, deadline: Callable[[], float]) -> None:
         """SIGTERM to the process' group; SIGKILL when the (changing) deadline has passed."""
@@ -134,17 +143,6 @@ class LokyPool:
         waker, self._waker = self._waker, -1
         for fd in (waker, self._woken):
             os.close(fd)
-
-    def _end(self, number: int, on_report: Report | None) -> Failure | None:
-        """Return how the process died, if it did; last reports are passed on before."""
-        if not (self.done or self.dead):
-            return None
-        self._take(number, on_report)
-        error = self._future.exception() if self.done else None
-        if self.done and error is None:
-            return None
-        code = _exit_code(self.pid)
-        return crash(_told_by_loky(error) if code is None else code, number)
 
     def _listen(self, until: float, number: int, on_report: Report | None) -> None:
         left = max(0.0, min(until - time.monotonic(), _LOOK_S))

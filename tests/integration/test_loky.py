@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from hpdist.attempt import StopSwitch
 from hpdist.errors import ConfigurationError
 from hpdist.events import AttemptResult
 from hpdist.executors.loky import LokyRunner
+from hpdist.executors.loky_pool import LokyPool
 from hpdist.model import Failure, FailureKind, Success
 from hpdist.objective import objective_of
 from hpdist.testing.executors import payload_of
@@ -122,6 +124,21 @@ def test_what_an_objective_forges_is_an_invalid_result(forge: str) -> None:
         forger.close()
 
 
+def test_a_death_that_comes_as_a_wait_ends_is_a_crash(
+    runner: LokyRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(pool: LokyPool, switch: StopSwitch, until: float, *rest: Any) -> None:
+        waits(pool, switch, 0.0 if rest else until, *rest)
+        concurrent.futures.wait([pool._future])
+
+    waits = LokyPool.wait_for
+    monkeypatch.setattr(LokyPool, "wait_for", late)
+    outcome = take(runner, "os._exit").outcome
+    assert isinstance(outcome, Failure)
+    assert outcome.kind is FailureKind.CRASH
+    assert_healthy(runner)
+
+
 def test_a_process_that_ends_between_attempts_is_replaced(runner: LokyRunner) -> None:
     result = runner.run(payload_of({}), (1, 1))
     assert result is not None
@@ -194,6 +211,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from attempt_objectives import poisoned
 from hpdist.executors.loky import LokyRunner
+from hpdist.executors.loky_pool import LokyPool
 from hpdist.objective import objective_of
 from hpdist.testing.executors import payload_of
 runner = LokyRunner(objective_of(poisoned))
