@@ -76,7 +76,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
         "pickled checkpoints and results",
         {
             "test_files.py": [
-                "test_nothing_in_hpdist_unpickles_but_the_child_and_the_worker_process"
+                "test_nothing_in_hpdist_unpickles_but_processes_that_it_started"
             ]
         },
     ),
