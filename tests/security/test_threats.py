@@ -74,11 +74,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
     ),
     "T5": (
         "pickled checkpoints and results",
-        {
-            "test_files.py": [
-                "test_nothing_in_hpdist_unpickles_but_processes_that_it_started"
-            ]
-        },
+        {"test_files.py": ["test_nothing_in_hpdist_unpickles_but_processes_that_it_started"]},
     ),
     "T6": (
         "run ids that lead elsewhere",
