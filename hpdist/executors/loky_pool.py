@@ -103,13 +103,18 @@ class LokyPool:
             while not (self.done or switch.cancelled or time.monotonic() >= until):
                 if self.dead:
                     break
-                if switch.stop_requested and number > self._told:
-                    self._told = number
-                    with suppress(OSError):  # it has just died, which is seen below
-                        self._channel.send_bytes(json.dumps(number).encode())
+                if switch.stop_requested:
+                    self._tell_stop(number)
                 self._listen(until, number, on_report)
         finally:
             switch.listen(None)
+
+    def _tell_stop(self, number: int) -> None:
+        if number <= self._told:
+            return
+        self._told = number
+        with suppress(OSError):  # it has just died, which the waiting finds out
+            self._channel.send_bytes(json.dumps(number).encode())
 
     def end_of(self, number: int, on_report: Report | None = None) -> Failure | None:
         """Pass on the last reports; return how the process died, None if there is an answer."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpdist.checks import check_choice
 from hpdist.plot.activity import activity, demand
 from hpdist.plot.canvas import axes_of
 from hpdist.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def plot_search_trajectory_single_objective_hpo(
@@ -43,24 +46,11 @@ def plot_search_trajectory_single_objective_hpo(
         mode = "min" if loss else "max"
     mode = check_choice("mode", mode, ("min", "max"))
     x_units = check_choice("x_units", x_units, ("evaluations", "seconds"))
-    table = activity(results)
-    demand(table, "objective")
-    when = table["over"].fillna(table["gathered"])
-    if x_units == "seconds":
-        table = table.assign(over=when)
-        demand(table, "over")
-    table = table.assign(when=when).sort_values("when", kind="stable").reset_index(drop=True)
+    table = _ordered(activity(results), x_units)
     x = table["when"] if x_units == "seconds" else table.index + 1.0
     y = table["objective"] if mode == "max" else -table["objective"]
-    highest = table["budget"].isna() | (table["budget"] == table["budget"].max())
-    best = y.where(highest).cummax() if mode == "max" else y.where(highest).cummin()
     figure, ax = axes_of(ax)
-    ax.scatter(x[highest], y[highest], s=16, alpha=0.7, color="tab:blue")
-    if not highest.all():
-        ax.scatter(
-            x[~highest], y[~highest], s=10, alpha=0.35, color="tab:gray", label="lower budgets"
-        )
-    ax.step(x, best.ffill(), where="post", color="tab:orange", label=label or "best so far")
+    _draw(ax, table, x, y, mode, label or "best so far")
     failed = table["objective"].isna()
     if show_failures and failed.any():
         worse = y.min() if mode == "max" else y.max()
@@ -70,3 +60,23 @@ def plot_search_trajectory_single_objective_hpo(
     ax.grid(alpha=0.3)
     ax.legend(loc="best", fontsize="small")
     return figure, ax
+
+
+def _ordered(table: pd.DataFrame, x_units: str) -> pd.DataFrame:
+    """Return the evaluations in the order in which they ended, a column "when" beside."""
+    demand(table, "objective")
+    table = table.assign(over=table["over"].fillna(table["gathered"]))
+    if x_units == "seconds":
+        demand(table, "over")
+    table = table.assign(when=table["over"])
+    return table.sort_values("when", kind="stable").reset_index(drop=True)
+
+
+def _draw(ax: Any, table: pd.DataFrame, x: Any, y: Any, mode: str, label: str) -> None:
+    highest = table["budget"].isna() | (table["budget"] == table["budget"].max())
+    best = y.where(highest).cummax() if mode == "max" else y.where(highest).cummin()
+    ax.scatter(x[highest], y[highest], s=16, alpha=0.7, color="tab:blue")
+    if not highest.all():
+        pale = {"s": 10, "alpha": 0.35, "color": "tab:gray", "label": "lower budgets"}
+        ax.scatter(x[~highest], y[~highest], **pale)
+    ax.step(x, best.ffill(), where="post", color="tab:orange", label=label)
