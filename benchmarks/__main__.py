@@ -6,6 +6,7 @@ import sys
 
 from benchmarks.demo import main as demo
 from benchmarks.executors import main as executors
+from benchmarks.folder import main as folder
 from benchmarks.quality.command import main as quality
 from benchmarks.suggestion import main as suggestion
 from benchmarks.trainings.command import main as trainings
@@ -16,6 +17,7 @@ COMMANDS = {
     "trainings": trainings,
     "demo": demo,
     "executors": executors,
+    "folder": folder,
 }
 
 

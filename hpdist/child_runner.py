@@ -163,7 +163,7 @@ class ChildRunner:
 
 
 @contextmanager
-def _by_value(name: str) -> Iterator[None]:
+def by_value(name: str) -> Iterator[None]:
     """Have what a module defines pickled itself, not its name, which says nothing elsewhere.
 
     So that functions of a script go to the child from a process that multiprocessing started.
@@ -186,7 +186,7 @@ def pickled(objective: Objective) -> bytes:
     import cloudpickle
 
     try:
-        with _by_value("__mp_main__"):
+        with by_value("__mp_main__"):
             written: bytes = cloudpickle.dumps(objective)
     except Exception as error:  # the user's own objects take part in it
         raise ObjectiveNotSent(

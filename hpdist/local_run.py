@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpdist.checks import check_seconds
+from hpdist.disk import REAL, Disk
 from hpdist.evaluations import EvaluationResult, EvaluationTable
 from hpdist.events import AttemptEnded, Controlled, Record, RunCreated, RunEnded, RunResumed
 from hpdist.executors.base import Executor
@@ -53,6 +54,8 @@ class LocalRun:
         Called when the journal is this process's, before anything starts.
     observers
         Told of all that is recorded from then on.
+    disk
+        What the journal is written with.
     """
 
     search: Search
@@ -68,6 +71,7 @@ class LocalRun:
     timing: Timing | None = None
     on_open: Callable[[OpenRun], None] = lambda run: None
     observers: Sequence[Observer] = ()
+    disk: Disk = REAL
 
     def __post_init__(self) -> None:
         check_ways(self.resume, self.on_change)
@@ -124,6 +128,7 @@ class LocalRun:
             on_change=self.on_change,
             resume=self.resume,
             timing=self.timing,
+            disk=self.disk,
         )
 
     def _notes(self, run: OpenRun) -> list[str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-from hpdist.checks import check_callable, check_list, shown
+from hpdist.checks import check_callable, check_list, check_whole, maybe, shown
 from hpdist.early_stopping import StoppingRule, make_rule
 from hpdist.errors import ConfigurationError
 from hpdist.executors.base import Executor
-from hpdist.executors.choice import make_executor
+from hpdist.executors.choice import available_cpus, check_evaluation, make_executor, refuse
+from hpdist.folder.participant import Participant, runners_of
 from hpdist.forecast import Forecast
 from hpdist.local_run import Callback, LocalRun
 from hpdist.model import Configuration, Limits
@@ -21,6 +23,7 @@ from hpdist.multi_fidelity import IterGenerator
 from hpdist.objective import Objective, objective_of
 from hpdist.objectives import ONE
 from hpdist.optimizers import Optimizer
+from hpdist.own_cluster import own_cluster, reference_of
 from hpdist.progress import make_progress
 from hpdist.results import Results
 from hpdist.run_directory import RunDirectory
@@ -69,6 +72,8 @@ def _optimize(
     callbacks: Sequence[Callback] = (),
     progress: str = "auto",
     on_change: str = "error",
+    address: str | None = None,
+    resources: Mapping[str, float] | None = None,
 ) -> Results:
     called = objective_of(objective)
     generator = choose_generator(iter_generator, min_budget, max_budget, eta)
@@ -88,26 +93,69 @@ def _optimize(
     )
     directory = RunDirectory(default_directory(called) if run is None else run)
     time_limit_s = check_time_limit(time_limit)
-    return LocalRun(
-        search,
-        directory,
-        make_executor(
-            executor,
-            called,
-            directory.path,
-            workers=workers,
-            isolation=isolation,
-            job_timeout=job_timeout,
-            memory_limit=memory_limit,
-            prefetch=prefetch,
-        ),
-        make_progress(progress, directory.path, Forecast(generator, time_limit_s)),
-        callbacks=_callables(callbacks),
-        keep_limits=limits == Limits() and time_limit is None,
-        resume=resume,
-        on_change=on_change,
-        time_limit_s=time_limit_s,
-    ).run()
+    evaluation: dict[str, Any] = {
+        "isolation": isolation,
+        "job_timeout": job_timeout,
+        "memory_limit": memory_limit,
+        "prefetch": prefetch,
+    }
+    connection: dict[str, Any] = {"address": address, "resources": resources}
+
+    def local(chosen: Executor) -> LocalRun:
+        return LocalRun(
+            search,
+            directory,
+            chosen,
+            make_progress(progress, directory.path, Forecast(generator, time_limit_s)),
+            callbacks=_callables(callbacks),
+            keep_limits=limits == Limits() and time_limit is None,
+            resume=resume,
+            on_change=on_change,
+            time_limit_s=time_limit_s,
+        )
+
+    if isinstance(executor, str) and executor in ("cluster", "folder"):
+        refuse(f'executor="{executor}"', connection, 'use executor="dask" or "ray"')
+        evaluation = check_evaluation(**evaluation)
+        run_on = _in_folder if executor == "folder" else _on_cluster
+        return run_on(called, local, directory.path, workers, evaluation)
+    made = make_executor(
+        executor, called, directory.path, workers=workers, **connection, **evaluation
+    )
+    return local(made).run()
+
+
+def _on_cluster(
+    objective: Objective,
+    local: Callable[[Executor], LocalRun],
+    path: Path,
+    workers: int | None,
+    evaluation: dict[str, Any],
+) -> Results:
+    """Run a search on workers that dial in, those that are started here among them."""
+    count = maybe(check_whole, "workers", workers, least=0)
+    count = available_cpus() if count is None else count
+    host = own_cluster(reference_of(objective), path, count, evaluation)
+    run = replace(local(host), on_open=host.take_over, observers=[host.observe], timing=host.timing)
+    results = run.run()
+    if host.failure is not None:
+        raise host.failure
+    return results
+
+
+def _in_folder(
+    objective: Objective,
+    local: Callable[[Executor], LocalRun],
+    path: Path,
+    workers: int | None,
+    evaluation: dict[str, Any],
+) -> Results:
+    """Run a search with whoever else works in its directory."""
+    if evaluation.pop("prefetch"):
+        refuse('executor="folder"', {"prefetch": True}, "leave it out")
+    count = maybe(check_whole, "workers", workers, least=1)
+    count = available_cpus() if count is None else count
+    return Participant(path, local, runners_of(objective, count, **evaluation)).run()
 
 
 def _directed(
@@ -162,7 +210,10 @@ def minimize(*arguments: Any, **options: Any) -> Results:
     workers
         How many evaluations run at once; default: one on each CPU.
     executor
-        "process", "thread", "serial", "loky" or an executor, see `hpdist.executors.choice`.
+        "process", "thread", "serial", "loky", "dask", "ray", "mpi" or an executor, see
+        `hpdist.executors.choice`; or "cluster": worker processes of their own, which others on
+        any machine may join (``hpdist worker``), all there is with ``workers=0``; or "folder":
+        no server at all, others join by the same call, see `hpdist.folder.run`.
     run
         The run's directory; default: ``hpdist-runs/`` and the name of the script, or of the
         function where there is no script.
@@ -194,6 +245,9 @@ def minimize(*arguments: Any, **options: Any) -> Results:
     on_change
         When the run's journal has another optimizer, iteration generator, seed or objective:
         "error", or "continue" with the new one.
+    address, resources
+        With Dask and Ray: which cluster (default: one made here), and what each evaluation asks
+        of it, such as ``{"GPU": 1}``.
 
     Returns
     -------

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.checks import check_choice, shown
+from hpdist.disk import REAL, Disk
 from hpdist.dispatch_state import DispatchState
 from hpdist.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
 from hpdist.events import Controlled, Record, RunCreated, RunEnded, RunResumed
@@ -78,6 +79,7 @@ def open_run(
     sync_every: int = 1,
     retry: Retry | None = None,
     timing: Timing | None = None,
+    disk: Disk = REAL,
 ) -> OpenRun:
     """Open the journal at ``path`` for writing.
 
@@ -108,7 +110,7 @@ def open_run(
     if header is not None:
         check_same_search(header, now, path, on_change)
     RunDirectory(path.parent).create()
-    journal = Journal.open(path, sync_every=sync_every)
+    journal = Journal.open(path, sync_every=sync_every, disk=disk)
     try:
         _check_unchanged(journal, header)
         if header is None:

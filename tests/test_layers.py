@@ -45,8 +45,9 @@ LAYERS = {
         """,
     "runs": """
         loop interrupts progress run_names search_spec transfer
-        executors.choice executors.fields executors.local executors.loky executors.loky_pool
-        executors.loky_process
+        executors.choice executors.dask executors.far executors.far_runner executors.far_side
+        executors.fields executors.local executors.loky executors.loky_pool
+        executors.loky_process executors.mpi executors.ray executors.shipping executors.slot_pool
         executors.mailbox executors.messages
         executors.remote executors.replies executors.serial executors.slot
         """,
@@ -65,9 +66,10 @@ LAYERS = {
         cluster.worker_slots
         """,
     "front doors": """
-        hpdist local_run optimize demo
+        hpdist local_run optimize own_cluster demo
+        folder folder.election folder.holder folder.mail folder.participant folder.search
         plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
-        cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.journal
+        cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.folder cli.journal
         cli.keys cli.main cli.master cli.nameserver cli.place cli.plan cli.results cli.resume
         cli.run cli.run_state cli.script cli.searching cli.status cli.tables cli.values cli.verb
         cli.worker
@@ -114,10 +116,16 @@ OTHERS = {
     "sklearn": "demo optimizers.forest",
     "cmaes": "optimizers.cma_es",
     "loky": "executors.loky_pool",
+    "distributed": "executors.dask",
+    "ray": "executors.ray",
+    "mpi4py": "executors.mpi",
 }
 
 #: Slow to import, so only inside the functions that need them; `spec` is imported that way itself.
-SLOW = {"ConfigSpace", "scipy", "pandas", "rich", "sklearn", "psutil", "loky", "matplotlib"}
+SLOW = {
+    *("ConfigSpace", "scipy", "pandas", "rich", "sklearn", "psutil", "loky", "matplotlib"),
+    *("distributed", "ray", "mpi4py"),
+}
 SLOW_ALLOWED = {("spec", "ConfigSpace")}
 
 #: Imports of our own modules inside functions, each with a reason.

@@ -16,6 +16,7 @@ from hpdist.errors import HpdistError
 VERBS = {
     "demo": "demo",
     "run": "run",
+    "folder": "folder",
     "nameserver": "nameserver",
     "worker": "worker",
     "master": "master",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from hpdist.cli.searching import (
     timing_of,
     timing_options,
 )
-from hpdist.cli.values import PORT, RUN_PATH
+from hpdist.cli.values import PORT, RESOURCE, RUN_PATH
 from hpdist.cli.verb import Verb, example
 from hpdist.errors import ConfigurationError
 
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
     from hpdist.cluster.run_host import RunHost
     from hpdist.executors.base import Executor
     from hpdist.resuming import OpenRun
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @click.command(
@@ -48,9 +45,16 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=0), help="Default: one on each CPU.")
 @click.option(
-    "--executor", type=click.Choice(["cluster", "process", "thread", "serial", "loky"]),
+    "--executor", type=click.Choice(
+        ["cluster", "process", "thread", "serial", "loky", "dask", "ray", "mpi"]
+    ),
     default="cluster", show_default=True,
     help="cluster: nameserver, dispatcher and worker processes, which others may join.",
+)  # fmt: skip
+@click.option("--address", help="Of a Dask or Ray cluster that is there. Default: one made here.")
+@click.option(
+    "--resource", "resources", multiple=True, type=RESOURCE, metavar="NAME=AMOUNT",
+    help="What each evaluation asks of Dask or Ray, such as GPU=1; may be given several times.",
 )  # fmt: skip
 @search_options
 @evaluation_options
@@ -100,6 +104,11 @@ def _executor(
     from hpdist.objective import objective_of
 
     if values["executor"] == "cluster":
+        if values["address"] or values["resources"]:
+            raise ConfigurationError(
+                "--address and --resource are for clusters of Dask and Ray",
+                do="leave them out, or use --executor dask or ray",
+            )
         workers = available_cpus() if values["workers"] is None else values["workers"]
         host = _host(script, path, workers, values)
         return host, host
@@ -119,49 +128,29 @@ def _executor(
         path,
         **{
             name: values[name]
-            for name in ("workers", "isolation", "job_timeout", "memory_limit", "prefetch")
+            for name in (
+                *("workers", "isolation", "job_timeout", "memory_limit", "prefetch"),
+                "address",
+            )
         },
+        resources=dict(values["resources"]),
     ), None
 
 
 def _host(script: Script, path: Path, workers: int, values: dict[str, Any]) -> RunHost:
     from hpdist.cluster.address import bind_host
-    from hpdist.cluster.locate import Place
-    from hpdist.cluster.pyro import harden_process
-    from hpdist.cluster.run_host import RunHost
     from hpdist.cluster.service import Listening
-    from hpdist.cluster.worker_processes import WorkerProcesses
-    from hpdist.run_names import safe_run_id
+    from hpdist.own_cluster import own_cluster
 
-    harden_process()
     bind_host(values["host"], values["nic"])  # raises if nobody can listen there
-    processes = None
-    if workers:
-        processes = WorkerProcesses(
-            workers, _worker_arguments(script, path, values), path, _threads(workers)
-        )
-    else:
+    if not workers:
         tell(f"no worker is started here: hpdist worker {script.reference} --run {path}")
-    return RunHost(
-        Place(safe_run_id(path.resolve().name), directory=path),
+    names = ("isolation", "prefetch", "job_timeout", "memory_limit")
+    return own_cluster(
+        script.reference,
+        path,
+        workers,
+        {name: values[name] for name in names},
         Listening(values["host"], values["nic"], values["port"]),
-        timing=timing_of(values),
-        own_nameserver=True,
-        processes=processes,
+        timing_of(values),
     )
-
-
-def _worker_arguments(script: Script, path: Path, values: dict[str, Any]) -> list[str]:
-    arguments = [script.reference, "--run", str(path)]
-    for name in ("isolation", "prefetch", "job_timeout", "memory_limit"):
-        if values[name] is not None:
-            arguments += ["--" + name.replace("_", "-"), str(values[name])]
-    return arguments
-
-
-def _threads(workers: int) -> dict[str, str]:
-    """Share the CPUs out, where the user has not: more threads than CPUs only wait."""
-    from hpdist.executors.choice import available_cpus
-
-    each = str(max(1, available_cpus() // workers))
-    return {name: each for name in _THREADS if name not in os.environ}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from hpdist.progress_text import clean
 
 if TYPE_CHECKING:
     from hpdist.executors.base import Executor
+    from hpdist.local_run import LocalRun
     from hpdist.loop import Observer
     from hpdist.multi_fidelity import IterGenerator
     from hpdist.results import Results
@@ -200,6 +201,19 @@ def do_search(
     observers: Sequence[Observer] = (),
 ) -> Results:
     """Search until the end, or until interrupted."""
+    run = local_run(script, chosen, path, executor, keep_limits=keep_limits)
+    return replace(run, timing=timing, on_open=on_open, observers=observers).run()
+
+
+def local_run(
+    script: Script,
+    chosen: SearchOptions,
+    path: Path,
+    executor: Executor,
+    *,
+    keep_limits: bool = False,
+) -> LocalRun:
+    """Make the search that options and a script describe."""
     from hpdist.forecast import Forecast
     from hpdist.local_run import LocalRun
     from hpdist.objective import FunctionObjective, objective_of
@@ -236,10 +250,7 @@ def do_search(
         on_change=chosen.on_change,
         retry_failed=chosen.retry_failed,
         time_limit_s=time_limit_s,
-        timing=timing,
-        on_open=on_open,
-        observers=observers,
-    ).run()
+    )
 
 
 def conclude(results: Results, json_: bool) -> Exit:

@@ -85,6 +85,13 @@ def _numbers(text: str) -> list[int]:
         raise ValueError("write numbers with commas between, such as 3,5") from None
 
 
+def _resource(text: str) -> tuple[str, float]:
+    name, sign, amount = text.partition("=")
+    if not (name and sign):
+        raise ValueError("write such as GPU=1")
+    return name, float(amount)
+
+
 class Budget(Value):
     """Two numbers."""
 
@@ -116,6 +123,7 @@ SECONDS = Value("seconds", _seconds, _NUMBER)
 BYTES = Value("bytes", _bytes, int)
 LIST = Value("a,b,...", _listed, str)
 NUMBERS = Value("i,j,...", _numbers, int)
+RESOURCE = Value("name=amount", _resource, (list, tuple))
 RUN_PATH = RunPath()
 PORT = click.IntRange(0, 65535)
 COUNT = click.IntRange(min=1)

@@ -10,10 +10,8 @@ from hpdist.cluster.pyro import OBJECT_ID
 from hpdist.cluster.pyro_client import Connection
 from hpdist.cluster.tls import Tls
 from hpdist.cluster.wire import decode, encode
-from hpdist.errors import ProtocolMismatch, TransportError
-from hpdist.executors.fields import is_int
 from hpdist.executors.messages import PROTOCOL
-from hpdist.executors.replies import read_reply
+from hpdist.executors.replies import check_reply, read_reply
 
 
 class Link:
@@ -83,8 +81,7 @@ class Link:
         except BaseException:
             self.close()
             raise
-        _check_current(reply, int(message.get("epoch", 0)))
-        return _checked(reply)
+        return check_reply(reply, int(message.get("epoch", 0)))
 
     def _connect(self) -> Connection:
         if self._connection is None:
@@ -99,17 +96,3 @@ class Link:
     def __repr__(self) -> str:
         where = self._address if isinstance(self._address, str) else "an address to be found"
         return f"<Link to run {self._run_id!r} at {where}>"
-
-
-def _check_current(reply: dict[str, Any], epoch: int) -> None:
-    """Let what a dispatcher says that was replaced send nobody away: its successor is elsewhere."""
-    if reply.get("kind") == "refused" and is_int(reply.get("epoch")) and 0 < reply["epoch"] < epoch:
-        raise TransportError(f"a dispatcher that was replaced refused: {reply.get('message')}")
-
-
-def _checked(reply: dict[str, Any]) -> dict[str, Any]:
-    if reply.get("v") != PROTOCOL or not isinstance(reply.get("kind"), str):
-        raise ProtocolMismatch(f"the dispatcher's reply is not one of protocol {PROTOCOL}")
-    if reply["kind"] == "refused":
-        raise ProtocolMismatch(f"the dispatcher refused: {reply.get('message')}")
-    return reply

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hpdist.attempt_limits import check_attempt_limits, check_isolation
-from hpdist.checks import check_whole, maybe, shown
+from hpdist.checks import check_kind, check_name, check_number, check_whole, maybe, shown
 from hpdist.errors import ConfigurationError
 from hpdist.executors.base import Executor
+from hpdist.executors.dask import DaskSystem
+from hpdist.executors.far import Connection, FarExecutor, System
 from hpdist.executors.local import LocalExecutor
 from hpdist.executors.loky import LokyExecutor
+from hpdist.executors.mpi import MpiSystem
+from hpdist.executors.ray import RaySystem
 from hpdist.executors.serial import SerialExecutor
 from hpdist.objective import Objective
 
-NAMES = ("process", "thread", "serial", "loky")
+NAMES = ("process", "thread", "serial", "loky", "dask", "ray", "mpi")
 """Those that can be chosen by name."""
+
+SYSTEMS: dict[str, Callable[[Connection], System]] = {
+    "dask": DaskSystem,
+    "ray": RaySystem,
+    "mpi": MpiSystem,
+}
+"""Those that bring processes of their own."""
 
 
 def make_executor(
@@ -29,6 +41,8 @@ def make_executor(
     job_timeout: float | None = None,
     memory_limit: int | None = None,
     prefetch: int = 0,
+    address: str | None = None,
+    resources: Mapping[str, float] | None = None,
 ) -> Executor:
     """Return the executor called ``executor``; one that is made already is returned as it is.
 
@@ -37,11 +51,15 @@ def make_executor(
     executor
         "process": each worker has a child process (or, with ``isolation="none"``, a thread);
         "thread": each worker is a thread; "serial": one after another in the caller's thread;
-        "loky": each worker has a process of the loky package (``pip install "hpdist[loky]"``).
+        "loky": each worker has a process of the loky package (``pip install "hpdist[loky]"``);
+        "dask", "ray", "mpi": on a cluster of that kind (``pip install "hpdist[dask]"``, ...).
     root
         The run's directory.
     workers
-        None for the number of CPUs that this process may use, or 1 with "serial".
+        None for the number of CPUs that this process may use, 1 with "serial", or as many as a
+        cluster has room for.
+    address, resources
+        Which cluster, and what each evaluation asks of it; see `hpdist.executors.far.Connection`.
 
     Raises
     ------
@@ -49,28 +67,26 @@ def make_executor(
         If there is no such executor, or it cannot do what is asked.
     """
     workers = maybe(check_whole, "workers", workers, least=1)
-    isolation = check_isolation(isolation)
-    options: dict[str, Any] = {
-        **check_attempt_limits(job_timeout, memory_limit),
-        "prefetch": check_whole("prefetch", prefetch, least=0),
-    }
+    options = check_evaluation(isolation, job_timeout, memory_limit, prefetch)
+    isolation = options.pop("isolation")
+    connection = _connection(address, resources)
     if not isinstance(executor, str):
-        _refuse("an executor that is made already", {"workers": workers, **options})
+        refuse("an executor that is made already", {"workers": workers, **options, **connection})
         return _checked(executor)
+    if executor not in SYSTEMS:
+        refuse(f'executor="{executor}"', connection, 'use executor="dask" or "ray"')
     if executor == "serial":
-        _refuse('executor="serial"', {"workers": None if workers == 1 else workers, **options})
+        refuse('executor="serial"', {"workers": None if workers == 1 else workers, **options})
         return SerialExecutor(objective, root)
-    if executor == "cluster":
-        raise ConfigurationError(
-            'executor="cluster" needs processes that wait for workers',
-            do="use hpdist.Master, or: hpdist run SCRIPT",
-        )
     if executor not in NAMES:
         raise ConfigurationError(
             f"{shown(executor)} is no executor", do=f"choose one of {', '.join(NAMES)}"
         )
-    if executor == "loky" and isolation == "none":
-        _refuse('executor="loky"', {"isolation": isolation})
+    if executor in ("loky", *SYSTEMS) and isolation == "none":
+        refuse(f'executor="{executor}"', {"isolation": isolation})
+    if executor in SYSTEMS:
+        system = SYSTEMS[executor](Connection(**connection))
+        return FarExecutor(system, executor, objective, workers, root=root, **options)
     kind = LokyExecutor if executor == "loky" else LocalExecutor
     return kind(
         objective,
@@ -79,6 +95,17 @@ def make_executor(
         isolation="none" if executor == "thread" else isolation,
         **options,
     )
+
+
+def check_evaluation(
+    isolation: str, job_timeout: float | None, memory_limit: int | None, prefetch: int
+) -> dict[str, Any]:
+    """Return these by their names, checked."""
+    return {
+        "isolation": check_isolation(isolation),
+        **check_attempt_limits(job_timeout, memory_limit),
+        "prefetch": check_whole("prefetch", prefetch, least=0),
+    }
 
 
 def available_cpus() -> int:
@@ -99,11 +126,29 @@ def _checked(executor: Any) -> Executor:
     return made
 
 
-def _refuse(who: str, options: dict[str, Any]) -> None:
+def _connection(address: object, resources: object) -> dict[str, Any]:
+    """Return what of a cluster was asked for, checked."""
+    given: dict[str, Any] = {}
+    if address is not None:
+        given["address"] = check_name("address", address)
+    if resources is not None:
+        named: dict[str, Any] = check_kind("resources", resources, dict, do='resources={"GPU": 1}')
+        given["resources"] = {
+            check_name("a resource", name): check_number(f"resources[{name!r}]", amount, least=0)
+            for name, amount in named.items()
+        }
+    return given
+
+
+def refuse(
+    who: str,
+    options: dict[str, Any],
+    do: str = 'leave them out, or use executor="process"',
+) -> None:
     """Refuse options that would be ignored."""
     given = [f"{name}={value!r}" for name, value in options.items() if value]
     if given:
         raise ConfigurationError(
             f"{who} cannot take {', '.join(given)}",
-            do='leave them out, or use executor="process"',
+            do=do,
         )

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import tempfile
-import time
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +10,8 @@ from hpdist.attempt import Runner
 from hpdist.attempt_limits import check_attempt_limits, check_enforceable, check_isolation
 from hpdist.checks import check_whole
 from hpdist.child_runner import ChildRunner
-from hpdist.events import (
-    Event,
-)
 from hpdist.executors.base import Post
-from hpdist.executors.slot import Slot
+from hpdist.executors.slot_pool import SlotPool, new_worker
 from hpdist.inline_runner import InlineRunner
 from hpdist.model import WorkerInfo
 from hpdist.objective import Objective
@@ -75,59 +67,25 @@ class LocalExecutor:
             else self._with_process(objective, limits, info.device)
             for info in self._infos
         ]
-        self._root = root
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._slots: dict[tuple[str, str], Slot] = {}
-        self._loop: Post | None = None
+        self._pool = SlotPool(root)
 
     def _with_process(self, objective: Objective, limits: dict[str, Any], device: str) -> Runner:
         return ChildRunner(objective, **limits, device=device)
 
     def start(self, post: Post) -> None:
-        root = self._root
-        if root is None:
-            # one for all workers, since a trial goes on wherever there is room
-            self._temporary = tempfile.TemporaryDirectory(prefix="hpdist-")
-            root = Path(self._temporary.name)
-        self._loop = post
-        for info, runner in zip(self._infos, self._runners, strict=True):
-            name = (info.worker_id, info.incarnation)
-            self._slots[name] = Slot(info, runner, self._post, root)
+        self._pool.start(post, list(zip(self._infos, self._runners, strict=True)))
 
     def perform(self, orders: Sequence[Order]) -> None:
-        for order in orders:
-            slot = self._slots.get((order.worker_id, order.incarnation))
-            if slot is not None:
-                slot.order(order)
+        self._pool.perform(orders)
 
     def close(self, grace_s: float) -> None:
         """End everything; with ``isolation="none"`` an attempt that goes on is left to itself.
 
         Takes up to a second even with ``grace_s=0``, to see the end of what is killed.
         """
-        deadline = time.monotonic() + max(grace_s, 1.0)
-        for slot in self._slots.values():
-            # half of the time for the objectives, the rest for what has to follow
-            slot.end(grace_s / 2)
-        for slot in self._slots.values():
-            slot.join(max(0.0, deadline - time.monotonic()))
-        self._loop = None
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
-
-    def _post(self, events: Sequence[Event]) -> None:
-        loop = self._loop
-        if loop is not None:
-            loop(events)
+        self._pool.close(grace_s)
 
 
 def _worker(index: int, prefetch: int, devices: Sequence[str]) -> WorkerInfo:
-    return WorkerInfo(
-        worker_id=f"local-{index}",
-        incarnation=uuid.uuid4().hex,
-        host=socket.gethostname(),
-        pid=os.getpid(),
-        prefetch=prefetch,
-        device=devices[index % len(devices)] if devices else "",
-    )
+    device = devices[index % len(devices)] if devices else ""
+    return new_worker(f"local-{index}", prefetch, device)

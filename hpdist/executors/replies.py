@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from hpdist.errors import ProtocolMismatch, TransportError
 from hpdist.executors.fields import (
     Fields,
     is_int,
@@ -16,10 +17,30 @@ from hpdist.executors.fields import (
     read_text,
     wrong,
 )
+from hpdist.executors.messages import PROTOCOL
 
 _KINDS = ("ok", "unknown")
 _TERMS = ("lease_s", "heartbeat_s", "poll_s")
 _SHORTEST_S = 0.001
+
+
+def check_reply(reply: dict[str, Any], epoch: int) -> dict[str, Any]:
+    """Return a reply to who has met the dispatcher of ``epoch``, unless it refuses or is foreign.
+
+    Raises
+    ------
+    ProtocolMismatch
+        If it refuses, or speaks another version.
+    TransportError
+        If it refuses for a dispatcher that was replaced: its successor may be found elsewhere.
+    """
+    if reply.get("kind") == "refused" and is_int(reply.get("epoch")) and 0 < reply["epoch"] < epoch:
+        raise TransportError(f"a dispatcher that was replaced refused: {reply.get('message')}")
+    if reply.get("v") != PROTOCOL or not isinstance(reply.get("kind"), str):
+        raise ProtocolMismatch(f"the dispatcher's reply is not one of protocol {PROTOCOL}")
+    if reply["kind"] == "refused":
+        raise ProtocolMismatch(f"the dispatcher refused: {reply.get('message')}")
+    return reply
 
 
 def read_reply(reply: Fields) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 import traceback
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 from hpdist.attempt import Runner, StopSwitch
@@ -15,6 +17,7 @@ from hpdist.events import (
     ExecutorFailed,
     Held,
     ProgressReported,
+    WorkerDied,
     WorkerJoined,
     WorkerLeft,
 )
@@ -28,6 +31,10 @@ from hpdist.orders import (
     Order,
     Recall,
 )
+
+
+class WorkerGone(Exception):
+    """A runner's process in another system has died, and with it what it ran."""
 
 
 class Slot:
@@ -93,11 +100,9 @@ class Slot:
     def _serve(self) -> None:
         try:
             try:
-                self._runner.start(self._starting)
-                if not self._starting.cancelled:
-                    self._post([WorkerJoined(self.worker)])
+                self._join()
                 while (launch := self._launches.get()) is not None:
-                    self._run(launch)
+                    self._attend(launch)
             finally:
                 self._runner.close()
             if self._leaving:
@@ -106,6 +111,26 @@ class Slot:
             self._post([ExecutorFailed(str(error))])
         except BaseException as error:  # noqa: BLE001 - the top of a thread
             self._post([ExecutorFailed(repr(error), traceback.format_exc())])
+
+    def _join(self) -> None:
+        """Have the runner made ready, and say that there is room."""
+        self._runner.start(self._starting)
+        if not self._starting.cancelled:
+            self._post([WorkerJoined(self.worker)])
+
+    def _attend(self, launch: Launch) -> None:
+        """Run a launch; a worker that is lost meanwhile is followed by another one."""
+        if launch.incarnation != self.worker.incarnation:
+            return  # it was handed to the one before, and given up with it
+        try:
+            self._run(launch)
+        except WorkerGone as gone:
+            name, self._begun = self._name, None
+            self._switches.clear()
+            self.worker = replace(self.worker, incarnation=uuid.uuid4().hex)
+            self._post([WorkerDied(*name, str(gone))])
+            if not self._starting.cancelled:
+                self._join()
 
     @property
     def _name(self) -> tuple[str, str]:

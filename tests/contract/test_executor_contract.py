@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import distributed
 import loky.backend.resource_tracker
 import pytest
+import ray
 
 from hpdist.executors.base import Executor
+from hpdist.executors.dask import DaskSystem
+from hpdist.executors.far import Connection, FarExecutor
 from hpdist.executors.local import LocalExecutor
 from hpdist.executors.loky import LokyExecutor
+from hpdist.executors.ray import RaySystem
 from hpdist.executors.serial import SerialExecutor
 from hpdist.objective import Objective
 from hpdist.testing.executors import CancellingExecutorContract, ExecutorContract
@@ -36,3 +43,37 @@ class TestLokyExecutor(CancellingExecutorContract):
 class TestLocalExecutorInThreads(CancellingExecutorContract):
     def make(self, objective: Objective) -> Executor:
         return LocalExecutor(objective, workers=2, isolation="none")
+
+
+@pytest.fixture(scope="module")
+def dask_cluster() -> Iterator[None]:
+    with (
+        distributed.LocalCluster(
+            n_workers=1, processes=True, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.submit(int).result()
+        yield
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    ray.get(ray.put(1))
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.usefixtures("dask_cluster")
+class TestDaskExecutor(CancellingExecutorContract):
+    def make(self, objective: Objective) -> Executor:
+        return FarExecutor(DaskSystem(Connection()), "dask", objective)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.usefixtures("ray_cluster")
+class TestRayExecutor(CancellingExecutorContract):
+    def make(self, objective: Objective) -> Executor:
+        return FarExecutor(RaySystem(Connection()), "ray", objective)

@@ -225,7 +225,12 @@ def test_a_search_that_could_never_end_is_refused(run: Path, limits: dict[str, A
         ({"workers": 2, "executor": "serial"}, "cannot take workers=2"),
         ({"job_timeout": 3.0, "executor": "serial"}, "cannot take job_timeout=3.0"),
         ({"job_timeout": 3.0, "executor": "thread"}, "isolation='none'"),
-        ({"executor": "cluster"}, "hpdist run SCRIPT"),
+        ({"executor": "cluster", "resources": {"GPU": 1}}, "cannot take resources"),
+        ({"executor": "thread", "address": "tcp://a:1"}, "cannot take address"),
+        ({"executor": "dask", "resources": {"GPU": -1}}, "GPU"),
+        ({"executor": "ray", "isolation": "none"}, "cannot take isolation"),
+        ({"executor": "mpi", "address": "a:1"}, "takes no address"),
+        ({"executor": "mpi"}, "mpiexec -n 3 python -m mpi4py.futures"),
         ({"executor": "magic"}, "'magic' is no executor"),
         ({"isolation": "some", "executor": "process"}, "isolation must be"),
         ({"initial_configs": [{"x": 0.0}]}, "k is missing"),
@@ -436,7 +441,8 @@ def test_both_directions_take_the_arguments_of_the_contract() -> None:
         "time_limit=None, target_loss=None, workers=None, executor='process', run=None, "
         "resume='auto', seed=0, job_timeout=None, memory_limit=None, isolation='process', "
         "initial_configs=(), warm_start=(), early_stopping=None, objectives=('loss',), "
-        "prefetch=0, callbacks=(), progress='auto', on_change='error')"
+        "prefetch=0, callbacks=(), progress='auto', on_change='error', address=None, "
+        "resources=None)"
     )
     for function in (hpdist.minimize, hpdist.maximize):
         signature = inspect.signature(function)

@@ -1,0 +1,191 @@
+"""Dask, Ray and MPI: workers that die, clusters that are elsewhere, and what is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pytest
+
+from hpdist.attempt import StopSwitch
+from hpdist.errors import ConfigurationError
+from hpdist.executors.choice import make_executor
+from hpdist.executors.far_runner import FarRunner
+from hpdist.executors.far_side import FarSide
+from hpdist.executors.shipping import Shipment, ship
+from hpdist.executors.slot import WorkerGone
+from hpdist.model import Success
+from hpdist.objective import objective_of
+from hpdist.testing.executors import behave, payload_of
+
+DEADLY = """
+import os, signal, sys
+from pathlib import Path
+from hpdist import minimize
+import {package}
+
+def objective(config, budget, ctx):
+    once = Path({once!r})
+    if config["x"] == 2 and not once.exists():
+        once.touch()
+        os.kill(os.getppid(), signal.SIGKILL)   # the worker of {package}, not our child
+        while True: ...
+    return float(config["x"])
+
+if __name__ == "__main__":
+    {setup}
+    results = minimize(
+        objective, {{"x": (0, 9)}}, executor={package!r}, workers=2, optimizer="random",
+        initial_configs=[{{"x": x}} for x in range(6)], n_trials=6, run={run!r}, progress="none",
+        {options}
+    )
+    frame = results.to_frame().sort_values("trial")
+    print(results.reason, frame["loss"].tolist(), frame["attempts"].tolist())
+    {teardown}
+"""
+
+DASK = {
+    "package": "distributed",
+    "setup": """cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None)""",
+    "options": "address=cluster.scheduler_address,",
+    "teardown": "cluster.close()",
+}
+RAY = {
+    "package": "ray",
+    "setup": 'ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)',
+    "options": "",
+    "teardown": "ray.shutdown()",
+}
+
+
+@pytest.mark.parametrize("system", [DASK, RAY], ids=["dask", "ray"])
+def test_a_worker_process_that_dies_is_one_lost_attempt(
+    system: dict[str, str], tmp_path: Path
+) -> None:
+    text = DEADLY.format(**system, once=str(tmp_path / "once"), run=str(tmp_path / "run"))
+    script = tmp_path / "deadly.py"
+    script.write_text(text.replace("executor='distributed'", "executor='dask'"))
+    ended = subprocess.run(
+        [sys.executable, str(script)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    last = ended.stdout.splitlines()[-1]
+    assert last == "finished [0.0, 1.0, 2.0, 3.0, 4.0, 5.0] [1, 1, 2, 1, 1, 1]", ended.stdout
+
+
+# ------------------------------------------------------------------ without any system
+
+
+class DirectPost:
+    """A post whose far side is in this process, and which can lose an order on the way."""
+
+    def __init__(self, shipment: Shipment) -> None:
+        self._shipment, self._side = shipment, FarSide()
+        self.lose = self.repeat = False
+
+    def open(self) -> None:
+        pass
+
+    def begin(self, token: str, order: str, on_news: Any) -> Future[str]:
+        answer: Future[str] = Future()
+
+        def work() -> None:
+            if self.lose:
+                answer.set_exception(ConnectionError("its node is gone"))
+                return
+            if self.repeat:
+                on_news({"begun": {}})
+            answer.set_result(self._side.run(self._shipment, token, order, on_news))
+
+        threading.Thread(target=work, daemon=True).start()
+        return answer
+
+    def tell(self, token: str, where: Any, grace_s: float | None) -> None:
+        self._side.tell(token, grace_s)
+
+    def end(self, token: str) -> None:
+        pass
+
+    def close(self) -> None:
+        self._side.clear()
+
+
+@pytest.fixture
+def post() -> Iterator[DirectPost]:
+    post = DirectPost(ship(objective_of(behave), None, None))
+    yield post
+    post.close()
+
+
+def test_an_order_goes_there_and_back(post: DirectPost) -> None:
+    runner = FarRunner(post)
+    runner.start()
+    result = runner.run(payload_of({"loss": 2.5}), (3, 1))
+    assert result is not None
+    assert (result.job_id, result.outcome) == (3, Success(2.5))
+
+
+def test_a_lost_process_is_no_result(post: DirectPost) -> None:
+    post.lose = True
+    with pytest.raises(WorkerGone, match="ConnectionError: its node is gone"):
+        FarRunner(post).run(payload_of({"loss": 2.5}), (3, 1))
+
+
+def test_an_order_that_a_system_repeats_by_itself_is_a_lost_one(post: DirectPost) -> None:
+    post.repeat = True
+    with pytest.raises(WorkerGone, match="died during the attempt"):
+        FarRunner(post).run(payload_of({"wait": True}), (3, 1))
+
+
+def test_what_was_cancelled_before_it_began_is_not_sent(post: DirectPost) -> None:
+    switch = StopSwitch()
+    switch.cancel()
+    post.lose = True
+    assert FarRunner(post).run(payload_of({"loss": 1.0}), (3, 1), switch=switch) is None
+
+
+def test_an_objective_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
+    shipment = Shipment("broken", b"no pickle")
+    post = DirectPost(shipment)
+    with pytest.raises(ConfigurationError, match="broken cannot be started"):
+        FarRunner(post).start()
+    post.close()
+
+
+def test_a_users_module_travels_with_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lone_module.py").write_text(
+        "def f(config):\n    return helper(config)\n\n"
+        "def helper(config):\n    return config['x'] * 2\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    shipment = ship(objective_of(str(tmp_path / "lone_module.py") + ":f"), None, None)
+    code = (
+        "import sys, pickle; call = pickle.load(sys.stdin.buffer).build(); "
+        "print(call({'config': {'x': 4}, 'budget': 1.0}, None))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], input=cloudpickle.dumps(shipment), capture_output=True,
+        timeout=60, cwd="/",
+    )  # fmt: skip
+    assert ended.stdout.split() == [b"8"], ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("dask", "distributed"), ("ray", "ray"), ("mpi", "mpi4py")]
+)
+def test_what_is_not_installed_is_named_with_its_extra(
+    name: str, package: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError, match=rf'pip install "hpdist\[{name}\]"'):
+        make_executor(name, objective_of(behave), tmp_path)
