@@ -62,13 +62,13 @@ class Crowd:
         )
 
     def kill_one(self) -> None:
-        """Kill one of them, each third time the holder, and start another."""
+        """Kill one of them, each eighth time the holder, and start another."""
         holder = self._holder()
         alive = [each for each in self.processes if each.poll() is None]
         if not alive:
             return
         held = [each for each in alive if each.pid == holder]
-        victim = held[0] if held and self.killed % 3 == 2 else self._rng.choice(alive)
+        victim = held[0] if held and self.killed % 8 == 7 else self._rng.choice(alive)
         self.holders_killed += victim.pid == holder
         self.killed += 1
         victim.send_signal(signal.SIGKILL)

@@ -69,7 +69,8 @@ LAYERS = {
         hpdist local_run optimize own_cluster demo
         folder folder.election folder.holder folder.mail folder.participant folder.search
         plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
-        cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.folder cli.journal
+        cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.folder
+        cli.journal
         cli.keys cli.main cli.master cli.nameserver cli.place cli.plan cli.results cli.resume
         cli.run cli.run_state cli.script cli.searching cli.status cli.tables cli.values cli.verb
         cli.worker

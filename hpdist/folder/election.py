@@ -75,6 +75,7 @@ class Election:
         term, said = self.look()
         silent = self._watch.silent((term, said), time.monotonic())
         state = said.get("state")
+        silent = silent or _is_dead(said.get("process"))
         open_to_all = term == 0 or state == FREE or (state == FINISHED and renew)
         if not open_to_all and (state == FINISHED or not silent):
             return False
@@ -89,7 +90,14 @@ class Election:
         self._count += 1
         write_whole(
             self._place / f"{self._term}.beat",
-            json.dumps({"state": state, "count": self._count, "holder": self._name}).encode(),
+            json.dumps(
+                {
+                    "state": state,
+                    "count": self._count,
+                    "holder": self._name,
+                    "process": [_system(), os.getpid()],
+                }
+            ).encode(),
         )
         self._beaten = time.monotonic()
 
@@ -110,6 +118,28 @@ class Election:
         except FileNotFoundError:
             return False
         return True
+
+
+def _system() -> str:
+    """Name the system whose process numbers ours is one of; "" where that cannot be told."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _is_dead(process: Any) -> bool:
+    """Whether a holder is known to be gone: one of this system whose number nobody has."""
+    if not (isinstance(process, list) and len(process) == 2 and process[0] == _system() != ""):
+        return False
+    try:
+        os.kill(int(process[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, TypeError, ValueError):
+        return False
+    return False
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -47,7 +47,7 @@ class _Counted:
 
 
 #: So that what a killed process ran is run by another one within seconds.
-TIMING = Timing(lease_s=5.0, heartbeat_s=1.0, closed_s=5.0, poll_s=2.0, backoff_s=5.0)
+TIMING = Timing(lease_s=4.0, heartbeat_s=1.0, closed_s=4.0, poll_s=2.0, backoff_s=4.0)
 
 
 class Participant:
