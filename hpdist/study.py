@@ -128,6 +128,7 @@ class Study:
         self._new_bracket = next_iteration or self.iter_generator.get_next_iteration
         self.iteration_kwargs: dict[str, JsonValue] = {}  #: for brackets that are yet to be made
         self._sampled: dict[tuple[int, int], int] = {}
+        self._first_open = 0  #: no bracket before this one is open
         self._retries: list[int] = []
         self._peeked: Bracket | None = None
         self._proposal: JobCreated | None = None
@@ -164,7 +165,8 @@ class Study:
 
     def _next(self) -> JobCreated | None:
         """Ask the open brackets, oldest first; one that waits lets the next one open."""
-        for index, bracket in enumerate(self.brackets):
+        for index in range(self._first_open, len(self.brackets)):
+            bracket = self.brackets[index]
             if not bracket.is_finished and (found := self._from(index, bracket)):
                 return found
         index = len(self.brackets)
@@ -227,6 +229,9 @@ class Study:
         else:
             return
         self._proposal = None
+        places = range(self._first_open, len(self.brackets))
+        still_open = (place for place in places if not self.brackets[place].is_finished)
+        self._first_open = next(still_open, len(self.brackets))
 
     def _created(self, record: JobCreated) -> None:
         self.ledger.created(record)
@@ -264,6 +269,7 @@ class Study:
         loss = self.ledger.sign * outcome.loss if isinstance(outcome, Success) else FAILED
         losses = losses_of(outcome, self.objectives, self.ledger.sign)
         bracket = self.brackets[job.bracket]
+        self._first_open = min(self._first_open, job.bracket)  # a retry may open it again
         if len(self.objectives) == 1 or losses is None:
             bracket.finished(job, loss)
         else:
