@@ -67,7 +67,8 @@ LAYERS = {
         """,
     "front doors": """
         hpdist local_run optimize own_cluster demo
-        folder folder.election folder.holder folder.mail folder.participant folder.search
+        folder folder.election folder.holder folder.mail folder.participant folder.pipeline
+        folder.runtime folder.search folder.shared_state folder.trial
         plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
         cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.folder
         cli.journal

@@ -1,5 +1,15 @@
 """A search by any number of processes that share nothing but a directory."""
 
+from hpdist.folder.runtime import launch_runtime
 from hpdist.folder.search import run
+from hpdist.folder.shared_state import SharedState
+from hpdist.folder.trial import ConfigResult, Trial, get_in_progress_trial
 
-__all__ = ["run"]
+__all__ = [
+    "ConfigResult",
+    "SharedState",
+    "Trial",
+    "get_in_progress_trial",
+    "launch_runtime",
+    "run",
+]

@@ -75,7 +75,7 @@ class Election:
         term, said = self.look()
         silent = self._watch.silent((term, said), time.monotonic())
         state = said.get("state")
-        silent = silent or _is_dead(said.get("process"))
+        silent = silent or is_dead(said.get("process"))
         open_to_all = term == 0 or state == FREE or (state == FINISHED and renew)
         if not open_to_all and (state == FINISHED or not silent):
             return False
@@ -95,7 +95,7 @@ class Election:
                     "state": state,
                     "count": self._count,
                     "holder": self._name,
-                    "process": [_system(), os.getpid()],
+                    "process": [system(), os.getpid()],
                 }
             ).encode(),
         )
@@ -120,7 +120,7 @@ class Election:
         return True
 
 
-def _system() -> str:
+def system() -> str:
     """Name the system whose process numbers ours is one of; "" where that cannot be told."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -129,9 +129,9 @@ def _system() -> str:
         return ""
 
 
-def _is_dead(process: Any) -> bool:
+def is_dead(process: Any) -> bool:
     """Whether a holder is known to be gone: one of this system whose number nobody has."""
-    if not (isinstance(process, list) and len(process) == 2 and process[0] == _system() != ""):
+    if not (isinstance(process, list) and len(process) == 2 and process[0] == system() != ""):
         return False
     try:
         os.kill(int(process[1]), 0)

@@ -39,7 +39,15 @@ MAX_BYTES = 64 * 2**20
 class FolderChannel:
     """A worker's line to whoever holds the run; see `hpdist.cluster.channel.Channel`."""
 
-    def __init__(self, mail: Path, name: str, run_id: str, said: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        mail: Path,
+        name: str,
+        run_id: str,
+        said: Callable[[], Any],
+        look_s: float | None = None,
+    ) -> None:
+        self._look_s = LONGEST_LOOK_S if look_s is None else look_s
         self.timeout_s = 10.0
         self._ask, self._answer = mail / f"{name}.ask", mail / f"{name}.answer"
         self._run_id, self._said = run_id, said
@@ -68,7 +76,7 @@ class FolderChannel:
                 return reply
             if time.monotonic() > until:
                 self._give_up(seconds)
-            pause = min(1.5 * pause, LONGEST_LOOK_S)
+            pause = min(1.5 * pause, self._look_s)
         raise TransportError("the line was closed")
 
     def _give_up(self, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import platform
 import socket
@@ -19,7 +20,8 @@ from hpdist.child_runner import ChildRunner
 from hpdist.cluster.channel import Channel, Patience
 from hpdist.cluster.session import Session
 from hpdist.cluster.spool import Spool
-from hpdist.events import AttemptResult
+from hpdist.context import Payload
+from hpdist.events import AttemptResult, Held
 from hpdist.executors.base import Executor
 from hpdist.folder.holder import Candidate
 from hpdist.folder.mail import FolderChannel
@@ -31,18 +33,20 @@ from hpdist.results import Results
 from hpdist.run_directory import RunDirectory
 from hpdist.run_names import safe_run_id
 
+logger = logging.getLogger(__name__)
+
 
 class _Counted:
     """A runner that says when an attempt has come to its end."""
 
-    def __init__(self, runner: Runner, count: Callable[[], None]) -> None:
+    def __init__(self, runner: Runner, count: Callable[[Payload], None]) -> None:
         self._runner, self._count = runner, count
         self.start, self.close = runner.start, runner.close
 
-    def run(self, *arguments: Any, **options: Any) -> AttemptResult | None:
-        result = self._runner.run(*arguments, **options)
+    def run(self, payload: Payload, held: Held, **options: Any) -> AttemptResult | None:
+        result = self._runner.run(payload, held, **options)
         if result is not None:
-            self._count()
+            self._count(payload)
         return result
 
 
@@ -61,6 +65,10 @@ class Participant:
         One for each evaluation at a time.
     max_evaluations
         Leave after so many; None for no limit.
+    on_evaluated
+        Called with what was evaluated, in the thread that did; what it raises is logged.
+    look_s
+        Seconds between two looks for an answer, at most.
     """
 
     def __init__(
@@ -71,6 +79,8 @@ class Participant:
         *,
         timing: Timing = TIMING,
         max_evaluations: int | None = None,
+        on_evaluated: Callable[[Payload], object] = lambda payload: None,
+        look_s: float | None = None,
     ) -> None:
         self._directory = RunDirectory(directory)
         self._directory.create()
@@ -80,6 +90,7 @@ class Participant:
         self._timing = timing
         self._runners = [_Counted(each, self._count) for each in runners]
         self._sessions = [self._session(index, each) for index, each in enumerate(self._runners)]
+        self._on_evaluated, self._look_s = on_evaluated, look_s
         self._most, self._numbers = max_evaluations, itertools.count(1)
         self._failed: list[BaseException] = []
 
@@ -123,7 +134,11 @@ class Participant:
         finally:
             runner.close()
 
-    def _count(self) -> None:
+    def _count(self, payload: Payload) -> None:
+        try:
+            self._on_evaluated(payload)
+        except Exception:  # a caller's hook must not end his search
+            logger.exception("%r failed; the search goes on", self._on_evaluated)
         if self._most is not None and next(self._numbers) >= self._most:
             self._leave("it has evaluated what it was to", at_once=False)
 
@@ -138,7 +153,8 @@ class Participant:
 
         def open_channel() -> Channel:
             name = f"{worker_id}.{next(lines)}"
-            return FolderChannel(path / "mail", name, run_id, self._candidate.election.look)
+            said = self._candidate.election.look
+            return FolderChannel(path / "mail", name, run_id, said, self._look_s)
 
         return Session(
             WorkerInfo(

@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("hpdist.folder.election.time", clock)
     # so that processes of this test can be "dead" or not by their beats alone
-    monkeypatch.setattr("hpdist.folder.election._system", lambda: "")
+    monkeypatch.setattr("hpdist.folder.election.system", lambda: "")
     return clock
 
 

@@ -1,0 +1,168 @@
+"""`launch_runtime`: one process of a search in a folder, with the folder's own kind of function."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from hpdist.checks import check_callable, check_kind, check_path, check_seconds, check_whole, maybe
+from hpdist.cluster.option_checks import space_of
+from hpdist.context import Payload
+from hpdist.errors import ConfigurationError
+from hpdist.executors.base import Executor
+from hpdist.folder.election import RUNNING, Election, is_dead
+from hpdist.folder.participant import TIMING, Participant, runners_of
+from hpdist.folder.pipeline import PipelineObjective, check_names, trial_directory
+from hpdist.folder.shared_state import SharedState
+from hpdist.folder.trial import TrialDisk
+from hpdist.forecast import Forecast
+from hpdist.local_run import LocalRun
+from hpdist.model import Limits, Timing
+from hpdist.multi_fidelity import SingleFidelity
+from hpdist.optimizers import Optimizer
+from hpdist.progress import make_progress
+from hpdist.run_directory import RunDirectory
+from hpdist.search_spec import Search
+
+POLL_VARIABLE = "HPDIST_STATE_POLL"
+"""Environment: seconds between two looks for messages, at most."""
+
+TIMEOUT_VARIABLE = "HPDIST_STATE_TIMEOUT"
+"""Environment: seconds after which a silent process is given up."""
+
+Hook = Callable[[Mapping[str, Any], str, Path, Any, logging.Logger], object]
+
+
+def launch_runtime(
+    *,
+    evaluation_fn: Callable[..., float | Mapping[str, Any]],
+    sampler: Optimizer,
+    optimizer_info: dict[str, Any],
+    optimization_dir: Path | str,
+    max_evaluations_total: int | None = None,
+    max_evaluations_per_run: int | None = None,
+    continue_until_max_evaluation_completed: bool = False,
+    logger: logging.Logger | None = None,
+    post_evaluation_hook: Hook | None = None,
+    overwrite_optimization_dir: bool = False,
+    pre_load_hooks: Iterable[Callable[[Optimizer], Optimizer]] | None = None,
+) -> None:
+    """Work on the search in a directory, beside all other processes that were started so.
+
+    Parameters
+    ----------
+    evaluation_fn
+        Called with the configuration as keyword arguments, and with ``pipeline_directory`` and
+        ``previous_pipeline_directory`` where it names them. It returns the loss, or a mapping
+        with ``loss`` and, where wanted, ``cost`` and ``account_for_cost``.
+    sampler
+        An optimizer, built with its space; its attribute ``budget``, if any, bounds the sum of
+        costs.
+    optimizer_info
+        Says what the search is; all processes have to agree.
+    max_evaluations_total
+        How many configurations are evaluated by all processes together; None for no limit.
+    max_evaluations_per_run
+        How many this process evaluates before it leaves.
+    continue_until_max_evaluation_completed
+        Makes no difference: what was begun is brought to its end here, by another process if
+        need be, so that evaluations begun and evaluations completed come to the same number.
+    post_evaluation_hook
+        Called as ``hook(config, id, pipeline_dir, results, logger)`` in the process that
+        evaluated; what it raises is logged.
+    overwrite_optimization_dir
+        Begin anew; the directory that is there is moved aside, unless somebody works in it.
+    pre_load_hooks
+        Each takes the optimizer and returns the one to use, before results are told to it.
+
+    Raises
+    ------
+    RuntimeError
+        If ``evaluation_fn`` has an argument by its former name.
+    ValueError
+        If ``optimizer_info`` differs from the directory's.
+    HpdistError
+        If the search cannot be held, or evaluating is impossible.
+    """
+    check_names(check_callable("evaluation_fn", evaluation_fn, "of a configuration"))
+    logger = logger or logging.getLogger("hpdist.folder")
+    path = check_path("optimization_dir", optimization_dir)
+    total = maybe(check_whole, "max_evaluations_total", max_evaluations_total, least=0)
+    most = maybe(check_whole, "max_evaluations_per_run", max_evaluations_per_run, least=1)
+    check_kind("optimizer_info", optimizer_info, dict, do='optimizer_info={"name": "random"}')
+    if overwrite_optimization_dir:
+        _move_aside(path, logger)
+    state = SharedState(path, create_dirs=True)
+    state.keep_optimizer_info(optimizer_info)
+    state.set_corrupted_aside()
+    budget = getattr(sampler, "budget", None)
+    objective = PipelineObjective(evaluation_fn, path.absolute(), budget)
+    timing = _timing()
+
+    def make_run(executor: Executor) -> LocalRun:
+        chosen = sampler
+        for hook in pre_load_hooks or ():
+            chosen = hook(chosen)
+        generator = SingleFidelity()
+        limits = Limits(n_trials=total, max_cost=budget)
+        search = Search(space_of(chosen, None), generator, chosen, objective, limits)
+        return LocalRun(
+            search,
+            RunDirectory(path),
+            executor,
+            make_progress("none", path, Forecast(generator, math.inf)),
+            timing=timing,
+        )
+
+    def evaluated(payload: Payload) -> None:
+        disk = TrialDisk(trial_directory(path, payload["trial_id"]))
+        logger.info("evaluated configuration %s", disk.id)
+        if post_evaluation_hook is not None:
+            trial = disk.load()
+            post_evaluation_hook(trial.config, trial.id, trial.pipeline_dir, trial.results, logger)
+
+    Participant(
+        path,
+        make_run,
+        runners_of(objective, 1, "process", None, None),
+        timing=timing,
+        max_evaluations=most,
+        on_evaluated=evaluated,
+        look_s=_seconds(POLL_VARIABLE),
+    ).run()
+
+
+def _move_aside(path: Path, logger: logging.Logger) -> None:
+    if not path.exists():
+        return
+    term, said = Election(path / "holders", "", TIMING.lease_s).look()
+    if term and said.get("state") == RUNNING and not is_dead(said.get("process")):
+        raise ConfigurationError(
+            f"{path} is not overwritten: {said.get('holder')} works in it",
+            do="stop all processes on it first, or choose another directory",
+        )
+    aside = path.with_name(f"{path.name}.old-{time.strftime('%Y%m%d-%H%M%S')}")
+    logger.warning("%s is moved to %s", path, aside)
+    path.rename(aside)
+
+
+def _seconds(variable: str) -> float | None:
+    text = os.environ.get(variable)
+    if text is None:
+        return None
+    try:
+        return check_seconds(variable, float(text))
+    except ValueError as error:
+        raise ConfigurationError(f"{variable}={text!r} is no number of seconds") from error
+
+
+def _timing() -> Timing:
+    lease_s = _seconds(TIMEOUT_VARIABLE)
+    if lease_s is None:
+        return TIMING
+    return Timing(lease_s, lease_s / 4, lease_s, lease_s / 2, lease_s)
