@@ -116,6 +116,12 @@ def test_resume(stage: Stage) -> None:
     assert calls == after
 
 
+def test_shared_folder(stage: Stage) -> None:
+    told = stage.run("shared_folder.py", "--trials", "30", "--processes", "3")
+    assert "killed process" in told
+    assert "30 trials, best: {'x':" in told
+
+
 def test_three_processes(stage: Stage) -> None:
     told = stage.run("three_processes.py")
     assert "26 completed" in told

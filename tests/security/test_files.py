@@ -115,6 +115,7 @@ def test_nothing_in_hpdist_unpickles_but_processes_that_it_started() -> None:
     assert found == {
         ("child", "pickle.loads"),
         ("loky_process", "pickle.loads"),
+        ("shipping", "pickle.loads"),  # in a child of the process that runs the attempt
         ("background", "cloudpickle.loads"),
     }
 
