@@ -147,9 +147,14 @@ class ExecutorFailed:
     traceback: str = ""
 
 
+@dataclass(frozen=True)
+class WorkOffered:
+    """There may be something new to propose."""
+
+
 WorkerEvent = WorkerJoined | WorkerSeen | WorkerLeft | ConnectionLost | WorkerDied
 AttemptEvent = AttemptFinished | AttemptReleased | ProgressReported
-Event = WorkerEvent | AttemptEvent | JobSubmitted | ControlRequested | ExecutorFailed
+Event = WorkerEvent | AttemptEvent | JobSubmitted | WorkOffered | ControlRequested | ExecutorFailed
 
 
 # --------------------------------------------------------------------------------- records

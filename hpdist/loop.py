@@ -26,6 +26,7 @@ from hpdist.events import (
     Record,
     ReportReceived,
     RunEnded,
+    WorkOffered,
 )
 from hpdist.executors.base import Executor
 from hpdist.inbox import Inbox
@@ -175,6 +176,8 @@ class Loop:
             self._obey(event)
         elif isinstance(event, ExecutorFailed):
             raise HpdistError(f"the executor failed: {event.message}", cause=event.traceback)
+        elif isinstance(event, WorkOffered):
+            self._refilling = True
         else:
             self._take(self.dispatch.handle(event, at))
 

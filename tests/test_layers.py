@@ -69,6 +69,8 @@ LAYERS = {
         hpdist local_run optimize own_cluster demo
         folder folder.election folder.holder folder.mail folder.participant folder.pipeline
         folder.runtime folder.search folder.shared_state folder.trial
+        views views.balanced views.client views.direct views.engine views.magics views.policies
+        views.result views.tasks
         plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
         cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.folder
         cli.journal
@@ -106,11 +108,11 @@ OTHERS = {
     "msgpack": "cluster.",
     "click": "cli.",
     "rich": "cli. progress",
-    "pandas": "results multi_fidelity.cycle plot.activity",
+    "pandas": "results multi_fidelity.cycle plot.activity views.result",
     "matplotlib": "plot.",
     "psutil": "memory_watch cluster.address testing.executors",
     "cryptography": "cli.certificates",
-    "cloudpickle": "child_runner cluster.background",
+    "cloudpickle": "child_runner cluster.background views.engine",
     "ConfigSpace": "spec space testing.optimizers",
     "scipy": "optimizers.",
     "numpy": "study early_stopping standings pareto fronts ledger parameters space points spec "

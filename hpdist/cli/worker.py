@@ -25,17 +25,27 @@ if TYPE_CHECKING:
     from hpdist.cluster.worker import Worker
     from hpdist.cluster.worker_slots import WorkerSlots
 
+#: What an engine evaluates, see `hpdist.views`.
+ENGINE = "hpdist.views.engine:execute"
+
 
 @click.command(
     cls=Verb,
     epilog=example(
         "hpdist worker train.py --run runs/mnist -n 4",
         "hpdist worker train.py --run runs/mnist -n 2 --devices cuda:0,cuda:1",
+        "hpdist worker --engine --run runs/engines -n 4",
         "hpdist worker train.py --run-id mnist --nameserver 10.1.2.3:7711 --key-file key",
     ),
 )
-@click.argument("script", metavar="SCRIPT[:FN]")
+@click.argument("script", metavar="[SCRIPT[:FN]]", required=False)
 @place_options
+@click.option(
+    "--engine",
+    is_flag=True,
+    help="Run the code of hpdist.views.Client, in place of a SCRIPT: "
+    "whoever has the run's key can run anything here.",
+)
 @click.option(
     "-n", "--slots", type=click.IntRange(min=1), help="Evaluations at once. Default: 1, or one "
     "on each device.",
@@ -49,7 +59,7 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option("--from-parent", is_flag=True, hidden=True)
 def worker(
-    script: str,
+    script: str | None,
     run: str | None,
     run_id: str | None,
     nameserver: str | None,
@@ -57,6 +67,7 @@ def worker(
     tls_dir: str | None,
     wait: float,
     from_parent: bool,
+    engine: bool,
     **values: Any,
 ) -> Exit | int:
     """Evaluate configurations for a run.
@@ -71,7 +82,7 @@ def worker(
     harden_process()
     use_secrets(key_file, tls_dir)
     log_from(logging.INFO)
-    reference = Reference.parse(script)
+    reference = Reference.parse(_evaluated(script, engine))
     place = place_of(run, run_id, nameserver, reference.directory)
     if from_parent:
         _take_key(place)
@@ -94,6 +105,16 @@ def worker(
         return Exit.DONE
     tell(f"worker of run {place.run_id}, nameserver at {found}, slots: {len(workers)}")
     return slots.run()
+
+
+def _evaluated(script: str | None, engine: bool) -> str:
+    """Return what is to be evaluated: a script's function, or whatever a client ships."""
+    if engine == (script is not None):
+        raise ConfigurationError(
+            "a worker evaluates either a SCRIPT or, with --engine, what a client sends",
+            do="hpdist worker SCRIPT --run DIR, or: hpdist worker --engine --run DIR",
+        )
+    return ENGINE if script is None else script
 
 
 def _make_workers(reference: Reference, place: Place, values: dict[str, Any]) -> list[Worker]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +93,13 @@ def direct_compute(objective: Objective) -> Callable[..., object]:
 def copy_contents(source: Path, target: Path) -> None:
     """Copy what the lower budget left, links as links; the source stays as it is."""
     shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
+
+
+def details_of(objective: Any) -> dict[str, str]:
+    """Return what a worker says of itself: its versions, and what it evaluates."""
+    name = getattr(objective, "name", "")
+    return {
+        "hpdist": version("hpdist"),
+        "python": platform.python_version(),
+        "evaluates": name if isinstance(name, str) else "",
+    }

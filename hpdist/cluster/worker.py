@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import platform
 import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable
-from importlib.metadata import version
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from hpdist.checks import check_choice, check_path, check_seconds, maybe
 from hpdist.child_runner import ChildRunner, ObjectiveNotSent
 from hpdist.cluster.background import ask_to_leave, start_process
 from hpdist.cluster.channel import Patience
-from hpdist.cluster.compute import BoundObjective, ComputeObjective, direct_compute
+from hpdist.cluster.compute import BoundObjective, ComputeObjective, details_of, direct_compute
 from hpdist.cluster.locate import Place
 from hpdist.cluster.option_checks import check_waiting, check_worker, register_of, run_name
 from hpdist.cluster.session import Session
@@ -284,7 +282,7 @@ class Worker:
                 pid=os.getpid(),
                 prefetch=self.prefetch,
                 device=self.device,
-                details={"hpdist": version("hpdist"), "python": platform.python_version()},
+                details=details_of(self._function),
             ),
             self.run_id,
             runner,

@@ -1,0 +1,17 @@
+"""Functions on engines: static and load-balanced views, over the dispatcher and its workers."""
+
+from hpdist.views.balanced import LoadBalancedView
+from hpdist.views.client import Client
+from hpdist.views.direct import DirectView
+from hpdist.views.magics import load_ipython_extension
+from hpdist.views.result import AsyncResult, CompositeError, RemoteError
+
+__all__ = [
+    "AsyncResult",
+    "Client",
+    "CompositeError",
+    "DirectView",
+    "LoadBalancedView",
+    "RemoteError",
+    "load_ipython_extension",
+]

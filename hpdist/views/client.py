@@ -1,0 +1,242 @@
+"""A client: it serves the engines of a run directory, and hands out views on them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from hpdist.checks import check_path, check_whole
+from hpdist.cluster.dispatcher import Dispatcher, Work
+from hpdist.cluster.nameserver import NameServer
+from hpdist.cluster.pyro import harden_process
+from hpdist.cluster.worker_processes import WorkerProcesses
+from hpdist.dispatch_state import DispatchState
+from hpdist.errors import ConfigurationError, HpdistError, NoWorkers
+from hpdist.events import ControlRequested, Record, WorkOffered
+from hpdist.model import Failure, FailureKind, Retry, Timing, WorkerInfo
+from hpdist.views.balanced import LoadBalancedView
+from hpdist.views.direct import DirectView
+from hpdist.views.result import AsyncResult
+from hpdist.views.tasks import Task, Tasks
+
+#: What an engine evaluates, as its worker says.
+ENGINE = "hpdist.views.engine:execute"
+
+_TIMING = Timing(lease_s=15.0, heartbeat_s=3.0, closed_s=2.0, poll_s=10.0, backoff_s=1.0)
+
+
+class _Unkept:
+    """A log of which nothing is kept: what a client asks for lives as long as it does."""
+
+    def append(self, record: Record, at: float) -> None:
+        pass
+
+    def commit(self) -> None:
+        pass
+
+
+class Client:
+    """Runs functions on engines: ``hpdist worker --engine --run DIR`` on any machine.
+
+    Parameters
+    ----------
+    connection
+        The run directory, made if there is none; the key in it lets engines in.
+    engines
+        How many engines to start on this machine.
+    host
+        Address to listen on; default: loopback.
+
+    Raises
+    ------
+    HpdistError
+        If the directory is in use, or nobody can listen there.
+    """
+
+    def __init__(
+        self,
+        connection: str | Path = "hpdist-runs/engines",
+        *,
+        engines: int = 0,
+        host: str | None = None,
+    ) -> None:
+        path = check_path("connection", connection).resolve()
+        engines = check_whole("engines", engines, least=0)
+        harden_process()
+        self._tasks = Tasks(is_engine)
+        self._changed = threading.Condition()
+        self._timers: dict[Task, threading.Timer] = {}
+        self._nameserver = NameServer(path.name, path.parent, host=host)
+        self._nameserver.start()
+        work = Work(
+            self._tasks,
+            DispatchState(Retry(max_crashes=1, max_losses=1), _TIMING),
+            _Unkept(),
+            observers=[self._tasks.observe, self._observe],
+        )
+        self._dispatcher = Dispatcher(
+            lambda job: None,
+            path.name,
+            host=host,
+            working_directory=path.parent,
+            work=work,
+            timing=_TIMING,
+        )
+        self._dispatcher.__enter__()
+        self._processes: WorkerProcesses | None = None
+        self.failure: HpdistError | None = None  #: why none of its own engines is left
+        if engines:
+            arguments = ["--engine", "--run", str(path)]
+            self._processes = WorkerProcesses(engines, arguments, path)
+            self._processes.start(self._dispatcher.place.key(), self._gone)
+            self.wait_for_engines(engines)
+
+    # ------------------------------------------------------------------ engines
+
+    @property
+    def ids(self) -> list[int]:
+        """The numbers of the engines that are here, in the order in which they came."""
+        return sorted(self._tasks.engines)
+
+    def __len__(self) -> int:
+        return len(self._tasks.engines)
+
+    def info(self, engine: int) -> WorkerInfo:
+        """What an engine says of itself: host, process, versions."""
+        self._check([engine])
+        return self._tasks.engines[engine]
+
+    def wait_for_engines(self, count: int, timeout: float = 60.0) -> list[int]:
+        """Wait until so many engines are here, and return their numbers.
+
+        Raises
+        ------
+        NoWorkers
+            If they are not within ``timeout`` seconds.
+        """
+        until = time.monotonic() + timeout
+        with self._changed:
+            while len(self) < count and self.failure is None:
+                left = until - time.monotonic()
+                if left <= 0 or not self._changed.wait(left):
+                    break
+        if len(self) < count:
+            directory = self._dispatcher.place.directory
+            raise self.failure or NoWorkers(
+                f"{len(self)} of {count} engines came within {timeout:g} s",
+                do=f"hpdist worker --engine --run {directory}",
+            )
+        return self.ids
+
+    def __getitem__(self, key: int | slice | Sequence[int]) -> DirectView:
+        """Return a view on one engine, several, or with ``[:]`` on all that are here now."""
+        if isinstance(key, slice):
+            chosen = self.ids[key]
+        elif isinstance(key, int):
+            chosen = [self.ids[key] if key < 0 else key]
+        else:
+            chosen = list(key)
+        self._check(chosen)
+        return DirectView(self, chosen, single=isinstance(key, int))
+
+    def load_balanced_view(self, targets: Sequence[int] | None = None) -> LoadBalancedView:
+        """Return a view whose tasks go to whichever engine is idle, of ``targets`` if given."""
+        if targets is not None:
+            self._check(targets)
+        return LoadBalancedView(self, targets)
+
+    def _check(self, engines: Sequence[int]) -> None:
+        here = self.ids
+        if not here:
+            raise NoWorkers(
+                "there is no engine here",
+                do=f"hpdist worker --engine --run {self._dispatcher.place.directory}",
+            )
+        for engine in engines:
+            if engine not in here:
+                raise ConfigurationError(f"there is no engine {engine!r}; there are {here}")
+
+    # ------------------------------------------------------------------ tasks
+
+    def submit(self, tasks: Sequence[Task], flat: str = "values") -> AsyncResult:
+        """Have tasks run; what views are made of."""
+        if self._dispatcher.error is not None:
+            raise self._dispatcher.error
+        futures: list[Future[Any]] = []
+        for task in tasks:
+            future: Future[Any] = Future()
+            futures.append(future)
+            task.times["submitted"] = time.time()
+            task.on_end = self._ending(future)
+        self._tasks.offer(tasks)
+        self._dispatcher.post(WorkOffered())
+        return AsyncResult(tasks, futures, flat)
+
+    def cancel(self, result: AsyncResult) -> None:
+        """Cancel what is not done of a result."""
+        self._cancel(result.tasks, "cancelled")
+
+    def close(self) -> None:
+        """End: engines started here leave, others wait for the next client."""
+        for timer in list(self._timers.values()):
+            timer.cancel()
+        self._dispatcher.shutdown(shutdown_workers=self._processes is not None)
+        if self._processes is not None:
+            self._processes.close()
+        self._nameserver.shutdown()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------------ within
+
+    def _ending(self, future: Future[Any]) -> Callable[[Task, Any], None]:
+        def end(task: Task, told: Any) -> None:
+            task.times["received"] = time.time()
+            if (timer := self._timers.pop(task, None)) is not None:
+                timer.cancel()
+            if task.timed_out and isinstance(told, Failure):
+                told = Failure(FailureKind.TIMEOUT, f"not done after {task.timeout:g} s")
+            future.set_result(told)
+
+        return end
+
+    def _observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        """In the loop's thread: begin to count the time of tasks, and tell of engines."""
+        for task in self._tasks.begun():
+            if task.timeout is not None:
+                timer = threading.Timer(task.timeout, self._time_out, [task])
+                timer.daemon = True
+                self._timers[task] = timer
+                timer.start()
+        with self._changed:
+            self._changed.notify_all()
+
+    def _time_out(self, task: Task) -> None:
+        task.timed_out = True
+        self._cancel([task], "its time is over")
+
+    def _cancel(self, tasks: Sequence[Task], reason: str) -> None:
+        self._tasks.withdraw(tasks)
+        jobs = self._tasks.jobs_of(tasks)
+        if jobs:
+            arguments = {"jobs": jobs, "reason": reason}
+            self._dispatcher.post(ControlRequested("cancel", arguments))
+        self._dispatcher.post(WorkOffered())
+
+    def _gone(self, why: HpdistError) -> None:
+        with self._changed:
+            self.failure = why
+            self._changed.notify_all()
+
+
+def is_engine(worker: WorkerInfo) -> bool:
+    """Whether a worker takes code; ordinary ones are sent none."""
+    return worker.details.get("evaluates") == ENGINE

@@ -1,0 +1,123 @@
+"""What an engine runs: code that an authenticated client ships, in a namespace that lasts.
+
+The names live in the engine's child process for as long as that does. Who has the run's key can
+run anything here; ordinary workers never do this.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import os
+import pickle
+import time
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from hpdist.context import Context
+
+NAMESPACE: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
+"""The names of this engine."""
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""Positional and named arguments."""
+
+CALL = "hpdist_call"
+"""Under which a call stands in a configuration."""
+
+
+def execute(config: dict[str, Any], budget: float, ctx: Context) -> dict[str, Any]:
+    """Carry out a call, and return its values with the times of each.
+
+    The values are pickled one by one, so that the client learns which one cannot be.
+    """
+    kind, function, calls = config[CALL]
+    run = _KINDS[kind](_function(function))
+    argument_lists: list[Call] = unpack(calls)
+    values, times = [], []
+    for number, (arguments, named) in enumerate(argument_lists):
+        began = time.time()
+        value = run(*arguments, **named)
+        times.append([began, time.time()])
+        values.append(pack(value))
+        if len(argument_lists) > 1:
+            ctx.report(number + 1, 0.0)
+    return {"loss": 0.0, "info": {"values": values, "times": times, "pid": os.getpid()}}
+
+
+def pack(value: Any) -> str:
+    """Return ``value`` as text.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be pickled.
+    """
+    import cloudpickle
+
+    try:
+        return base64.b85encode(cloudpickle.dumps(value)).decode()
+    except Exception as error:  # the objects' own methods run in here
+        raise TypeError(
+            f"a {type(value).__name__} cannot be sent: {type(error).__name__}: {error}"
+        ) from error
+
+
+def unpack(text: str) -> Any:
+    """Return the value that `pack` made ``text`` of."""
+    return pickle.loads(base64.b85decode(text))
+
+
+@functools.lru_cache(maxsize=64)
+def _function(text: str) -> Any:
+    """Return what was packed; a map sends the same function with each task."""
+    return unpack(text)
+
+
+def _in_namespace(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function of the client's script see this engine's names before its own."""
+    if not isinstance(function, types.FunctionType) or function.__module__ != "__main__":
+        return function
+    names = {**function.__globals__, **NAMESPACE}
+    bound = types.FunctionType(
+        function.__code__, names, function.__name__, function.__defaults__, function.__closure__
+    )
+    bound.__kwdefaults__ = function.__kwdefaults__
+    return bound
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Returns what a name stands for on the engine that it is called on."""
+
+    name: str
+
+    def __call__(self) -> Any:
+        if self.name not in NAMESPACE:
+            raise NameError(f"this engine has no name {self.name!r}")
+        return NAMESPACE[self.name]
+
+
+def _push(_: None) -> Callable[..., None]:
+    return lambda **names: NAMESPACE.update(names)
+
+
+def _pull(_: None) -> Callable[..., Any]:
+    return lambda *names: [Lookup(name)() for name in names]
+
+
+def _cell(_: None) -> Callable[[str], None]:
+    def run(code: str) -> None:
+        exec(compile(code, "<cell>", "exec"), NAMESPACE)
+
+    return run
+
+
+_KINDS: dict[str, Callable[[Any], Callable[..., Any]]] = {
+    "call": _in_namespace,
+    "push": _push,
+    "pull": _pull,
+    "cell": _cell,
+}

@@ -1,0 +1,264 @@
+"""Which task runs where: a source of jobs for the loop, and the machine behind all views.
+
+A task becomes a job when an engine is free for it, never before; so a policy chooses among the
+engines that are idle then, and a task whose engine dies becomes another job.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpdist.events import (
+    AttemptEnded,
+    AttemptStarted,
+    JobCreated,
+    Record,
+    ReportReceived,
+    WorkerChanged,
+)
+from hpdist.model import Failure, FailureKind, Job, JsonValue, Success, WorkerInfo
+from hpdist.views.engine import CALL
+from hpdist.views.policies import POLICIES, Load
+
+#: How many engines a task may lose before it is given up.
+MAX_LOSSES = 20
+
+
+@dataclass(eq=False)
+class Task:
+    """Something to run.
+
+    Attributes
+    ----------
+    call
+        What the engine is sent: the kind, the function and its arguments, packed.
+    count
+        How many calls are in it.
+    targets
+        Engines that may run it; None for all.
+    static
+        It waits for that engine, be others idle or not.
+    retries
+        How often it is run again after an exception.
+    after, follow
+        Tasks that have to end before; tasks whose engines may run it.
+    """
+
+    call: tuple[str, str, str]
+    count: int = 1
+    targets: frozenset[int] | None = None
+    static: bool = False
+    policy: str = "leastload"
+    retries: int = 0
+    timeout: float | None = None
+    after: Sequence[Task] = ()
+    follow: Sequence[Task] = ()
+    done: bool = False
+    engine: int | None = None
+    losses: int = 0
+    avoid: int | None = None
+    times: dict[str, float] = field(default_factory=dict)
+    reports: int = 0
+    timed_out: bool = False
+    on_end: Callable[[Task, Any], None] = lambda task, outcome: None
+
+
+class Tasks:
+    """The tasks and engines of one client; owned by the loop's thread.
+
+    Parameters
+    ----------
+    is_engine
+        Whether a worker takes code.
+    """
+
+    done = False
+
+    def __init__(self, is_engine: Callable[[WorkerInfo], bool]) -> None:
+        self._is_engine = is_engine
+        self.engines: dict[int, WorkerInfo] = {}  #: those that are here; replaced, never changed
+        self._ids: dict[str, int] = {}
+        self._queue: dict[Task, None] = {}
+        self._jobs: dict[int, Task] = {}
+        self._busy: dict[int, int] = {}  #: job by engine
+        self._load: dict[int, float] = {}
+        self._used: dict[int, int] = {}
+        self._incoming: queue.SimpleQueue[tuple[Sequence[Task], bool]] = queue.SimpleQueue()
+        self._begun: list[Task] = []
+        self._number = 0
+        self._proposed: tuple[JobCreated, Task, int] | None = None
+
+    # ------------------------------------------------------------------ for the loop
+
+    def propose(self) -> JobCreated | None:
+        self._take_in()
+        if self._proposed is None:
+            self._proposed = next(self._possible(), None)
+        return self._proposed[0] if self._proposed else None
+
+    def apply(self, record: Record) -> None:
+        if isinstance(record, JobCreated):
+            self._created(record)
+        elif isinstance(record, AttemptEnded) and record.final:
+            self._ended(record)
+        elif isinstance(record, WorkerChanged):
+            self._changed(record)
+        elif isinstance(record, ReportReceived) and record.job_id in self._jobs:
+            self._jobs[record.job_id].reports = record.step
+        self._proposed = None
+
+    def payload(self, job_id: int) -> dict[str, JsonValue]:
+        return {
+            "trial_id": job_id,
+            "config_id": [0, 0, job_id],
+            "config": {CALL: list(self._jobs[job_id].call)},
+            "config_info": {},
+            "budget": 1.0,
+            "seed": job_id,
+            "previous": None,
+        }
+
+    def stops_early(self, job_id: int) -> bool:
+        return False
+
+    def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]:
+        return []
+
+    def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        """Note when tasks began, and end those that cannot run any more."""
+        for at, record in fresh:
+            if isinstance(record, AttemptStarted) and record.job_id in self._jobs:
+                self._jobs[record.job_id].times["started"] = at
+                self._begun.append(self._jobs[record.job_id])
+        for task in [task for task in self._queue if self._hopeless(task)]:
+            del self._queue[task]
+            self._settle(task, Failure(FailureKind.LOST, self._why_hopeless(task)))
+
+    # ------------------------------------------------------------------ for the client
+
+    def offer(self, tasks: Sequence[Task]) -> None:
+        """Hand tasks in; from any thread, which then has to wake the loop."""
+        self._incoming.put((tasks, True))
+
+    def withdraw(self, tasks: Sequence[Task]) -> None:
+        """Take back those of ``tasks`` that wait; as `offer`."""
+        self._incoming.put((tasks, False))
+
+    def jobs_of(self, tasks: Sequence[Task]) -> list[int]:
+        """Return the jobs of those of ``tasks`` that run; from any thread."""
+        wanted = set(tasks)
+        return [job_id for job_id, task in list(self._jobs.items()) if task in wanted]
+
+    def begun(self) -> list[Task]:
+        """Return the tasks that were handed out since the last call; in the loop's thread."""
+        begun, self._begun = self._begun, []
+        return begun
+
+    # ------------------------------------------------------------------ within
+
+    def _take_in(self) -> None:
+        while not self._incoming.empty():
+            tasks, wanted = self._incoming.get()
+            for task in tasks:
+                if wanted:
+                    self._queue[task] = None
+                elif task in self._queue:
+                    del self._queue[task]
+                    reason = "cancelled before it began"
+                    self._settle(task, Failure(FailureKind.CANCELLED, reason))
+            self._proposed = None
+
+    def _possible(self) -> Iterator[tuple[JobCreated, Task, int]]:
+        idle = [engine for engine in self.engines if engine not in self._busy]
+        if not idle:
+            return
+        for task in self._queue:
+            engine = self._choose(task, idle)
+            if engine is not None:
+                worker = self.engines[engine].worker_id
+                yield JobCreated(Job(self._number, self._number, 1.0, worker=worker)), task, engine
+
+    def _choose(self, task: Task, idle: Sequence[int]) -> int | None:
+        if not all(each.done for each in (*task.after, *task.follow)):
+            return None
+        where = {each.engine for each in task.follow}
+        may = [e for e in idle if task.targets is None or e in task.targets]
+        if task.follow and task.policy != "affinity":
+            may = [e for e in may if e in where]
+        # the engine that it failed on only when there is no other: a wish, not a rule
+        may = [e for e in may if e != task.avoid] or may
+        if not may:
+            return None
+        loads = [Load(e, self._load[e], self._used[e], e in where) for e in may]
+        return POLICIES[task.policy](loads, random.Random(self._number))
+
+    def _created(self, record: JobCreated) -> None:
+        assert self._proposed is not None
+        assert self._proposed[0] == record, "only what was proposed is created"
+        _, task, engine = self._proposed
+        del self._queue[task]
+        self._jobs[record.job.job_id] = task
+        self._busy[engine] = record.job.job_id
+        self._number += 1
+        self._used[engine] = self._number
+        task.engine = engine
+
+    def _ended(self, record: AttemptEnded) -> None:
+        task = self._jobs.pop(record.job_id, None)
+        if task is None:
+            return
+        engine = task.engine
+        if engine is not None and self._busy.get(engine) == record.job_id:
+            del self._busy[engine]
+            self._load[engine] += record.seconds
+        outcome = record.outcome
+        if isinstance(outcome, Failure) and self._again(task, outcome):
+            task.avoid, task.reports = engine, 0
+            self._queue[task] = None
+            return
+        task.times["seconds"] = record.seconds
+        self._settle(task, outcome, record.output)
+
+    def _again(self, task: Task, failure: Failure) -> bool:
+        if failure.kind is FailureKind.LOST:
+            task.losses += 1
+            return task.losses < MAX_LOSSES and not task.static
+        if failure.kind is FailureKind.CANCELLED or task.retries == 0:
+            return False
+        task.retries -= 1
+        return True
+
+    def _settle(self, task: Task, outcome: Any, output: str = "") -> None:
+        task.done = True
+        info = outcome.info if isinstance(outcome, Success) else outcome
+        task.on_end(task, info if not output or not isinstance(info, dict) else
+                    {**info, "output": output})  # fmt: skip
+
+    def _changed(self, record: WorkerChanged) -> None:
+        worker = record.worker
+        if not self._is_engine(worker):
+            return
+        here = dict(self.engines)
+        engine = self._ids.setdefault(worker.worker_id, len(self._ids))
+        if record.state in ("joined", "returned"):
+            here[engine] = worker
+            self._load.setdefault(engine, 0.0)
+            self._used.setdefault(engine, 0)
+        else:
+            here.pop(engine, None)
+            self._busy.pop(engine, None)
+        self.engines = here
+
+    def _hopeless(self, task: Task) -> bool:
+        """Whether no engine that is here may ever run it."""
+        if task.targets is None or any(engine in self.engines for engine in task.targets):
+            return False
+        return bool(self._ids.keys())
+
+    def _why_hopeless(self, task: Task) -> str:
+        names = ", ".join(map(str, sorted(task.targets or ())))
+        return f"no engine that may run it is here any more: {names}"
