@@ -69,8 +69,8 @@ LAYERS = {
         hpdist local_run optimize own_cluster demo
         folder folder.election folder.holder folder.mail folder.participant folder.pipeline
         folder.runtime folder.search folder.shared_state folder.trial
-        views views.balanced views.client views.direct views.engine views.magics views.policies
-        views.result views.tasks
+        views views.balanced views.calls views.client views.direct views.engine views.magics
+        views.policies views.result views.tasks
         plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
         cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.folder
         cli.journal

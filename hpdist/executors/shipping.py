@@ -6,7 +6,8 @@ import hashlib
 import pickle
 import sys
 import sysconfig
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +53,18 @@ def ship(objective: Objective, job_timeout: float | None, memory_limit: int | No
     """
     if isinstance(objective, ImportedObjective):
         objective = objective_of(load_objective(objective.reference))
-    with ExitStack() as stack:
-        if isinstance(objective, FunctionObjective):
-            module = getattr(objective.function, "__module__", None) or ""
-            if _is_own(module):
-                stack.enter_context(by_value(module))
+    function = objective.function if isinstance(objective, FunctionObjective) else None
+    with carried(function):
         data = pickled(objective)
     return Shipment(objective.name, data, job_timeout, memory_limit)
+
+
+@contextmanager
+def carried(function: object) -> Iterator[None]:
+    """Have a function pickled with the code of its module, where that is the user's own."""
+    module = getattr(function, "__module__", None) or ""
+    with by_value(module) if _is_own(module) else nullcontext():
+        yield
 
 
 def _is_own(module: str) -> bool:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hpdist.checks import check_callable, check_choice, check_seconds, check_whole, maybe
+from hpdist.views.calls import pack_function
 from hpdist.views.direct import ParallelFunction
 from hpdist.views.engine import Call, pack
 from hpdist.views.policies import POLICIES
@@ -71,7 +72,9 @@ class LoadBalancedView:
     ) -> AsyncResult:
         """Call a function once, on one engine."""
         check_callable("the function", function, "of its arguments")
-        return self._client.submit([self._task(pack(function), [(args, kwargs)])], "single")
+        return self._client.submit(
+            [self._task(pack_function(function), [(args, kwargs)])], "single"
+        )
 
     def apply(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
         """As `apply_async`."""
@@ -87,7 +90,7 @@ class LoadBalancedView:
         calls: list[Call] = [(arguments, {}) for arguments in zip(*sequences, strict=False)]
         size = self.chunksize
         chunks = [calls[start : start + size] for start in range(0, len(calls), size)]
-        packed = pack(function)
+        packed = pack_function(function)
         return self._client.submit([self._task(packed, chunk) for chunk in chunks])
 
     def map(self, function: Callable[..., Any], /, *sequences: Iterable[Any]) -> AsyncResult:

@@ -166,6 +166,8 @@ class Client:
         """Have tasks run; what views are made of."""
         if self._dispatcher.error is not None:
             raise self._dispatcher.error
+        for targets in {task.targets for task in tasks if task.targets is not None}:
+            self._check(sorted(targets))
         futures: list[Future[Any]] = []
         for task in tasks:
             future: Future[Any] = Future()

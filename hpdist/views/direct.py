@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpdist.checks import check_callable
+from hpdist.views.calls import pack_function
 from hpdist.views.engine import Call, Lookup, pack
 from hpdist.views.result import AsyncResult
 from hpdist.views.tasks import Task
@@ -53,7 +54,7 @@ class DirectView:
         """Call a function on each element: each engine gets a block of them beforehand."""
         check_callable("the function", function, "of its arguments")
         calls: list[Call] = [(arguments, {}) for arguments in zip(*sequences, strict=False)]
-        packed = pack(function)
+        packed = pack_function(function)
         tasks = [
             self._task(engine, "call", packed, block)
             for engine, block in zip(self.targets, blocks(calls, len(self)), strict=True)
@@ -117,7 +118,7 @@ class DirectView:
     # ------------------------------------------------------------------ within
 
     def _each(self, kind: str, function: Any, calls: Sequence[Call]) -> AsyncResult:
-        packed = pack(function)
+        packed = pack_function(function)
         tasks = [self._task(engine, kind, packed, calls) for engine in self.targets]
         return self._client.submit(tasks, "single" if self._single else "values")
 

@@ -134,9 +134,9 @@ class Tasks:
             if isinstance(record, AttemptStarted) and record.job_id in self._jobs:
                 self._jobs[record.job_id].times["started"] = at
                 self._begun.append(self._jobs[record.job_id])
-        for task in [task for task in self._queue if self._hopeless(task)]:
-            del self._queue[task]
-            self._settle(task, Failure(FailureKind.LOST, self._why_hopeless(task)))
+            elif isinstance(record, WorkerChanged):
+                self._take_in()
+                self._drop_hopeless()
 
     # ------------------------------------------------------------------ for the client
 
@@ -171,6 +171,13 @@ class Tasks:
                     reason = "cancelled before it began"
                     self._settle(task, Failure(FailureKind.CANCELLED, reason))
             self._proposed = None
+            self._drop_hopeless()
+
+    def _drop_hopeless(self) -> None:
+        """End the tasks that no engine here may run."""
+        for task in [task for task in self._queue if self._hopeless(task)]:
+            del self._queue[task]
+            self._settle(task, Failure(FailureKind.LOST, self._why_hopeless(task)))
 
     def _possible(self) -> Iterator[tuple[JobCreated, Task, int]]:
         idle = [engine for engine in self.engines if engine not in self._busy]
@@ -257,7 +264,7 @@ class Tasks:
         """Whether no engine that is here may ever run it."""
         if task.targets is None or any(engine in self.engines for engine in task.targets):
             return False
-        return bool(self._ids.keys())
+        return bool(self._ids)
 
     def _why_hopeless(self, task: Task) -> str:
         names = ", ".join(map(str, sorted(task.targets or ())))

@@ -122,6 +122,16 @@ def test_shared_folder(stage: Stage) -> None:
     assert "30 trials, best: {'x':" in told
 
 
+def test_views(stage: Stage) -> None:
+    told = stage.run("views.py", "--engines", "3", "--scale", "0.1")
+    assert "3 engines" in told
+    assert told.count("38/38 tasks finished") == 2
+    balanced, static = re.search(r"heavy .* view ([\d.]+), .* one ([\d.]+)", told).groups()  # type: ignore[union-attr]
+    assert float(balanced) > float(static)
+    for name in ("heavy-tasks-first.png", "random-lengths.png", "loads.png"):
+        assert (stage.directory / name).stat().st_size > 5000
+
+
 def test_three_processes(stage: Stage) -> None:
     told = stage.run("three_processes.py")
     assert "26 completed" in told

@@ -1,0 +1,279 @@
+"""Which task goes to which engine: policies and the machine behind the views, without engines."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from hpdist.events import (
+    AttemptEnded,
+    AttemptStarted,
+    JobCreated,
+    ReportReceived,
+    WorkerChanged,
+)
+from hpdist.model import Failure, FailureKind, Success, WorkerInfo
+from hpdist.views.direct import blocks
+from hpdist.views.policies import POLICIES, Load
+from hpdist.views.tasks import MAX_LOSSES, Task, Tasks
+
+CALL = ("call", "f", "x")
+
+
+def worker(number: int) -> WorkerInfo:
+    return WorkerInfo(f"w{number}", f"{number:032x}", details={"engine": True})
+
+
+class Scene:
+    """Engines without anybody behind them."""
+
+    def __init__(self, engines: int) -> None:
+        self.tasks = Tasks(lambda info: bool(info.details.get("engine")))
+        self.ended: list[tuple[Task, Any]] = []
+        for number in range(engines):
+            self.tasks.apply(WorkerChanged("joined", worker(number)))
+
+    def offer(self, **options: Any) -> Task:
+        task = Task(CALL, on_end=lambda *told: self.ended.append(told), **options)
+        self.tasks.offer([task])
+        return task
+
+    def hand_out(self) -> list[tuple[int, int]]:
+        """Let the loop take all it can; returns (job, engine)."""
+        handed = []
+        while (record := self.tasks.propose()) is not None:
+            assert self.tasks.propose() is record, "proposing changes nothing"
+            self.tasks.apply(record)
+            assert record.job.worker is not None
+            handed.append((record.job.job_id, int(record.job.worker[1:])))
+        return handed
+
+    def end(self, job: int, outcome: Any = None, seconds: float = 1.0) -> None:
+        outcome = outcome or Success(0.0, info={"values": []})
+        record = AttemptEnded(job, 1, "w", outcome, True, seconds)
+        self.tasks.apply(record)
+        self.tasks.observe([(1.0, record)])
+
+    def lose(self, engine: int) -> None:
+        record = WorkerChanged("lost", worker(engine))
+        self.tasks.apply(record)
+        self.tasks.observe([(1.0, record)])
+
+
+def failure(kind: FailureKind) -> Failure:
+    return Failure(kind, "why")
+
+
+# ------------------------------------------------------------------ policies
+
+LOADS = [Load(0, 5.0, 3), Load(1, 1.0, 7), Load(2, 1.0, 4), Load(3, 9.0, 1, True)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "chosen"), [("leastload", {2}), ("lru", {3}), ("affinity", {3})]
+)
+def test_policies_that_leave_nothing_to_chance(policy: str, chosen: set[int]) -> None:
+    assert {POLICIES[policy](LOADS, random.Random(seed)) for seed in range(20)} == chosen
+
+
+@pytest.mark.parametrize("policy", ["plainrandom", "twobin", "weighted"])
+def test_policies_that_draw(policy: str) -> None:
+    drawn = Counter(POLICIES[policy](LOADS, random.Random(seed)) for seed in range(4000))
+    assert POLICIES[policy](LOADS, random.Random(5)) == POLICIES[policy](LOADS, random.Random(5))
+    if policy == "plainrandom":
+        assert set(drawn) == {0, 1, 2, 3}
+        assert max(drawn.values()) < 1.2 * min(drawn.values())
+    elif policy == "twobin":
+        assert drawn[3] > drawn[0] > drawn[2] > drawn[1] > 0
+    else:
+        assert drawn[2] > drawn[1] > drawn[0] > drawn[3]
+
+
+def test_affinity_without_an_idle_friend_takes_the_least_loaded() -> None:
+    assert POLICIES["affinity"](LOADS[:3], random.Random(0)) == 2
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 12])
+@pytest.mark.parametrize("length", [0, 1, 5, 12, 146])
+def test_blocks_are_contiguous_and_the_first_have_one_more(length: int, count: int) -> None:
+    cut = blocks(range(length), count)
+    assert [item for block in cut for item in block] == list(range(length))
+    sizes = [len(block) for block in cut]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes) - min(sizes) <= 1
+
+
+# ------------------------------------------------------------------ the machine
+
+
+def test_balanced_tasks_go_to_idle_engines_one_each() -> None:
+    scene = Scene(2)
+    for _ in range(5):
+        scene.offer()
+    assert scene.hand_out() == [(0, 0), (1, 1)]
+    scene.end(1)
+    assert scene.hand_out() == [(2, 1)]
+
+
+def test_a_static_task_waits_for_its_engine_while_others_are_idle() -> None:
+    scene = Scene(2)
+    for _ in range(2):
+        scene.offer(targets=frozenset([0]), static=True)
+    assert scene.hand_out() == [(0, 0)]
+    assert scene.hand_out() == []
+    scene.end(0)
+    assert scene.hand_out() == [(1, 0)]
+
+
+def test_a_task_behind_another_waits_and_may_follow_it() -> None:
+    scene = Scene(3)
+    first = scene.offer(targets=frozenset([2]))
+    scene.offer(after=[first])
+    scene.offer(follow=[first])
+    assert scene.hand_out() == [(0, 2)]
+    scene.end(0)
+    handed = scene.hand_out()
+    assert handed[1] == (2, 2), "where the first one ran"
+    assert len(handed) == 2
+
+
+def test_retries_avoid_the_engine_where_there_is_another_and_only_then() -> None:
+    scene = Scene(2)
+    scene.offer(retries=1)
+    ((job, engine),) = scene.hand_out()
+    scene.end(job, failure(FailureKind.EXCEPTION))
+    ((job, other),) = scene.hand_out()
+    assert other != engine
+    assert not scene.ended
+    scene.end(job, failure(FailureKind.EXCEPTION))
+    assert scene.ended[0][1].kind is FailureKind.EXCEPTION
+    alone = Scene(1)
+    alone.offer(retries=1)
+    ((job, _),) = alone.hand_out()
+    alone.end(job, failure(FailureKind.EXCEPTION))
+    assert alone.hand_out() == [(1, 0)], "a wish, never a rule that waits for ever"
+
+
+def test_a_lost_engine_costs_a_balanced_task_nothing_and_ends_a_static_one() -> None:
+    scene = Scene(2)
+    scene.offer()
+    scene.offer(targets=frozenset([1]), static=True)
+    scene.offer(targets=frozenset([1]), static=True)
+    (first, _), (second, _) = scene.hand_out()
+    for job in (first, second):
+        scene.end(job, failure(FailureKind.LOST))
+    scene.lose(0)
+    scene.lose(1)
+    assert [told.kind for _, told in scene.ended] == [FailureKind.LOST] * 2
+    assert "no engine that may run it" in scene.ended[1][1].message
+    scene.tasks.apply(WorkerChanged("joined", worker(7)))
+    assert [engine for _, engine in scene.hand_out()] == [7]
+
+
+def test_a_task_that_loses_every_engine_is_given_up() -> None:
+    scene = Scene(1)
+    scene.offer()
+    for _ in range(MAX_LOSSES):
+        ((job, _),) = scene.hand_out()
+        scene.end(job, failure(FailureKind.LOST))
+    assert scene.hand_out() == []
+    assert len(scene.ended) == 1
+
+
+def test_what_waits_is_withdrawn_and_what_runs_is_named() -> None:
+    scene = Scene(1)
+    running, waiting = scene.offer(), scene.offer()
+    ((job, _),) = scene.hand_out()
+    scene.tasks.withdraw([running, waiting])
+    assert scene.hand_out() == []
+    assert [(task, told.kind) for task, told in scene.ended] == [(waiting, FailureKind.CANCELLED)]
+    assert scene.tasks.jobs_of([running, waiting]) == [job]
+
+
+def test_workers_that_are_no_engines_get_nothing() -> None:
+    scene = Scene(0)
+    scene.tasks.apply(WorkerChanged("joined", WorkerInfo("plain", "0" * 32)))
+    scene.offer()
+    assert scene.hand_out() == []
+    assert scene.tasks.engines == {}
+
+
+def test_reports_count_the_calls_of_a_task() -> None:
+    scene = Scene(1)
+    task = scene.offer(count=3)
+    ((job, _),) = scene.hand_out()
+    scene.tasks.apply(AttemptStarted(job, 1, "w0"))
+    scene.tasks.apply(ReportReceived(job, 1, 2, 0.0))
+    assert task.reports == 2
+
+
+class History:
+    """Random tasks on engines that come and go."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng, self.scene = random.Random(seed), Scene(3)
+        self.here, self.joined = {0, 1, 2}, 3
+        self.running: dict[int, int] = {}
+        self.tasks: list[Task] = []
+
+    def offer(self) -> None:
+        options: dict[str, Any] = {"policy": self.rng.choice(list(POLICIES))}
+        if self.rng.random() < 0.3:
+            options |= {"targets": frozenset([self.rng.randrange(self.joined)]), "static": True}
+        if self.tasks and self.rng.random() < 0.3:
+            options["after"] = [self.rng.choice(self.tasks)]
+        self.tasks.append(self.scene.offer(**options, retries=self.rng.randrange(3)))
+
+    def end(self) -> None:
+        if self.running:
+            job = self.rng.choice(list(self.running))
+            del self.running[job]
+            self.scene.end(job, self.rng.choice([None, None, failure(FailureKind.EXCEPTION)]))
+
+    def lose(self) -> None:
+        if len(self.here) < 2:
+            return
+        engine = self.rng.choice(sorted(self.here))
+        self.here.discard(engine)
+        for job in [job for job, where in self.running.items() if where == engine]:
+            del self.running[job]
+            self.scene.end(job, failure(FailureKind.LOST))
+        self.scene.lose(engine)
+
+    def join(self) -> None:
+        self.scene.tasks.apply(WorkerChanged("joined", worker(self.joined)))
+        self.here.add(self.joined)
+        self.joined += 1
+
+    def hand_out(self) -> None:
+        for job, engine in self.scene.hand_out():
+            assert engine in self.here
+            assert engine not in self.running.values()
+            self.running[job] = engine
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_random_histories_end_every_task_once(seed: int) -> None:
+    history = History(seed)
+    moves = [history.offer] * 8 + [history.end] * 8 + [history.lose] * 2 + [history.join]
+    for _ in range(120):
+        history.rng.choice(moves)()
+        history.hand_out()
+    while history.running:
+        history.end()
+        history.hand_out()
+    assert set(Counter(id(task) for task, _ in history.scene.ended).values()) <= {1}
+    assert all(task.done for task in history.tasks), "an engine is here, so nothing waits for ever"
+
+
+def test_a_created_job_is_the_proposed_one() -> None:
+    scene = Scene(1)
+    scene.offer()
+    record = scene.tasks.propose()
+    assert isinstance(record, JobCreated)
+    assert scene.tasks.payload  # it is made of the task once the job is there
+    scene.tasks.apply(record)
+    assert scene.tasks.payload(0)["config"] == {"hpdist_call": list(CALL)}
