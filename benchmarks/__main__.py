@@ -10,6 +10,7 @@ from benchmarks.folder import main as folder
 from benchmarks.quality.command import main as quality
 from benchmarks.suggestion import main as suggestion
 from benchmarks.trainings.command import main as trainings
+from benchmarks.views import main as views
 
 COMMANDS = {
     "quality": quality,
@@ -18,6 +19,7 @@ COMMANDS = {
     "demo": demo,
     "executors": executors,
     "folder": folder,
+    "views": views,
 }
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hpdist.checks import check_callable, check_choice, check_seconds, check_whole, maybe
+from hpdist.errors import ConfigurationError
 from hpdist.views.calls import pack_function
 from hpdist.views.direct import ParallelFunction
 from hpdist.views.engine import Call, pack
@@ -124,7 +125,6 @@ def _results(value: Any) -> Sequence[AsyncResult]:
 
 
 def _no_flag(name: str) -> Any:
-    from hpdist.errors import ConfigurationError
 
     raise ConfigurationError(f"there is no flag {name!r}", do=f"choose from {', '.join(_CHECKS)}")
 
