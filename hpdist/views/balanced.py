@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hpdist.checks import check_callable, check_choice, check_seconds, check_whole, maybe
+from hpdist.checks import check_choice, check_seconds, check_whole, maybe
 from hpdist.errors import ConfigurationError
 from hpdist.views.calls import pack_function
 from hpdist.views.direct import ParallelFunction
@@ -72,7 +72,6 @@ class LoadBalancedView:
         self, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> AsyncResult:
         """Call a function once, on one engine."""
-        check_callable("the function", function, "of its arguments")
         return self._client.submit(
             [self._task(pack_function(function), [(args, kwargs)])], "single"
         )
@@ -87,7 +86,6 @@ class LoadBalancedView:
 
     def map_async(self, function: Callable[..., Any], /, *sequences: Iterable[Any]) -> AsyncResult:
         """Call a function on each element, ``chunksize`` of them in a task."""
-        check_callable("the function", function, "of its arguments")
         calls: list[Call] = [(arguments, {}) for arguments in zip(*sequences, strict=False)]
         size = self.chunksize
         chunks = [calls[start : start + size] for start in range(0, len(calls), size)]

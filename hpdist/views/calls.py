@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hpdist.checks import shown
+from hpdist.errors import ConfigurationError
 from hpdist.executors.shipping import carried
 from hpdist.views.engine import pack
 
@@ -11,8 +13,12 @@ def pack_function(function: object) -> str:
 
     Raises
     ------
+    ConfigurationError
+        If it cannot be called.
     TypeError
         If it cannot be pickled.
     """
+    if not callable(function):
+        raise ConfigurationError(f"the function must be one, or a class, got {shown(function)}")
     with carried(function):
         return pack(function)

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hpdist.checks import check_callable
 from hpdist.views.calls import pack_function
 from hpdist.views.engine import Call, Lookup, pack
 from hpdist.views.result import AsyncResult
@@ -39,7 +38,6 @@ class DirectView:
         self, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> AsyncResult:
         """Call a function once on each engine."""
-        check_callable("the function", function, "of its arguments")
         return self._each("call", function, [(args, kwargs)])
 
     def apply(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> AsyncResult:
@@ -52,7 +50,6 @@ class DirectView:
 
     def map_async(self, function: Callable[..., Any], /, *sequences: Iterable[Any]) -> AsyncResult:
         """Call a function on each element: each engine gets a block of them beforehand."""
-        check_callable("the function", function, "of its arguments")
         calls: list[Call] = [(arguments, {}) for arguments in zip(*sequences, strict=False)]
         packed = pack_function(function)
         tasks = [
@@ -118,7 +115,7 @@ class DirectView:
     # ------------------------------------------------------------------ within
 
     def _each(self, kind: str, function: Any, calls: Sequence[Call]) -> AsyncResult:
-        packed = pack_function(function)
+        packed = pack(None) if function is None else pack_function(function)
         tasks = [self._task(engine, kind, packed, calls) for engine in self.targets]
         return self._client.submit(tasks, "single" if self._single else "values")
 
