@@ -41,12 +41,12 @@ LAYERS = {
     "attempts": """
         frames context objective objective_names attempt attempt_directories attempt_limits
         memory_watch inline_runner
-        child child_attempt child_messages child_process child_runner
+        child child_attempt child_messages child_process child_runner run_function
         """,
     "runs": """
         loop interrupts progress run_names search_spec transfer
-        executors.choice executors.fields executors.local executors.loky executors.loky_pool
-        executors.loky_process
+        executors.choice executors.coroutines executors.fields executors.local executors.loky
+        executors.loky_pool executors.loky_process
         executors.mailbox executors.messages
         executors.remote executors.replies executors.serial executors.slot
         """,
@@ -66,6 +66,8 @@ LAYERS = {
         """,
     "front doors": """
         hpdist local_run optimize demo
+        callbacks evaluator evaluator.base evaluator.board evaluator.callbacks evaluator.job
+        evaluator.kinds evaluator.session evaluator.storage problem profiling search search_table
         plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
         cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.journal
         cli.keys cli.main cli.master cli.nameserver cli.place cli.plan cli.results cli.resume
@@ -101,8 +103,9 @@ OTHERS = {
     "serpent": "cluster.",
     "msgpack": "cluster.",
     "click": "cli.",
-    "rich": "cli. progress",
-    "pandas": "results multi_fidelity.cycle plot.activity",
+    "rich": "cli. progress evaluator.callbacks",
+    "tqdm": "evaluator.callbacks",
+    "pandas": "results multi_fidelity.cycle plot.activity search_table",
     "matplotlib": "plot.",
     "psutil": "memory_watch cluster.address testing.executors",
     "cryptography": "cli.certificates",
