@@ -134,6 +134,10 @@ class Search:
         free = int(min(left, self.evaluator.num_workers - len(self._open)))
         submitted = 0
         while submitted < free and not self._over and (evaluation := self._study.ask()):
+            if self._over:  # choosing takes its time
+                late = Failure(FailureKind.CANCELLED, "the search ended before it was submitted")
+                self._study.apply(AttemptEnded(evaluation.job.job_id, 1, "", late))
+                break
             (job,) = self.evaluator.submit([evaluation.config])
             self._open[job.id] = evaluation
             submitted += 1

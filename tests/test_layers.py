@@ -67,7 +67,7 @@ LAYERS = {
     "front doors": """
         hpdist local_run optimize demo
         callbacks evaluator evaluator.base evaluator.board evaluator.callbacks evaluator.job
-        evaluator.kinds evaluator.session evaluator.storage problem profiling search search_table
+        evaluator.kinds evaluator.place evaluator.session evaluator.storage problem profiling search search_table
         plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
         cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.journal
         cli.keys cli.main cli.master cli.nameserver cli.place cli.plan cli.results cli.resume

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from hpdist.cluster.submissions import FinishedJob, Submissions
 from hpdist.dispatch_state import DispatchState
+from hpdist.evaluator.place import temporary_place
 from hpdist.events import ControlRequested, JobSubmitted
 from hpdist.executors.base import Executor
 from hpdist.inbox import QueueInbox
@@ -44,7 +44,7 @@ class Session:
         on_finished: Callable[[FinishedJob], None],
         grace_s: float,
     ) -> None:
-        self._place = tempfile.TemporaryDirectory(prefix="hpdist-")
+        place, self._remove = temporary_place(self)
         self._inbox = QueueInbox()
         self._source = Submissions(on_finished)
         self._grace_s = grace_s
@@ -52,7 +52,7 @@ class Session:
             self._source,
             DispatchState(timing=_PATIENT),
             MemoryJournal(),
-            make_executor(Path(self._place.name)),
+            make_executor(place),
             self._inbox,
             observers=[self._source.observe],
             stay=True,
@@ -106,7 +106,7 @@ class Session:
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(self._grace_s + _EXTRA_S)
         else:
-            self._place.cleanup()
+            self._remove()
 
     def _serve(self) -> None:
         late = Failure(FailureKind.CANCELLED, "the evaluator's time was up, or it was closed")
@@ -118,7 +118,7 @@ class Session:
         finally:
             self._over = late
             self._source.abandon(late, time.time())
-            self._place.cleanup()
+            self._remove()
 
 
 def seconds_left(deadline: float) -> float:

@@ -7,7 +7,6 @@ import json
 import logging
 import os
 import re
-import tempfile
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from hpdist.checks import check_path, shown
 from hpdist.durable_files import make_directory, write_all
 from hpdist.errors import ConfigurationError
+from hpdist.evaluator.place import temporary_place
 from hpdist.model import JsonValue
 
 logger = logging.getLogger(__name__)
@@ -164,13 +164,13 @@ class SharedMemoryStorage(JournalStorage):
 
     def __init__(self) -> None:
         place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        self._temporary = tempfile.TemporaryDirectory(prefix="hpdist-", dir=place)
-        super().__init__(self._temporary.name)
+        directory, self._remove = temporary_place(self, place)
+        super().__init__(directory)
 
     def close(self) -> None:
         super().close()
-        if hasattr(self, "_temporary"):
-            self._temporary.cleanup()
+        if "_remove" in vars(self):  # else this is a copy
+            self._remove()
 
 
 def check_storage(storage: object) -> Storage:
