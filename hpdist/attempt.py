@@ -25,7 +25,13 @@ GRACE_S = 5.0
 """How long an objective may take to end after SIGTERM."""
 
 _MAX_TEXT = 64 * 1024
-_OWN_MODULES = ("hpdist.attempt", "hpdist.objective")
+_OWN_MODULES = (
+    "hpdist.attempt",
+    "hpdist.executors.coroutines",
+    "hpdist.objective",
+    "hpdist.profiling",
+    "hpdist.run_function",
+)
 
 
 class StopSwitch:

@@ -15,7 +15,6 @@ from hpdist.early_stopping import StoppingRule, make_rule
 from hpdist.errors import ConfigurationError
 from hpdist.executors.base import Executor
 from hpdist.executors.choice import available_cpus, check_evaluation, make_executor, refuse
-from hpdist.folder.participant import Participant, runners_of
 from hpdist.forecast import Forecast
 from hpdist.local_run import Callback, LocalRun
 from hpdist.model import Configuration, Limits
@@ -23,7 +22,6 @@ from hpdist.multi_fidelity import IterGenerator
 from hpdist.objective import Objective, objective_of
 from hpdist.objectives import ONE
 from hpdist.optimizers import Optimizer
-from hpdist.own_cluster import own_cluster, reference_of
 from hpdist.progress import make_progress
 from hpdist.results import Results
 from hpdist.run_directory import RunDirectory
@@ -133,6 +131,8 @@ def _on_cluster(
     evaluation: dict[str, Any],
 ) -> Results:
     """Run a search on workers that dial in, those that are started here among them."""
+    from hpdist.own_cluster import own_cluster, reference_of
+
     count = maybe(check_whole, "workers", workers, least=0)
     count = available_cpus() if count is None else count
     host = own_cluster(reference_of(objective), path, count, evaluation)
@@ -151,6 +151,8 @@ def _in_folder(
     evaluation: dict[str, Any],
 ) -> Results:
     """Run a search with whoever else works in its directory."""
+    from hpdist.folder.participant import Participant, runners_of
+
     if evaluation.pop("prefetch"):
         refuse('executor="folder"', {"prefetch": True}, "leave it out")
     count = maybe(check_whole, "workers", workers, least=1)

@@ -41,11 +41,12 @@ LAYERS = {
     "attempts": """
         frames context objective objective_names attempt attempt_directories attempt_limits
         memory_watch inline_runner
-        child child_attempt child_messages child_process child_runner
+        child child_attempt child_messages child_process child_runner run_function
         """,
     "runs": """
         loop interrupts progress run_names search_spec transfer
-        executors.choice executors.dask executors.far executors.far_runner executors.far_side
+        executors.choice executors.coroutines executors.dask executors.far executors.far_runner
+        executors.far_side
         executors.fields executors.local executors.loky executors.loky_pool
         executors.loky_process executors.mpi executors.ray executors.shipping executors.slot_pool
         executors.mailbox executors.messages
@@ -67,6 +68,10 @@ LAYERS = {
         """,
     "front doors": """
         hpdist local_run optimize own_cluster demo
+        callbacks evaluator evaluator.arguments evaluator.base evaluator.board evaluator.callbacks
+        evaluator.cluster evaluator.job
+        evaluator.kinds evaluator.place evaluator.session evaluator.storage problem profiling
+        search search_table
         folder folder.election folder.holder folder.mail folder.participant folder.pipeline
         folder.runtime folder.search folder.shared_state folder.trial
         views views.balanced views.calls views.client views.direct views.engine views.magics
@@ -107,8 +112,8 @@ OTHERS = {
     "serpent": "cluster.",
     "msgpack": "cluster.",
     "click": "cli.",
-    "rich": "cli. progress",
-    "pandas": "results multi_fidelity.cycle plot.activity views.result",
+    "rich": "cli. progress evaluator.callbacks",
+    "pandas": "results multi_fidelity.cycle plot.activity views.result search_table",
     "matplotlib": "plot.",
     "psutil": "memory_watch cluster.address testing.executors",
     "cryptography": "cli.certificates",
@@ -123,6 +128,7 @@ OTHERS = {
     "distributed": "executors.dask",
     "ray": "executors.ray",
     "mpi4py": "executors.mpi",
+    "tqdm": "evaluator.callbacks",
 }
 
 #: Slow to import, so only inside the functions that need them; `spec` is imported that way itself.
@@ -133,7 +139,12 @@ SLOW = {
 SLOW_ALLOWED = {("spec", "ConfigSpace")}
 
 #: Imports of our own modules inside functions, each with a reason.
-LAZY = {("space", "spec"): "imports ConfigSpace", ("results", "fronts"): "imports numpy"}
+LAZY = {
+    ("space", "spec"): "imports ConfigSpace",
+    ("results", "fronts"): "imports numpy",
+    ("optimize", "own_cluster"): "imports Pyro4",
+    ("optimize", "folder.participant"): "imports Pyro4",
+}
 
 
 @dataclass

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,19 +103,33 @@ class RunHost:
 
     def take_over(self, run: OpenRun) -> None:
         """Learn which run it is."""
-        former_port = int(run.former_address.rpartition(":")[2] or 0)
+        self.serve(
+            run.epoch,
+            repr(run.records[0][0]),
+            int(run.former_address.rpartition(":")[2] or 0),
+            lambda address: run.announce(time.time(), address),
+        )
+        self.service.recall(run.records)
+
+    def serve(
+        self,
+        epoch: int,
+        book: str,
+        former_port: int = 0,
+        announce: Callable[[str], None] = lambda address: None,
+    ) -> None:
+        """Make the dispatcher; see `Service` for what is given."""
         # A port that was asked for is the nameserver's, where that is ours as well.
         port = 0 if self._own_nameserver else self.listening.port
         self._service = Service(
             self.place,
             replace(self.listening, port=port, former_port=former_port),
-            epoch=run.epoch,
-            book=repr(run.records[0][0]),
+            epoch=epoch,
+            book=book,
             timing=self.timing,
-            announce=lambda address: run.announce(time.time(), address),
+            announce=announce,
             on_workers=self._counted,
         )
-        self._service.recall(run.records)
 
     @property
     def service(self) -> Service:

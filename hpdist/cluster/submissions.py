@@ -25,7 +25,7 @@ class FinishedJob:
 
     ``result`` is a dict with ``loss`` and ``info``, or None; ``exception`` then says why, with the
     traceback. ``timestamps`` has ``submitted``, ``started`` and ``finished``, in seconds since 1970
-    on the dispatcher's clock.
+    on the dispatcher's clock. ``ended`` is the record of the attempt that settled it.
     """
 
     id: Any
@@ -34,12 +34,13 @@ class FinishedJob:
     exception: str | None = None
     timestamps: dict[str, float] = field(default_factory=dict)
     worker_name: str | None = None
+    ended: AttemptEnded | None = field(default=None, repr=False, compare=False)
 
 
 def finish(job: FinishedJob, record: AttemptEnded, at: float) -> FinishedJob:
     """Enter an outcome into ``job``."""
     job.timestamps["finished"] = at
-    job.worker_name = record.worker_id
+    job.worker_name, job.ended = record.worker_id, record
     outcome = record.outcome
     if isinstance(outcome, Success):
         job.result = {"loss": outcome.loss, "info": outcome.info}
@@ -106,6 +107,15 @@ class Submissions:
     def number_of(self, id: Any) -> int | None:
         """The number of the open job that the caller calls ``id``."""
         return self._open.get(id) if isinstance(id, Hashable) else None
+
+    def abandon(self, failure: Failure, at: float) -> None:
+        """Settle all that is open, when the loop has ended; from any thread."""
+        for number in list(self._jobs):
+            job = self._jobs.pop(number, None)  # by whoever comes first
+            if job is not None:
+                self._open.pop(job.id, None)
+                record = AttemptEnded(number, 0, "", failure)
+                guarded(self._on_finished, finish(job, record, at))
 
     def propose(self) -> None:
         return None

@@ -122,6 +122,18 @@ def test_shared_folder(stage: Stage) -> None:
     assert "30 trials, best: {'x':" in told
 
 
+def test_evaluator_processes(stage: Stage) -> None:
+    told = stage.run("evaluator_processes.py")
+    assert told.count("completed") == 7
+    assert "x=3 crash F_crash (the objective's process died" in told
+
+
+def test_profile_worker_utilization(stage: Stage) -> None:
+    stage.run("profile_worker_utilization.py", "--timeout", "3", "--workers", "2", "--sleep", "0.2")
+    (picture,) = stage.directory.glob("*.png")
+    assert picture.stat().st_size > 5000
+
+
 def test_views(stage: Stage) -> None:
     told = stage.run("views.py", "--engines", "3", "--scale", "0.1")
     assert "3 engines" in told

@@ -1,0 +1,351 @@
+"""What all evaluators have in common: jobs are submitted, and gathered when they have ended."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import queue
+import sys
+import time
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from hpdist.checks import check_choice, check_kind, check_list, check_seconds, check_whole
+from hpdist.errors import ConfigurationError
+from hpdist.evaluator.arguments import (
+    checked_args,
+    checked_callbacks,
+    checked_options,
+    checked_search,
+)
+from hpdist.evaluator.board import JobBoard, jobs_of_others
+from hpdist.evaluator.callbacks import Callback, tell
+from hpdist.evaluator.job import Job
+from hpdist.evaluator.session import Session, seconds_left
+from hpdist.evaluator.storage import Storage, check_storage
+from hpdist.executors.base import Executor
+from hpdist.executors.choice import make_executor
+from hpdist.model import JsonValue
+from hpdist.run_function import FAIL_RETURN_VALUE, RunFunction
+
+METHODS: dict[str, type[Evaluator]] = {}
+"""Evaluators by the name that `Evaluator.create` takes."""
+
+
+class MaximumJobsReached(ConfigurationError):
+    """More jobs were submitted than `Evaluator.set_maximum_num_jobs_submitted` allows."""
+
+
+class Evaluator:
+    """Calls a function on parameters, ``num_workers`` calls at a time.
+
+    A job begins as soon as a worker is free; whether anybody gathers does not matter. An
+    exception, a result that is no number, a process that dies are that job's failure.
+
+    One thread submits and gathers; callbacks are called in it.
+
+    Parameters
+    ----------
+    run_function
+        Called as ``run_function(job, **run_function_kwargs)``, where ``job`` is a dict of the
+        parameters. Returns what is to be large: a number or a tuple of numbers; or text that
+        begins with "F" for a failure; or a dict with that as "objective", and "metadata". May be
+        ``async``.
+    num_workers
+        How many jobs run at once.
+    callbacks
+        What is told of jobs, see `hpdist.callbacks`.
+    run_function_kwargs
+        The same for all jobs.
+    storage
+        Where jobs are written down; evaluators of one storage and ``search_id`` see each
+        other's.
+    search_id
+        A search that is in the storage; a new one by default.
+    grace_s
+        Seconds that running jobs have to end when time is up or the evaluator is closed.
+    executor_options
+        Further options for `hpdist.executors.choice.make_executor`, such as ``job_timeout``.
+
+    Raises
+    ------
+    ConfigurationError
+        If any of these cannot work.
+    """
+
+    FAIL_RETURN_VALUE: ClassVar[str] = FAIL_RETURN_VALUE
+    NEST_ASYNCIO_PATCHED: ClassVar[bool] = False
+    """Never: no event loop of the caller's is touched."""
+    PYTHON_EXE: ClassVar[str] = sys.executable
+    EXECUTOR: ClassVar[str] = ""
+    """Name of the executor."""
+
+    def __init__(
+        self,
+        run_function: Callable[..., object],
+        num_workers: int = 1,
+        callbacks: Sequence[Callback] | None = None,
+        run_function_kwargs: Mapping[str, Any] | None = None,
+        storage: Storage | None = None,
+        search_id: Hashable | None = None,
+        *,
+        grace_s: float = 5.0,
+        executor_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.run_function = run_function
+        self.num_workers = check_whole("num_workers", num_workers, least=1)
+        self.callbacks = checked_callbacks(callbacks)
+        self.storage = check_storage(storage)
+        self.search_id = checked_search(self.storage, search_id)
+        self.num_jobs_submitted = self.num_jobs_gathered = 0
+        self._objective = RunFunction(run_function, dict(run_function_kwargs or {}))
+        self._options = dict(executor_options or {})
+        self._grace_s = check_seconds("grace_s", grace_s, zero=True)
+        self._board = JobBoard(self.storage, self.search_id)
+        self._waiting: dict[str, Job] = {}  #: submitted and not gathered
+        self._own: set[str] = set()
+        self._others: set[str] = set()
+        self._marks: dict[str, int] = {}
+        self._most = math.inf
+        self._timeout: float | None = None
+        self._deadline = math.inf
+        self._closed = False
+        self._session = self._new_session()
+
+    @staticmethod
+    def create(
+        run_function: Callable[..., object],
+        method: str = "serial",
+        method_kwargs: Mapping[str, Any] | None = None,
+    ) -> Evaluator:
+        """Make the evaluator of a method, with these arguments of its constructor.
+
+        Parameters
+        ----------
+        method
+            "serial", "thread", "process", "loky", "ray", "dask", "mpicomm" or "cluster".
+
+        Raises
+        ------
+        ConfigurationError
+            If there is no such method, or no such argument.
+        """
+        kind = METHODS[check_choice("method", method, METHODS)]
+        return kind(run_function, **checked_options(kind, run_function, method_kwargs))
+
+    def __init_subclass__(cls, method: str = "", **options: Any) -> None:
+        """Enter a class under the name that `create` takes."""
+        super().__init_subclass__(**options)
+        if method:
+            METHODS[method] = cls
+
+    def _new_session(self) -> Session:
+        session = Session(self._executor, self._board.finished, self._grace_s)
+        # also at the end of the program, so that no worker is left
+        self._finalizer = weakref.finalize(self, session.end)
+        return session
+
+    def _executor(self, root: Path) -> Executor:
+        return make_executor(
+            self.EXECUTOR, self._objective, root, workers=self.num_workers, **self._options
+        )
+
+    # ------------------------------------------------------------------ jobs
+
+    def submit(self, args_list: Sequence[Mapping[str, Any]]) -> list[Job]:
+        """Queue a job for each dict of parameters, and return them.
+
+        Raises
+        ------
+        ConfigurationError
+            If something in them is no JSON, or there are too many; then none is queued.
+        """
+        jobs = [Job(checked_args(args)) for args in check_list("args_list", args_list)]
+        self._submit(jobs)
+        return jobs
+
+    def _submit(self, jobs: list[Job]) -> None:
+        if self.num_jobs_submitted + len(jobs) > self._most:
+            raise MaximumJobsReached(
+                f"{len(jobs)} jobs more than the {self.num_jobs_submitted} submitted are too many",
+                do="set_maximum_num_jobs_submitted(-1) allows any number",
+            )
+        session = self._started()
+        for job in jobs:
+            self._board.take_in(job)
+            self._own.add(job.id)
+            self._waiting[job.id] = job
+            self.num_jobs_submitted += 1
+            self._call("on_launch", job)
+            session.submit(job.id, job.args)
+
+    def _started(self) -> Session:
+        """Return the session that takes jobs."""
+        if self._closed:
+            raise ConfigurationError("the evaluator is closed", do="make another")
+        if self._session.error is not None:
+            raise self._session.error
+        if self._session.over and self.time_left != 0:
+            self._finalizer.detach()
+            self._session = self._new_session()
+        self._session.start()
+        if self._deadline < math.inf:
+            self._session.limit(seconds_left(self._deadline))
+        return self._session
+
+    def gather(self, type: str, size: int = 1) -> list[Job] | tuple[list[Job], list[Job]]:
+        """Wait for jobs to end, and return those that have.
+
+        Parameters
+        ----------
+        type
+            "ALL" waits for all that were submitted, "BATCH" for ``size`` of them.
+
+        Returns
+        -------
+        jobs
+            Each job once. Where other evaluators share the search: (own jobs, theirs).
+        """
+        type = check_choice("type", type, ("ALL", "BATCH"))
+        size = check_whole("size", size, least=1)
+        wanted = len(self._waiting) if type == "ALL" else min(size, len(self._waiting))
+        jobs: list[Job] = []
+        while len(jobs) < wanted:
+            jobs += self._collected(self._board.done.get())
+        jobs += self._at_once()
+        if self._session.error is not None and self._waiting:
+            raise self._session.error
+        others = self.gather_other_jobs_done()
+        self._call("on_gather", jobs, others)
+        return (jobs, others) if self._others else jobs
+
+    def _at_once(self) -> list[Job]:
+        """What has ended by now."""
+        jobs: list[Job] = []
+        try:
+            while True:
+                jobs += self._collected(self._board.done.get_nowait())
+        except queue.Empty:
+            return jobs
+
+    def _collected(self, job: Job) -> list[Job]:
+        if self._waiting.pop(job.id, None) is None:
+            return []  # `execute` has it
+        job.metadata["timestamp_gather"] = self._board.now()
+        self.num_jobs_gathered += 1
+        self._call("on_done", job)
+        return [job]
+
+    def gather_other_jobs_done(self) -> list[Job]:
+        """Return what ended at other evaluators of the search since the last call."""
+        found = jobs_of_others(self.storage, self.search_id, self._marks, self._own)
+        self._others |= {job.id for job in found}
+        done = [job for job in found if job.status.settled]
+        for job in done:
+            self._call("on_done_other", job)
+        return done
+
+    async def execute(self, job: Job) -> Job:
+        """Wait for a job, which is submitted unless it was, and return it as gathered."""
+        check_kind("job", job, Job, do='execute(Job({"x": 0.5}))')
+        if job.id not in self._own:
+            job.args = checked_args(job.args)
+            self._submit([job])
+        await asyncio.wrap_future(job.ended)
+        self._collected(job)
+        return job
+
+    def cancel(self) -> None:
+        """Cancel all that has not ended; it is gathered as cancelled."""
+        self._session.cancel(list(self._waiting), "cancelled")
+
+    # ------------------------------------------------------------------ limits
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds after which nothing starts; what runs then has the time of grace.
+
+        Counted from when it is set; None for no limit.
+        """
+        return self._timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        if seconds is not None:
+            check_seconds("timeout", seconds)
+        if self.time_left == 0:
+            self._session.join()  # its time was up: it ends, and jobs to come have another
+        self._timeout = seconds
+        self._deadline = math.inf if seconds is None else time.monotonic() + seconds
+        self._session.limit(seconds_left(self._deadline))
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds left of `timeout`; None if there is none."""
+        return None if self._timeout is None else seconds_left(self._deadline)
+
+    def set_maximum_num_jobs_submitted(self, maximum: int) -> None:
+        """Allow so many jobs more; -1 for any number."""
+        maximum = check_whole("maximum", maximum, least=-1)
+        self._most = math.inf if maximum == -1 else self.num_jobs_submitted + maximum
+
+    def set_event_loop(self) -> None:
+        """Do nothing: jobs do not run in an event loop of the caller's."""
+
+    @property
+    def num_jobs_waiting(self) -> int:
+        """How many jobs are submitted and not gathered."""
+        return len(self._waiting)
+
+    @property
+    def is_master(self) -> bool:
+        """Whether this process submits jobs, and does not only run them."""
+        return True
+
+    @property
+    def search_stopped(self) -> bool:
+        """Whether a callback has seen enough."""
+        return any(getattr(callback, "search_stopped", False) for callback in self.callbacks)
+
+    # ------------------------------------------------------------------ the end
+
+    def close(self) -> list[Job]:
+        """Cancel what has not ended, and end all workers.
+
+        Returns
+        -------
+        jobs
+            Those that were not gathered, the cancelled ones among them.
+        """
+        if self._closed:
+            return []
+        self.cancel()
+        self._finalizer()
+        self._closed = True
+        jobs = self._at_once()
+        self._call("on_close")
+        return jobs
+
+    def __enter__(self) -> Evaluator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Describe it in plain data."""
+        return {
+            "type": type(self).__name__,
+            "num_workers": self.num_workers,
+            "run_function": self._objective.name,
+            "search_id": self.search_id,
+        }
+
+    def announce(self, max_evals: int | None) -> None:
+        """Tell callbacks how many jobs are to come, None if that is open."""
+        self._call("on_start", max_evals)
+
+    def _call(self, method: str, *arguments: Any) -> None:
+        tell(self.callbacks, method, *arguments)
