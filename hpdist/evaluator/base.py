@@ -42,9 +42,8 @@ class Evaluator:
     """Calls a function on parameters, ``num_workers`` calls at a time.
 
     A job begins as soon as a worker is free; whether anybody gathers does not matter. An
-    exception, a result that is no number, a process that dies are that job's failure.
-
-    One thread submits and gathers; callbacks are called in it.
+    exception, a result that is no number, a process that dies are that job's failure. One thread
+    submits and gathers; callbacks are called in it.
 
     Parameters
     ----------
