@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,12 @@ from hpdist import minimize
 
 RESULTS = Path(__file__).parent / "results"
 WAIT_S = 0.02
+
+EXECUTORS = ["serial", "thread", "process", "loky", "cluster", "folder", "dask", "ray"]
+"""All but "mpi", which needs another start: see the README."""
+
+OWN = ("serial", "cluster", "folder")
+"""There is no library below these."""
 
 
 def at_once(config: dict[str, Any]) -> dict[str, float]:
@@ -58,15 +64,47 @@ def hpdist_runs(executor: str, work: Work, workers: int, jobs: int) -> list[dict
         return [dict(each.info) for each in results.evaluations]
 
 
-def bare_runs(pool: Executor, work: Work, jobs: int) -> list[dict[str, float]]:
+def bare_runs(pool: Any, work: Work, jobs: int) -> list[dict[str, float]]:
     """Return the same of the library below, once its workers are there."""
     with pool:
         list(pool.map(work, [{"x": 0.5}] * 8))
         return list(pool.map(work, [{"x": 0.5}] * jobs))
 
 
-def bare(name: str, workers: int) -> Executor:
+class RayPool:
+    """Tasks of Ray, as much of a pool as is needed here."""
+
+    def __init__(self, workers: int) -> None:
+        import ray
+
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
+        self._ray = ray
+
+    def map(self, work: Work, items: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
+        remote = self._ray.remote(work)
+        found: list[dict[str, float]] = self._ray.get([remote.remote(item) for item in items])
+        return found
+
+    def __enter__(self) -> RayPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ray.shutdown()
+
+
+def bare(name: str, workers: int) -> Any:
     """Return the library that an executor is compared with."""
+    if name == "dask":
+        import distributed
+
+        cluster = distributed.LocalCluster(workers, threads_per_worker=1, dashboard_address=None)
+        return distributed.Client(cluster).get_executor(pure=False)
+    if name == "ray":
+        return RayPool(workers)
+    if name == "mpi":
+        from mpi4py.futures import MPIPoolExecutor
+
+        return MPIPoolExecutor(workers)
     if name == "thread":
         return ThreadPoolExecutor(workers)
     if name == "process":
@@ -89,14 +127,16 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--jobs", type=int, default=400)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--only", nargs="+", default=EXECUTORS, choices=[*EXECUTORS, "mpi"])
     chosen = parser.parse_args(arguments)
     lines = [["executor", "workers", "hpdist/s", "bare/s", "busy hpdist", "busy bare"]]
-    for name in ("serial", "thread", "process", "loky"):
+    for name in chosen.only:
         workers = 1 if name == "serial" else chosen.workers
         lines.append([name, str(workers), *_row(name, workers, chosen)])
     text = table(lines)
     print(text)
-    (chosen.results / "executors.txt").write_text(text + "\n")
+    if chosen.only == EXECUTORS:
+        (chosen.results / "executors.txt").write_text(text + "\n")
 
 
 def _row(name: str, workers: int, chosen: argparse.Namespace) -> list[str]:
@@ -107,7 +147,7 @@ def _row(name: str, workers: int, chosen: argparse.Namespace) -> list[str]:
         for work, taken, which in ((at_once, rates, 0), (waiting, shares, 1)):
             runs = hpdist_runs(name, work, workers, chosen.jobs)
             taken["ours"].append(measured(runs, workers)[which])
-            if name != "serial":
+            if name not in OWN:
                 others = bare_runs(bare(name, workers), work, chosen.jobs)
                 taken["bare"].append(measured(others, workers)[which])
     cells = [f"{statistics.median(rates['ours']):,.0f}", _median(rates["bare"], ",.0f")]

@@ -155,13 +155,18 @@ class _Bridged(Future[str]):
 def run_order(shipment: Shipment, token: str, order: str, topic: str) -> str:
     """Run an order in a Dask worker: the task."""
     from distributed import get_worker
+    from distributed.utils import sync
 
     worker = get_worker()
 
     def send(news: dict[str, Any]) -> None:
         if "begun" in news:
             news["begun"]["address"] = worker.address
-        worker.log_event(topic, (token, news))
+            # Waited for: a worker that dies at once has been heard of, so that what Dask does by
+            # itself, to run the task again elsewhere, is not taken for its first run.
+            sync(worker.loop, worker.scheduler.log_event, topic=topic, msg=(token, news))
+        else:
+            worker.log_event(topic, (token, news))
 
     return HERE.run(shipment, token, order, send)
 

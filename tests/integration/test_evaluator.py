@@ -373,7 +373,6 @@ def test_ready_callbacks(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> No
         (lambda: make(square).gather("SOME"), "ALL, BATCH"),
         (lambda: make(square).submit([1]), "dict"),
         (lambda: make(square).submit([{"x": 1}, {"x": object()}]), "JSON"),
-        (lambda: make(square, "cluster"), "cluster"),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(wrong: Callable[[], object], why: str) -> None:

@@ -90,11 +90,13 @@ class DirectPost:
     def __init__(self, shipment: Shipment) -> None:
         self._shipment, self._side = shipment, FarSide()
         self.lose = self.repeat = False
+        self._token, self._threads = "", list[threading.Thread]()
 
     def open(self) -> None:
         pass
 
     def begin(self, token: str, order: str, on_news: Any) -> Future[str]:
+        self._token = token
         answer: Future[str] = Future()
 
         def work() -> None:
@@ -105,7 +107,8 @@ class DirectPost:
                 on_news({"begun": {}})
             answer.set_result(self._side.run(self._shipment, token, order, on_news))
 
-        threading.Thread(target=work, daemon=True).start()
+        self._threads.append(threading.Thread(target=work, daemon=True))
+        self._threads[-1].start()
         return answer
 
     def tell(self, token: str, where: Any, grace_s: float | None) -> None:
@@ -115,6 +118,9 @@ class DirectPost:
         pass
 
     def close(self) -> None:
+        self._side.tell(self._token, 0.0)
+        for thread in self._threads:
+            thread.join()
         self._side.clear()
 
 

@@ -78,11 +78,11 @@ def test_failures_have_no_objective_and_tell_why() -> None:
 
 @pytest.mark.parametrize("timeout", [1, 0.3])
 def test_time_ends_a_search_that_has_no_other_end(timeout: float) -> None:
-    begun = threading.Event()
+    begun, released = threading.Event(), threading.Event()
 
     def endless(job: Any) -> float:
         begun.set()
-        threading.Event().wait()
+        released.wait()
         return 0.0
 
     with ThreadPoolEvaluator(endless, num_workers=2, grace_s=0.1) as evaluator:
@@ -92,6 +92,7 @@ def test_time_ends_a_search_that_has_no_other_end(timeout: float) -> None:
         assert begun.is_set()
         assert results["job_status"].tolist() == ["cancelled"] * 2
         assert evaluator.timeout is None
+    released.set()
 
 
 @pytest.mark.parametrize(
