@@ -8,12 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluator_functions import awaiting, patient, poisoned, profiled, square, told
+from evaluator_functions import RELEASED, awaiting, patient, poisoned, profiled, square, told
 
 from hpdist.callbacks import Callback, CSVLoggerCallback, LoggerCallback, ProgressCallback
 from hpdist.errors import ConfigurationError, HpdistError
@@ -156,6 +156,16 @@ def wait_for(*files: Path) -> None:
     while not all(file.exists() for file in files):
         assert time.monotonic() < until
         time.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left() -> Iterator[None]:
+    yield
+    RELEASED.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("hpdist"):
+            thread.join(30)
+    RELEASED.clear()
 
 
 @pytest.mark.parametrize("method", ["thread", "process", "loky"])
