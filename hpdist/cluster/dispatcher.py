@@ -31,6 +31,7 @@ from hpdist.events import (
     JobSubmitted,
     Record,
 )
+from hpdist.executors.base import Executor
 from hpdist.inbox import QueueInbox
 from hpdist.journal import MemoryJournal
 from hpdist.loop import Loop, Observer
@@ -109,6 +110,9 @@ class Dispatcher:
         Interface by name, and the port to listen on; 0 for any.
     work
         What to serve in place of `submit_job`.
+    executor
+        Runs jobs in place of workers that dial in, see `hpdist.executors.choice.make_executor`;
+        then nothing is listened to.
     loop_options
         Further options of `hpdist.loop.Loop`.
     """
@@ -129,6 +133,7 @@ class Dispatcher:
         timing: Timing | None = None,
         retry: Retry | None = None,
         work: Work | None = None,
+        executor: Executor | None = None,
         **loop_options: Any,
     ) -> None:
         self.run_id = run_name(run_id)
@@ -168,11 +173,12 @@ class Dispatcher:
             work.source,
             work.dispatch,
             work.journal,
-            self.service,
+            self.service if executor is None else executor,
             self._inbox,
             observers=[*work.observers, self.service.observe],
             **{"stay": True, "on_start": self._started, **loop_options},
         )
+        self._tell_start = work.announce if executor is not None else None
         self._ready = threading.Event()
         self._over = threading.Event()
         self._thread: int | None = None  #: the one that serves
@@ -202,6 +208,8 @@ class Dispatcher:
         self._loop.run()
 
     def _started(self) -> None:
+        if self._tell_start is not None:
+            self._tell_start("")  # a service does so itself, with its address
         self._ready.set()
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:

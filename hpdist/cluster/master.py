@@ -57,8 +57,7 @@ class Master:
     checkpoint_file
         Where to keep the journal instead.
     checkpoint_freq
-        Make results durable every so many; with n > 1, up to n can be lost if the machine (not
-        just the process) dies.
+        Make results durable every so many; up to so many are lost if the machine itself dies.
     working_directory
         Where ``<run_id>/`` is.
     ping_interval
@@ -81,6 +80,8 @@ class Master:
         As for `Study`.
     worker_timeout
         Seconds to wait for workers; default: for ever, with a diagnosis every half minute.
+    dispatcher_options
+        As for `Dispatcher`: nic_name, port, timing, retry, executor.
 
     Raises
     ------

@@ -26,6 +26,7 @@ from hpdist.checks import (
 from hpdist.cluster.address import check_listening
 from hpdist.cluster.locate import Place
 from hpdist.errors import ConfigurationError
+from hpdist.executors.choice import checked_executor
 from hpdist.model import Retry, Timing
 from hpdist.objectives import check_objectives
 from hpdist.optimizers import Optimizer
@@ -34,7 +35,7 @@ from hpdist.space import Space
 from hpdist.study import DIRECTIONS
 
 #: What a master passes on to its dispatcher.
-DISPATCHER_OPTIONS = ("nic_name", "port", "timing", "retry")
+DISPATCHER_OPTIONS = ("nic_name", "port", "timing", "retry", "executor")
 
 #: What a dispatcher passes on to its loop.
 LOOP_OPTIONS = (
@@ -100,6 +101,7 @@ def check_master(given: Mapping[str, Any]) -> None:
     check_options("Master", options, DISPATCHER_OPTIONS)
     check_listening(given["host"], options.get("nic_name"), options.get("port", 0))
     check_lease_and_retry(options.get("timing"), options.get("retry"))
+    maybe(lambda _, value: checked_executor(value), "executor", options.get("executor"))
     Place("0", given["nameserver"], given["nameserver_port"])
 
 

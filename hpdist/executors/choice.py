@@ -72,7 +72,7 @@ def make_executor(
     connection = _connection(address, resources)
     if not isinstance(executor, str):
         refuse("an executor that is made already", {"workers": workers, **options, **connection})
-        return _checked(executor)
+        return checked_executor(executor)
     if executor not in SYSTEMS:
         refuse(f'executor="{executor}"', connection, 'use executor="dask" or "ray"')
     if executor == "serial":
@@ -115,7 +115,8 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def _checked(executor: Any) -> Executor:
+def checked_executor(executor: Any) -> Executor:
+    """Return an object that runs attempts, or refuse it."""
     methods = (getattr(executor, name, None) for name in ("start", "perform", "close"))
     if isinstance(executor, type) or not all(map(callable, methods)):
         raise ConfigurationError(

@@ -13,9 +13,12 @@ from cluster_scene import LIMIT_S, RUN, Scene, eventually, give_x, scene_in
 
 from hpdist import Master, Results
 from hpdist.errors import ConfigurationError, StateError
-from hpdist.events import JobCreated
+from hpdist.events import JobCreated, RunResumed
+from hpdist.executors.choice import make_executor
+from hpdist.journal import read_journal
 from hpdist.model import JobState
 from hpdist.multi_fidelity import Bracket, Hyperband, SingleFidelity, SuccessiveHalving
+from hpdist.objective import objective_of
 from hpdist.optimizers import RandomSearch
 from hpdist.space import Space
 
@@ -368,3 +371,36 @@ def test_a_study_decides_what_its_dispatcher_runs(scene: Scene) -> None:
         pytest.raises(ConfigurationError, match="a study decides"),
     ):
         master.dispatcher.submit_job("a", config={"x": 0.5})
+
+
+def _shrinking(config: dict[str, Any], budget: float) -> float:
+    return float(config["x"]) / budget
+
+
+def test_an_executor_takes_the_place_of_workers(tmp_path: Path) -> None:
+    def master() -> Master:
+        return Master(
+            "local",
+            RandomSearch({"x": (0.0, 1.0)}),
+            Hyperband(1, 9),
+            working_directory=tmp_path,
+            executor=make_executor(
+                "thread", objective_of(_shrinking), tmp_path / "local", workers=2
+            ),
+        )
+
+    with master() as first:
+        results = first.run(1)
+        assert first.dispatcher.number_of_workers() == 2
+        assert not (tmp_path / "local" / "connection.json").exists()
+    assert (results.reason, len(results.to_frame())) == ("finished", 13)
+    with master() as second:
+        assert len(second.run(1).to_frame()) > 13, "it goes on from the journal"
+    epochs = [
+        record.epoch
+        for _, record in read_journal(tmp_path / "local" / "journal").records
+        if isinstance(record, RunResumed)
+    ]
+    assert epochs == [1, 2]
+    with pytest.raises(ConfigurationError, match="no executor"):
+        Master("x", RandomSearch({"x": (0.0, 1.0)}), Hyperband(1, 9), executor="magic")
