@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import distributed
 import loky.backend.resource_tracker
@@ -77,3 +80,18 @@ class TestDaskExecutor(CancellingExecutorContract):
 class TestRayExecutor(CancellingExecutorContract):
     def make(self, objective: Objective) -> Executor:
         return FarExecutor(RaySystem(Connection()), "ray", objective)
+
+
+def test_the_executor_on_mpi_keeps_the_contract_too() -> None:
+    python = Path(sys.executable)
+    command = [python.with_name("mpiexec"), "-n", "2", python, "-m", "mpi4py.futures", "-m"]
+    ended = subprocess.run(
+        [*command, "pytest", "-v", Path(__file__).with_name("mpi_executor.py")],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert ended.returncode == 0, ended.stdout[-3000:]
+    assert ended.stdout.count(" PASSED") == 8, ended.stdout

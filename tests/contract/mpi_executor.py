@@ -1,0 +1,25 @@
+"""The contract of the executor on MPI; `test_executor_contract` runs this under mpiexec."""
+
+from __future__ import annotations
+
+import pytest
+
+from hpdist.executors.base import Executor
+from hpdist.executors.far import Connection, FarExecutor
+from hpdist.executors.mpi import MpiSystem
+from hpdist.objective import Objective
+from hpdist.testing.executors import CancellingExecutorContract
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mpi_runs() -> None:
+    # threads that mpi4py keeps until this process ends
+    from mpi4py.futures import MPIPoolExecutor
+
+    with MPIPoolExecutor(1) as pool:
+        pool.submit(int).result()
+
+
+class TestMpiExecutor(CancellingExecutorContract):
+    def make(self, objective: Objective) -> Executor:
+        return FarExecutor(MpiSystem(Connection()), "mpi", objective)
