@@ -94,4 +94,4 @@ def test_the_executor_on_mpi_keeps_the_contract_too() -> None:
         timeout=110,
     )
     assert ended.returncode == 0, ended.stdout[-3000:]
-    assert ended.stdout.count(" PASSED") == 8, ended.stdout
+    assert "8 passed" in ended.stdout, ended.stdout
