@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -144,7 +145,8 @@ def is_dead(process: Any) -> bool:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Replace a file, so that readers see the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # each thread its own: two may answer one line, the older call and the newer
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_bytes(data)
     os.replace(temporary, path)
 
