@@ -141,6 +141,21 @@ def test_processes_share_the_work_and_a_killed_holder_is_followed(tmp_path: Path
     assert len(workers) == 3
 
 
+def test_a_holder_that_stood_still_does_no_harm_when_it_wakes(tmp_path: Path) -> None:
+    processes = [begin(tmp_path, 150) for _ in range(3)]
+    holder = holder_of(tmp_path / "run")
+    os.kill(holder, signal.SIGSTOP)
+    until = time.monotonic() + 60
+    while not (tmp_path / "run" / "holders" / "2.beat").exists():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    os.kill(holder, signal.SIGCONT)
+    said = [each.communicate(timeout=100)[0] for each in processes]
+    assert said == ["finished 150\n"] * 3
+    counts = ends(tmp_path / "run")
+    assert (len(counts), set(counts.values())) == (150, {1})
+
+
 def test_an_interrupt_hands_back_what_runs(tmp_path: Path) -> None:
     first = begin(tmp_path, 40)
     holder_of(tmp_path / "run")
