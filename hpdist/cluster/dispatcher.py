@@ -32,6 +32,7 @@ from hpdist.events import (
     Record,
 )
 from hpdist.executors.base import Executor
+from hpdist.executors.choice import checked_executor
 from hpdist.inbox import QueueInbox
 from hpdist.journal import MemoryJournal
 from hpdist.loop import Loop, Observer
@@ -139,6 +140,7 @@ class Dispatcher:
         self.run_id = run_name(run_id)
         check_options("Dispatcher", loop_options, LOOP_OPTIONS)
         check_lease_and_retry(timing, retry)
+        maybe(lambda _, value: checked_executor(value), "executor", executor)
         maybe(check_callable, "queue_callback", queue_callback, takes="of a number of workers")
         timing = timing or Timing()
         place = maybe(check_path, "working_directory", working_directory)

@@ -449,6 +449,7 @@ ENTRIES: dict[str, Entry] = {
             "port": (*NO_PORT, None),
             "timing": (5, {}, "30", hpdist.Timing),
             "retry": (5, {}, hpdist.Retry),
+            "executor": (5, "magic", object()),
             "colour": (5,),
         },
         {"run_id": "cannot name a run", "colour": "has no option 'colour'"},
