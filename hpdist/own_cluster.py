@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.cluster.locate import Place
-from hpdist.cluster.pyro import harden_process
 from hpdist.cluster.run_host import RunHost
 from hpdist.cluster.service import Listening
 from hpdist.cluster.worker_processes import WorkerProcesses
@@ -39,7 +38,6 @@ def own_cluster(
     options
         Those of ``hpdist worker``, by their names; None where one is not given.
     """
-    harden_process()
     processes = None
     if workers:
         arguments = [reference, "--run", str(path), *_arguments(options)]

@@ -139,9 +139,11 @@ def _executor(
 
 def _host(script: Script, path: Path, workers: int, values: dict[str, Any]) -> RunHost:
     from hpdist.cluster.address import bind_host
+    from hpdist.cluster.pyro import harden_process
     from hpdist.cluster.service import Listening
     from hpdist.own_cluster import own_cluster
 
+    harden_process()
     bind_host(values["host"], values["nic"])  # raises if nobody can listen there
     if not workers:
         tell(f"no worker is started here: hpdist worker {script.reference} --run {path}")

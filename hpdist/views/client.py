@@ -12,7 +12,6 @@ from typing import Any
 from hpdist.checks import check_path, check_whole
 from hpdist.cluster.dispatcher import Dispatcher, Work
 from hpdist.cluster.nameserver import NameServer
-from hpdist.cluster.pyro import harden_process
 from hpdist.cluster.worker_processes import WorkerProcesses
 from hpdist.dispatch_state import DispatchState
 from hpdist.errors import ConfigurationError, HpdistError, NoWorkers
@@ -66,7 +65,6 @@ class Client:
     ) -> None:
         path = check_path("connection", connection).resolve()
         engines = check_whole("engines", engines, least=0)
-        harden_process()
         self._tasks = Tasks(is_engine)
         self._changed = threading.Condition()
         self._timers: dict[Task, threading.Timer] = {}
