@@ -14,6 +14,7 @@ from hpdist.events import (
     AttemptFinished,
     AttemptReleased,
     Event,
+    ProgressReported,
     WorkerJoined,
     WorkerLeft,
 )
@@ -21,9 +22,13 @@ from hpdist.executors.base import Executor
 from hpdist.model import Failure, FailureKind, JsonValue, Success, WorkerInfo
 from hpdist.objective import Objective, objective_of
 from hpdist.orders import (
+    Acknowledge,
     Cancel,
+    Curtail,
     Dismiss,
     Launch,
+    Order,
+    Welcome,
 )
 
 E = TypeVar("E")
@@ -32,10 +37,14 @@ PATIENCE_S = 30.0
 
 
 class Posted:
-    """A loop that only remembers what was posted to it."""
+    """A loop that remembers what was posted to it, and answers what every loop does.
 
-    def __init__(self) -> None:
+    ``executor`` is whom it answers: a worker that joined is welcome, a result is taken.
+    """
+
+    def __init__(self, executor: Executor) -> None:
         self.events: list[Event] = []
+        self._executor = executor
         self._arrivals: queue.SimpleQueue[Event] = queue.SimpleQueue()
 
     def __call__(self, events: Sequence[Event]) -> None:
@@ -51,8 +60,19 @@ class Posted:
                 event = self._arrivals.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 raise AssertionError(f"no {kind.__name__} came, but {self.events}") from None
+            self._executor.perform(answers(event))
             if isinstance(event, kind):
                 return event
+
+
+def answers(event: Event) -> list[Order]:
+    """Return what a loop says to ``event``, whatever it was running."""
+    if isinstance(event, WorkerJoined):
+        return [Welcome(event.worker.worker_id, event.worker.incarnation)]
+    if isinstance(event, AttemptFinished):
+        held = (event.result.job_id, event.result.attempt)
+        return [Acknowledge(event.worker_id, event.incarnation, *held)]
+    return []
 
 
 def payload_of(config: dict[str, JsonValue], trial_id: int = 0) -> dict[str, JsonValue]:
@@ -78,6 +98,8 @@ def behave(config: dict[str, Any], budget: float, ctx: Any) -> object:
     """Do what the configuration says: the objective of these tests."""
     if "error" in config:
         raise ValueError(config["error"])
+    if config.get("wait") and "loss" in config:
+        ctx.report(1, config["loss"])
     while config.get("wait") and not ctx.should_stop():
         time.sleep(0.01)
     return config.get("loss")
@@ -95,7 +117,8 @@ class ExecutorContract(ABC):
         self, objective: Callable[..., object] = behave
     ) -> Iterator[tuple[Executor, Posted, WorkerInfo]]:
         """Start an executor; yields it, what it posts and its first worker."""
-        executor, posted = self.make(objective_of(objective)), Posted()
+        executor = self.make(objective_of(objective))
+        posted = Posted(executor)
         executor.start(posted)
         try:
             yield executor, posted, posted.next(WorkerJoined).worker
@@ -135,13 +158,17 @@ class ExecutorContract(ABC):
             event = posted.next(AttemptFinished)
             assert (event.worker_id, event.incarnation) == (worker.worker_id, worker.incarnation)
 
-    def test_a_dismissed_worker_finishes_what_it_has_and_leaves(self) -> None:
+    def test_a_dismissed_worker_settles_what_it_was_given_and_leaves(self) -> None:
         with self.started() as (executor, posted, worker):
             name = (worker.worker_id, worker.incarnation)
             executor.perform([launch(worker, 0, {"loss": 1.0}), Dismiss(*name)])
-            assert posted.next(AttemptFinished).result.outcome == Success(1.0)
+            # who had not fetched it yet hands it back
             left = posted.next(WorkerLeft)
             assert (left.worker_id, left.incarnation) == name
+        settled = [x for x in posted.events if isinstance(x, AttemptFinished | AttemptReleased)]
+        assert settled
+        for event in settled:  # who had not fetched it yet hands it back
+            assert isinstance(event, AttemptReleased) or event.result.outcome == Success(1.0)
 
     def test_close_is_idempotent_and_leaves_no_thread_and_no_process(self) -> None:
         import psutil
@@ -170,6 +197,15 @@ class CancellingExecutorContract(ExecutorContract):
             released = posted.next(AttemptReleased)
             assert (released.job_id, released.attempt) == (0, 1)
             assert posted.next(AttemptFinished).result.job_id == 1
+
+    def test_a_dismissed_worker_finishes_what_it_has_begun(self) -> None:
+        with self.started() as (executor, posted, worker):
+            name = (worker.worker_id, worker.incarnation)
+            executor.perform([launch(worker, 0, {"wait": True, "loss": 3.0})])
+            assert posted.next(ProgressReported).loss == 3.0
+            executor.perform([Dismiss(*name), Curtail(*name, 0, 1)])
+            assert posted.next(AttemptFinished).result.outcome == Success(3.0)
+            assert posted.next(WorkerLeft).incarnation == worker.incarnation
 
     def test_close_ends_an_attempt_that_runs(self) -> None:
         threads = set(threading.enumerate())

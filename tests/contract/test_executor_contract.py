@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import distributed
 import loky.backend.resource_tracker
 import pytest
 import ray
 
-from hpdist.executors.base import Executor
+from hpdist.child_runner import ChildRunner
+from hpdist.cluster.session import Session
+from hpdist.cluster.spool import Spool
+from hpdist.executors.base import Executor, Post
 from hpdist.executors.dask import DaskSystem
 from hpdist.executors.far import Connection, FarExecutor
 from hpdist.executors.local import LocalExecutor
 from hpdist.executors.loky import LokyExecutor
 from hpdist.executors.ray import RaySystem
 from hpdist.executors.serial import SerialExecutor
+from hpdist.folder.election import Election
+from hpdist.folder.holder import FolderExecutor
+from hpdist.folder.mail import FolderChannel
+from hpdist.model import Timing, WorkerInfo
 from hpdist.objective import Objective
+from hpdist.orders import Order
+from hpdist.own_cluster import own_cluster, reference_of
 from hpdist.testing.executors import CancellingExecutorContract, ExecutorContract
 
 
@@ -82,6 +94,80 @@ class TestRayExecutor(CancellingExecutorContract):
         return FarExecutor(RaySystem(Connection()), "ray", objective)
 
 
+TIMING = Timing(lease_s=4.0, heartbeat_s=0.2, poll_s=0.5)
+
+
+class TestClusterExecutor(CancellingExecutorContract):
+    """With a worker process of its own, as ``executor="cluster"`` starts them."""
+
+    @pytest.fixture(autouse=True)
+    def _directory(self, tmp_path: Path) -> None:
+        self.directory = tmp_path / "run"
+
+    def make(self, objective: Objective) -> Executor:
+        self.directory.mkdir()
+        executor = own_cluster(reference_of(objective), self.directory, 1, {}, timing=TIMING)
+        executor.serve(epoch=1, book="this")
+        return executor
+
+
+class FolderWithAWorker:
+    """The executor of a shared folder, and one worker that writes to it."""
+
+    keeps_running = True
+
+    def __init__(self, objective: Objective, directory: Path) -> None:
+        name, incarnation = "worker-0", uuid.uuid4().hex
+        election = Election(directory / "holders", name, 10.0)
+        assert election.stand()
+        self._holder = FolderExecutor(directory, TIMING)
+        self._holder.take_over(
+            SimpleNamespace(epoch=1, records=[(0.0, "the first")], announce=lambda at: None)
+        )
+        self._runner = ChildRunner(objective)
+        self._session = Session(
+            WorkerInfo(name, incarnation),
+            directory.name,
+            self._runner,
+            lambda: FolderChannel(
+                directory / "mail", uuid.uuid4().hex, directory.name, election.look
+            ),
+            Spool(directory / "spool", name, incarnation),
+            directory=directory,
+        )
+        self._thread = threading.Thread(target=self._work)
+
+    def start(self, post: Post) -> None:
+        self._holder.start(post)
+        self._thread.start()
+
+    def perform(self, orders: Sequence[Order]) -> None:
+        self._holder.perform(orders)
+
+    def close(self, grace_s: float) -> None:
+        self._session.leave("the test is over", at_once=True)
+        self._holder.close(grace_s)
+        for thread in threading.enumerate():
+            if thread is self._thread or thread.name.endswith("worker-0"):
+                thread.join()
+
+    def _work(self) -> None:
+        self._runner.start()
+        try:
+            self._session.run()
+        finally:
+            self._runner.close()
+
+
+class TestFolderExecutor(CancellingExecutorContract):
+    @pytest.fixture(autouse=True)
+    def _directory(self, tmp_path: Path) -> None:
+        self.directory = tmp_path
+
+    def make(self, objective: Objective) -> Executor:
+        return FolderWithAWorker(objective, self.directory)
+
+
 def test_the_executor_on_mpi_keeps_the_contract_too() -> None:
     python = Path(sys.executable)
     command = [python.with_name("mpiexec"), "-n", "2", python, "-m", "mpi4py.futures", "-m"]
@@ -94,4 +180,4 @@ def test_the_executor_on_mpi_keeps_the_contract_too() -> None:
         timeout=110,
     )
     assert ended.returncode == 0, ended.stdout[-3000:]
-    assert "8 passed" in ended.stdout, ended.stdout
+    assert "9 passed" in ended.stdout, ended.stdout
