@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hpdist.dispatch_state import DispatchState
-from hpdist.errors import ConfigurationError, HpdistError, JournalFull
+from hpdist.errors import ConfigurationError, HpdistError, JournalError, JournalFull
 from hpdist.events import (
     AttemptCurtailed,
     Controlled,
@@ -332,7 +332,9 @@ class Loop:
         self.ended = why
 
     def _give_up(self, error: BaseException) -> None:
-        """Say in the journal why the run broke off, if the journal still works."""
+        """Say in the journal why the run broke off, unless it was the journal that failed."""
+        if isinstance(error, JournalError):
+            return
         text = "".join(traceback.format_exception_only(type(error), error)).strip()
         interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
         try:

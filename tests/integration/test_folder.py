@@ -68,7 +68,8 @@ def begin(place: Path, trials: int) -> subprocess.Popen[str]:
     script.write_text(
         SCRIPT.format(log=str(place / "log"), folder=str(place / "run"), trials=trials)
     )
-    return subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, str(script)], stdout=pipe, stderr=pipe, text=True)
 
 
 def holder_of(folder: Path) -> int:
@@ -150,8 +151,9 @@ def test_a_holder_that_stood_still_does_no_harm_when_it_wakes(tmp_path: Path) ->
         assert time.monotonic() < until
         time.sleep(0.01)
     os.kill(holder, signal.SIGCONT)
-    said = [each.communicate(timeout=100)[0] for each in processes]
-    assert said == ["finished 150\n"] * 3
+    said = [each.communicate(timeout=100) for each in processes]
+    assert [out for out, _ in said] == ["finished 150\n"] * 3
+    assert not any("Traceback" in told for _, told in said), said
     counts = ends(tmp_path / "run")
     assert (len(counts), set(counts.values())) == (150, {1})
 

@@ -649,6 +649,18 @@ def test_a_journal_that_cannot_take_the_last_word_does_not_hide_the_error(
     assert "could not record the end" in caplog.text
 
 
+def test_a_journal_that_failed_is_not_written_to_again(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone() -> None:
+        scene.diary.error = JournalError("another process has it")
+
+    scene.at(12.0, gone)
+    with pytest.raises(JournalError, match="another process has it"):
+        scene.run()
+    assert not caplog.records
+
+
 # ------------------------------------------------------------------- early stopping
 
 
