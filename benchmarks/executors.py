@@ -3,8 +3,9 @@
     python -m benchmarks executors [--workers 2] [--jobs 400] [--repeats 3]
 
 Twice the same work: evaluations that return at once, and evaluations that wait 20 ms. Beside each
-executor the bare library below it, with neither a journal nor an optimizer. The clock starts when
-the workers are there: with the first evaluation, and ends with the last.
+executor the bare library below it, with neither a journal nor an optimizer: given one call after
+the other for each worker, as a search must that learns from its results, and given all at once. The
+clock starts when the workers are there: with the first evaluation, and ends with the last.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -64,11 +71,25 @@ def hpdist_runs(executor: str, work: Work, workers: int, jobs: int) -> list[dict
         return [dict(each.info) for each in results.evaluations]
 
 
-def bare_runs(pool: Any, work: Work, jobs: int) -> list[dict[str, float]]:
-    """Return the same of the library below, once its workers are there."""
-    with pool:
-        list(pool.map(work, [{"x": 0.5}] * 8))
-        return list(pool.map(work, [{"x": 0.5}] * jobs))
+def bare_runs(name: str, work: Work, workers: int, jobs: int, ahead: int) -> list[dict[str, float]]:
+    """Return the same of the library below, with so many calls under way."""
+    with bare(name, workers) as pool:
+        called(pool, work, 8, 8)  # so that its workers are there
+        return called(pool, work, jobs, ahead)
+
+
+def called(pool: Any, work: Work, jobs: int, ahead: int) -> list[dict[str, float]]:
+    """Call a function so often, ``ahead`` calls at a time, each followed by the next."""
+    under_way = {pool.submit(work, {"x": 0.5}) for _ in range(ahead)}
+    left, found = jobs - ahead, []
+    while under_way:
+        done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+        for each in done:
+            found.append(each.result())
+            if left > 0:
+                left -= 1
+                under_way.add(pool.submit(work, {"x": 0.5}))
+    return found
 
 
 class RayPool:
@@ -80,10 +101,9 @@ class RayPool:
         ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
         self._ray = ray
 
-    def map(self, work: Work, items: Sequence[dict[str, Any]]) -> list[dict[str, float]]:
-        remote = self._ray.remote(work)
-        found: list[dict[str, float]] = self._ray.get([remote.remote(item) for item in items])
-        return found
+    def submit(self, work: Work, config: dict[str, Any]) -> Future[dict[str, float]]:
+        future: Future[dict[str, float]] = self._ray.remote(work).remote(config).future()
+        return future
 
     def __enter__(self) -> RayPool:
         return self
@@ -129,7 +149,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--only", nargs="+", default=EXECUTORS, choices=[*EXECUTORS, "mpi"])
     chosen = parser.parse_args(arguments)
-    lines = [["executor", "workers", "hpdist/s", "bare/s", "busy hpdist", "busy bare"]]
+    lines = [["executor", "workers", "/s", "busy", "bare /s", "bare busy", "all at once /s"]]
     for name in chosen.only:
         workers = 1 if name == "serial" else chosen.workers
         lines.append([name, str(workers), *_row(name, workers, chosen)])
@@ -141,18 +161,23 @@ def main(arguments: Sequence[str]) -> None:
 
 def _row(name: str, workers: int, chosen: argparse.Namespace) -> list[str]:
     """Return medians over the repeats, ours and the library's in turn."""
-    rates: dict[str, list[float]] = {"ours": [], "bare": []}
-    shares: dict[str, list[float]] = {"ours": [], "bare": []}
-    for _ in range(chosen.repeats):
-        for work, taken, which in ((at_once, rates, 0), (waiting, shares, 1)):
-            runs = hpdist_runs(name, work, workers, chosen.jobs)
-            taken["ours"].append(measured(runs, workers)[which])
-            if name not in OWN:
-                others = bare_runs(bare(name, workers), work, chosen.jobs)
-                taken["bare"].append(measured(others, workers)[which])
-    cells = [f"{statistics.median(rates['ours']):,.0f}", _median(rates["bare"], ",.0f")]
-    return [*cells, f"{statistics.median(shares['ours']):.0%}", _median(shares["bare"], ".0%")]
+    rounds = [_round(name, workers, chosen.jobs) for _ in range(chosen.repeats)]
+    medians = [statistics.median(values) for values in zip(*rounds, strict=True)]
+    forms = (",.0f", ".0%", ",.0f", ".0%", ",.0f")
+    cells = [format(value, form) for value, form in zip(medians, forms, strict=False)]
+    return cells + ["-"] * (len(forms) - len(cells))
 
 
-def _median(values: list[float], form: str) -> str:
-    return format(statistics.median(values), form) if values else "-"
+def _round(name: str, workers: int, jobs: int) -> list[float]:
+    """Measure once: ours, then the library below if there is one."""
+    found = [
+        measured(hpdist_runs(name, at_once, workers, jobs), workers)[0],
+        measured(hpdist_runs(name, waiting, workers, jobs), workers)[1],
+    ]
+    if name not in OWN:
+        found += [
+            measured(bare_runs(name, at_once, workers, jobs, workers), workers)[0],
+            measured(bare_runs(name, waiting, workers, jobs, workers), workers)[1],
+            measured(bare_runs(name, at_once, workers, jobs, jobs), workers)[0],
+        ]
+    return found

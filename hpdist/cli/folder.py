@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpdist.cli.command_file import write_command
 from hpdist.cli.failures import Exit
-from hpdist.cli.script import Reference, load_script
+from hpdist.cli.script import Reference, Script, load_script
 from hpdist.cli.searching import (
     SearchOptions,
     conclude,
     evaluation_options,
     local_run,
     search_options,
+    timing_of,
+    timing_options,
 )
 from hpdist.cli.values import COUNT, RUN_PATH
 from hpdist.cli.verb import Verb, example
 from hpdist.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from hpdist.executors.base import Executor
+    from hpdist.local_run import LocalRun
 
 
 @click.command(
@@ -36,6 +45,7 @@ from hpdist.errors import ConfigurationError
 @click.option("--max-evaluations", type=COUNT, help="Leave after so many evaluations.")
 @search_options
 @evaluation_options
+@timing_options
 def folder(directory: str, script: str, **values: Any) -> Exit:
     """Work on a search in a shared directory; no server, no port.
 
@@ -43,28 +53,42 @@ def folder(directory: str, script: str, **values: Any) -> Exit:
     come and go. One of them holds the journal beside its own evaluations; when it dies, another
     one goes on.
     """
-    from hpdist.folder.participant import Participant, runners_of
+    if values["new"]:
+        raise ConfigurationError("--new is of no use in a folder", do="leave it out")
+    return take_part(load_script(Reference.parse(script)), Path(directory), values)
+
+
+def take_part(
+    script: Script, path: Path, values: Mapping[str, Any], *, keep_limits: bool = False
+) -> Exit:
+    """Work on the search in ``path`` until it ends, or this process has evaluated enough."""
+    from hpdist.executors.choice import available_cpus
+    from hpdist.folder.participant import TIMING, Participant, runners_of
     from hpdist.objective import objective_of
 
-    loaded = load_script(Reference.parse(script))
-    if loaded.is_worker:
+    if script.is_worker:
         raise ConfigurationError(
-            f"{loaded.reference} is a worker, not a function", do="use: hpdist run"
+            f"{script.reference} is a worker, not a function", do="use --executor cluster"
         )
-    for name in ("prefetch", "new"):
+    for name in ("prefetch", "closed"):
         if values[name]:
             raise ConfigurationError(f"--{name} is of no use in a folder", do="leave it out")
-    path, chosen = Path(directory), SearchOptions.of(values)
-    participant = Participant(
-        path,
-        lambda executor: local_run(loaded, chosen, path, executor),
-        runners_of(
-            objective_of(loaded.reference),
-            values["workers"],
-            values["isolation"],
-            values["job_timeout"],
-            values["memory_limit"],
-        ),
-        max_evaluations=values["max_evaluations"],
+    chosen, timing = SearchOptions.of(values), timing_of(values, TIMING)
+    note = {**values, "script": script.reference, "run": str(path.resolve()), "new": False}
+
+    def make_run(executor: Executor) -> LocalRun:
+        return replace(
+            local_run(script, chosen, path, executor, keep_limits=keep_limits),
+            on_open=lambda run: write_command(path, "run", {**note, "executor": "folder"}),
+        )
+
+    runners = runners_of(
+        objective_of(script.reference),
+        available_cpus() if values["workers"] is None else values["workers"],
+        values["isolation"],
+        values["job_timeout"],
+        values["memory_limit"],
     )
+    most = values.get("max_evaluations")
+    participant = Participant(path, make_run, runners, timing=timing, max_evaluations=most)
     return conclude(participant.run(), values["json_"])

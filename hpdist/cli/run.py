@@ -9,6 +9,7 @@ import click
 
 from hpdist.cli.command_file import write_command
 from hpdist.cli.failures import Exit, tell
+from hpdist.cli.folder import take_part
 from hpdist.cli.script import Reference, Script, load_script
 from hpdist.cli.searching import (
     SearchOptions,
@@ -46,10 +47,11 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(min=0), help="Default: one on each CPU.")
 @click.option(
     "--executor", type=click.Choice(
-        ["cluster", "process", "thread", "serial", "loky", "dask", "ray", "mpi"]
+        ["cluster", "process", "thread", "serial", "loky", "dask", "ray", "mpi", "folder"]
     ),
     default="cluster", show_default=True,
-    help="cluster: nameserver, dispatcher and worker processes, which others may join.",
+    help="cluster: nameserver, dispatcher and worker processes, which others may join; "
+    "folder: as hpdist folder.",
 )  # fmt: skip
 @click.option("--address", help="Of a Dask or Ray cluster that is there. Default: one made here.")
 @click.option(
@@ -74,6 +76,9 @@ def run(context: click.Context, /, script: str, **values: Any) -> Exit:
     reference = Reference.parse(script)
     loaded = load_script(reference)
     path = run_directory(reference, values["run"], values["new"])
+    _refuse_network(values)
+    if values["executor"] == "folder":
+        return take_part(loaded, path, values, keep_limits=keep_limits)
     note = {"script": loaded.reference, **values, "run": str(path.resolve()), "new": False}
     executor, host = _executor(loaded, path, values)
 
@@ -97,6 +102,23 @@ def run(context: click.Context, /, script: str, **values: Any) -> Exit:
     return conclude(results, values["json_"])
 
 
+def _refuse_network(values: dict[str, Any]) -> None:
+    """Refuse what the executor would ignore of addresses."""
+    executor = values["executor"]
+    if executor in ("cluster", "folder") and (values["address"] or values["resources"]):
+        raise ConfigurationError(
+            "--address and --resource are for clusters of Dask and Ray",
+            do="leave them out, or use --executor dask or ray",
+        )
+    given = [name for name in ("host", "nic", "port") if values[name]]
+    if executor != "cluster" and given:
+        raise ConfigurationError(
+            f"--{given[0]} is of no use with --executor {executor}",
+            cause="that listens nowhere",
+            do="leave it out, or use --executor cluster",
+        )
+
+
 def _executor(
     script: Script, path: Path, values: dict[str, Any]
 ) -> tuple[Executor, RunHost | None]:
@@ -104,20 +126,9 @@ def _executor(
     from hpdist.objective import objective_of
 
     if values["executor"] == "cluster":
-        if values["address"] or values["resources"]:
-            raise ConfigurationError(
-                "--address and --resource are for clusters of Dask and Ray",
-                do="leave them out, or use --executor dask or ray",
-            )
         workers = available_cpus() if values["workers"] is None else values["workers"]
         host = _host(script, path, workers, values)
         return host, host
-    if given := [name for name in ("host", "nic", "port") if values[name]]:
-        raise ConfigurationError(
-            f"--{given[0]} is of no use with --executor {values['executor']}",
-            cause="that listens nowhere",
-            do="leave it out, or use --executor cluster",
-        )
     if script.is_worker:
         raise ConfigurationError(
             f"{script.reference} is a worker, not a function", do="use --executor cluster"

@@ -98,23 +98,25 @@ evaluation_options = options(
 
 timing_options = options(
     click.option(
-        "--lease", type=SECONDS, default=30.0, show_default=True,
-        help="Seconds of silence after which a worker is given up.",
+        "--lease", type=SECONDS, help="Seconds of silence after which a worker is given up. "
+        "Default: 30; in a folder 4.",
     ),
     click.option(
-        "--closed", type=SECONDS, default=10.0, show_default=True,
-        help="The same once its connection is known to be closed.",
+        "--closed", type=SECONDS, help="The same once its connection is known to be closed. "
+        "Default: 10.",
     ),
     click.option(
-        "--heartbeat", type=SECONDS, default=5.0, show_default=True,
-        help="Seconds between two signs of life.",
+        "--heartbeat", type=SECONDS, help="Seconds between two signs of life. "
+        "Default: 5; in a folder 1.",
     ),
 )  # fmt: skip
 
 
-def timing_of(values: Mapping[str, Any]) -> Timing:
-    """Make the timing that the options of `timing_options` ask for."""
-    return Timing(values["lease"], values["heartbeat"], values["closed"])
+def timing_of(values: Mapping[str, Any], usual: Timing | None = None) -> Timing:
+    """Make the timing that the options of `timing_options` ask for, else the usual one."""
+    given = {f"{name}_s": values[name] for name in ("lease", "closed", "heartbeat")}
+    asked_for = {name: value for name, value in given.items() if value is not None}
+    return replace(usual or Timing(), **asked_for)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -92,12 +93,20 @@ class DaskSystem:
         return client
 
     def _own(self, workers: int | None) -> Any:
-        cluster = self._distributed.LocalCluster(
-            n_workers=1,
-            threads_per_worker=workers,
-            processes=False,  # attempts have processes of their own
-            dashboard_address=None,
-            resources=dict(self._connection.resources) or None,
+        distributed = self._distributed
+        # in this process, since attempts have processes of their own; Dask's own default would have
+        # both listen for browsers on the network, even where no dashboard is asked for
+        options = {
+            "protocol": "inproc://",
+            "dashboard": False,
+            "dashboard_address": "127.0.0.1:0",
+        }
+        resources = dict(self._connection.resources) or None
+        worker = {**options, "nthreads": workers, "resources": resources}
+        cluster = distributed.SpecCluster(
+            scheduler={"cls": distributed.Scheduler, "options": options},
+            workers={0: {"cls": distributed.Worker, "options": worker}},
+            silence_logs=logging.WARNING,
         )
         self._made.append(cluster)
         client = self._distributed.Client(cluster, set_as_default=False)

@@ -146,10 +146,16 @@ class Candidate:
         disk = FencedDisk(lambda: self.election.superseded)
         take_journal(self._directory / "journal", disk)
         executor = FolderExecutor(self._directory, self._timing)
+        made = self._make_run(executor)
+
+        def begin(run: OpenRun) -> None:
+            executor.take_over(run)
+            made.on_open(run)
+
         run = replace(
-            self._make_run(executor),
+            made,
             executor=executor,
-            on_open=executor.take_over,
+            on_open=begin,
             disk=disk,
             timing=self._timing,
         )

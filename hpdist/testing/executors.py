@@ -39,10 +39,10 @@ PATIENCE_S = 30.0
 class Posted:
     """A loop that remembers what was posted to it, and answers what every loop does.
 
-    ``executor`` is whom it answers: a worker that joined is welcome, a result is taken.
+    ``executor`` is whom it answers, if anyone: a worker that joined is welcome, a result is taken.
     """
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: Executor | None = None) -> None:
         self.events: list[Event] = []
         self._executor = executor
         self._arrivals: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -60,7 +60,8 @@ class Posted:
                 event = self._arrivals.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 raise AssertionError(f"no {kind.__name__} came, but {self.events}") from None
-            self._executor.perform(answers(event))
+            if self._executor is not None:
+                self._executor.perform(answers(event))
             if isinstance(event, kind):
                 return event
 

@@ -22,9 +22,22 @@ def test_processes_come_and_go(hpdist: Commands) -> None:
     assert (said.code, said.json["counts"]["completed"]) == (Exit.DONE, 6)
 
 
+def test_it_is_an_executor_of_run_and_resumed_as_others(hpdist: Commands) -> None:
+    Path("bowl.py").write_text(BOWL)
+    options = ("--optimizer", "random", "--isolation", "none", "--trials", 6)
+    said = hpdist("folder", "run", "bowl.py", "--max-evaluations", 2, *options, "--lease", 9)
+    assert said.code == Exit.RESUMABLE
+    assert hpdist("resume", "run").code == Exit.DONE
+    assert len(Results.read("run").to_frame()) == 6
+    mine = ("run", "bowl.py", "--executor", "folder", "--run", "other", *options)
+    said = hpdist(*mine, "--workers", 2, "--json")
+    assert (said.code, said.json["counts"]["completed"]) == (Exit.DONE, 6)
+    assert hpdist(*mine, "--port", 4711).code == Exit.USAGE
+
+
 def test_what_has_no_effect_is_refused(hpdist: Commands) -> None:
     Path("bowl.py").write_text(BOWL)
-    for wrong in (("--prefetch", 1), ("--new",)):
+    for wrong in (("--prefetch", 1), ("--new",), ("--closed", 3)):
         said = hpdist("folder", "run", "bowl.py", "--trials", 6, *wrong)
         assert said.code == Exit.USAGE
         assert wrong[0] in said.err

@@ -81,6 +81,33 @@ def test_a_worker_process_that_dies_is_one_lost_attempt(
     assert last == "finished [0.0, 1.0, 2.0, 3.0, 4.0, 5.0] [1, 1, 2, 1, 1, 1]", ended.stdout
 
 
+LISTENING = """
+import psutil
+from hpdist import minimize
+
+def objective(config):
+    return config["x"]
+
+def look(result):
+    mine = psutil.Process().net_connections()
+    print(*{each.laddr.ip for each in mine if each.status == psutil.CONN_LISTEN})
+
+if __name__ == "__main__":
+    minimize(objective, {"x": (0.0, 1.0)}, executor="dask", workers=1, n_trials=1, run=RUN,
+             optimizer="random", callbacks=[look], progress="none")
+"""
+
+
+def test_a_dask_cluster_made_here_listens_on_this_machine_only(tmp_path: Path) -> None:
+    script = tmp_path / "listening.py"
+    script.write_text(LISTENING.replace("RUN", repr(str(tmp_path / "run"))))
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", str(script)],  # nor does it warn that a port is taken
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout.split()) == (0, ["127.0.0.1"]), ended.stderr[-3000:]
+
+
 # ------------------------------------------------------------------ without any system
 
 
