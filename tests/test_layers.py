@@ -75,7 +75,7 @@ LAYERS = {
         folder folder.election folder.holder folder.mail folder.participant folder.pipeline
         folder.runtime folder.search folder.shared_state folder.trial
         views views.balanced views.calls views.client views.direct views.engine views.magics
-        views.policies views.result views.tasks
+        views.pickled views.policies views.result views.tasks views.values
         plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
         cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.folder
         cli.journal
@@ -113,15 +113,15 @@ OTHERS = {
     "msgpack": "cluster.",
     "click": "cli.",
     "rich": "cli. progress evaluator.callbacks",
-    "pandas": "results multi_fidelity.cycle plot.activity views.result search_table",
+    "pandas": "results multi_fidelity.cycle plot.activity views.result views.values search_table",
     "matplotlib": "plot.",
     "psutil": "memory_watch cluster.address testing.executors",
     "cryptography": "cli.certificates",
-    "cloudpickle": "child_runner cluster.background views.engine",
+    "cloudpickle": "child_runner cluster.background views.pickled",
     "ConfigSpace": "spec space testing.optimizers",
     "scipy": "optimizers.",
     "numpy": "study early_stopping standings pareto fronts ledger parameters space points spec "
-    "optimizers. testing. demo",
+    "optimizers. testing. demo views.values",
     "sklearn": "demo optimizers.forest",
     "cmaes": "optimizers.cma_es",
     "loky": "executors.loky_pool",

@@ -5,6 +5,7 @@ from hpdist.views.client import Client
 from hpdist.views.direct import DirectView
 from hpdist.views.magics import load_ipython_extension
 from hpdist.views.result import AsyncResult, CompositeError, RemoteError
+from hpdist.views.values import SealedValue
 
 __all__ = [
     "AsyncResult",
@@ -13,5 +14,6 @@ __all__ = [
     "DirectView",
     "LoadBalancedView",
     "RemoteError",
+    "SealedValue",
     "load_ipython_extension",
 ]

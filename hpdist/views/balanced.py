@@ -10,7 +10,8 @@ from hpdist.checks import check_choice, check_seconds, check_whole, maybe
 from hpdist.errors import ConfigurationError
 from hpdist.views.calls import pack_function
 from hpdist.views.direct import ParallelFunction
-from hpdist.views.engine import Call, pack
+from hpdist.views.engine import Call
+from hpdist.views.pickled import pack
 from hpdist.views.policies import POLICIES
 from hpdist.views.result import AsyncResult
 from hpdist.views.tasks import Task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hpdist.checks import shown
 from hpdist.errors import ConfigurationError
 from hpdist.executors.shipping import carried
-from hpdist.views.engine import pack
+from hpdist.views.pickled import pack
 
 
 def pack_function(function: object) -> str:

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_path, check_whole
+from hpdist.checks import check_flag, check_path, check_whole
 from hpdist.cluster.dispatcher import Dispatcher, Work
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.worker_processes import WorkerProcesses
@@ -49,6 +49,10 @@ class Client:
         How many engines to start on this machine.
     host
         Address to listen on; default: loopback.
+    unpickle
+        Open objects that engines answer, too, which lets whoever has the key of the run directory
+        run code here. Else the values of calls are data: Python's plain types, numpy arrays,
+        tables of pandas.
 
     Raises
     ------
@@ -62,7 +66,9 @@ class Client:
         *,
         engines: int = 0,
         host: str | None = None,
+        unpickle: bool = False,
     ) -> None:
+        self._unpickle = check_flag("unpickle", unpickle)
         path = check_path("connection", connection).resolve()
         engines = check_whole("engines", engines, least=0)
         self._tasks = Tasks(is_engine)
@@ -174,7 +180,7 @@ class Client:
             task.on_end = self._ending(future)
         self._tasks.offer(tasks)
         self._dispatcher.post(WorkOffered())
-        return AsyncResult(tasks, futures, flat)
+        return AsyncResult(tasks, futures, flat, self._unpickle)
 
     def cancel(self, result: AsyncResult) -> None:
         """Cancel what is not done of a result."""

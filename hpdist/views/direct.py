@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hpdist.views.calls import pack_function
-from hpdist.views.engine import Call, Lookup, pack
+from hpdist.views.engine import Call, Lookup
+from hpdist.views.pickled import pack
 from hpdist.views.result import AsyncResult
 from hpdist.views.tasks import Task
 

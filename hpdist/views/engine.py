@@ -6,10 +6,8 @@ run anything here; ordinary workers never do this.
 
 from __future__ import annotations
 
-import base64
 import functools
 import os
-import pickle
 import time
 import types
 from collections.abc import Callable
@@ -17,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpdist.context import Context
+from hpdist.views.pickled import unpack
+from hpdist.views.values import write_value
 
 NAMESPACE: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
 """The names of this engine."""
@@ -31,7 +31,7 @@ CALL = "hpdist_call"
 def execute(config: dict[str, Any], budget: float, ctx: Context) -> dict[str, Any]:
     """Carry out a call, and return its values with the times of each.
 
-    The values are pickled one by one, so that the client learns which one cannot be.
+    The values are told one by one, so that the client learns which one cannot be.
     """
     kind, function, calls = config[CALL]
     run = _KINDS[kind](_function(function))
@@ -41,33 +41,10 @@ def execute(config: dict[str, Any], budget: float, ctx: Context) -> dict[str, An
         began = time.time()
         value = run(*arguments, **named)
         times.append([began, time.time()])
-        values.append(pack(value))
+        values.append(write_value(value))
         if len(argument_lists) > 1:
             ctx.report(number + 1, 0.0)
     return {"loss": 0.0, "info": {"values": values, "times": times, "pid": os.getpid()}}
-
-
-def pack(value: Any) -> str:
-    """Return ``value`` as text.
-
-    Raises
-    ------
-    TypeError
-        If it cannot be pickled.
-    """
-    import cloudpickle
-
-    try:
-        return base64.b85encode(cloudpickle.dumps(value)).decode()
-    except Exception as error:  # the objects' own methods run in here
-        raise TypeError(
-            f"a {type(value).__name__} cannot be sent: {type(error).__name__}: {error}"
-        ) from error
-
-
-def unpack(text: str) -> Any:
-    """Return the value that `pack` made ``text`` of."""
-    return pickle.loads(base64.b85decode(text))
 
 
 @functools.lru_cache(maxsize=64)

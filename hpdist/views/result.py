@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpdist.errors import HpdistError
 from hpdist.model import Failure
-from hpdist.views.engine import unpack
 from hpdist.views.tasks import Task
+from hpdist.views.values import read_value
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,12 +50,19 @@ class AsyncResult:
         One a task: what its engine told, or a `hpdist.model.Failure`.
     flat
         "values": a list of all values; "single": the only value; "engines": a value an engine.
+    unpickle
+        Whether to open what engines answer pickled, see `hpdist.views.client.Client`.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], futures: Sequence[Future[Any]], flat: str = "values"
+        self,
+        tasks: Sequence[Task],
+        futures: Sequence[Future[Any]],
+        flat: str = "values",
+        unpickle: bool = False,
     ) -> None:
         self.tasks, self._futures, self._flat = list(tasks), list(futures), flat
+        self._unpickle = unpickle
         self._begun = time.monotonic()
 
     # ------------------------------------------------------------------ waiting
@@ -79,6 +86,8 @@ class AsyncResult:
         ------
         TimeoutError
             If they are not there within ``timeout`` seconds.
+        SealedValue
+            If an engine answered what only unpickling would open, and the client does not.
         RemoteError, CompositeError
             If one call failed, or several; with ``return_exceptions`` each stands in its place.
         """
@@ -183,7 +192,7 @@ class AsyncResult:
         told, task = self._futures[number].result(), self.tasks[number]
         if isinstance(told, Failure):
             return [RemoteError(told, task.engine)] * task.count
-        return [unpack(value) for value in told["values"]]
+        return [read_value(value, self._unpickle) for value in told["values"]]
 
     def _errors(self) -> list[RemoteError]:
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fractions
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from hpdist.errors import ConfigurationError, NoWorkers
-from hpdist.views import Client, CompositeError, RemoteError
+from hpdist.views import Client, CompositeError, RemoteError, SealedValue
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +58,16 @@ def test_a_map_returns_the_values_in_order(rc: Client, kind: str) -> None:
     assert view.map(lambda x, y: x + y, [1, 2], [3, 4]).get() == [4, 6]
     assert list(view.map_async(double, range(5))) == [0, 2, 4, 6, 8]
     assert view.map_sync(double, []) == []
+
+
+def test_objects_of_ones_own_are_opened_only_by_who_asks_for_that(
+    rc: Client, tmp_path: Path
+) -> None:
+    with pytest.raises(SealedValue, match="answered a Fraction"):
+        rc[0].apply_sync(fractions.Fraction, 1, 3)
+    assert rc[0].apply_sync(lambda: {"a": (1, b"2")}) == {"a": (1, b"2")}
+    with Client(tmp_path / "run", engines=1, unpickle=True) as trusting:
+        assert trusting[0].apply_sync(fractions.Fraction, 1, 3) == fractions.Fraction(1, 3)
 
 
 def test_a_static_map_gives_blocks_to_engines(rc: Client) -> None:

@@ -102,7 +102,7 @@ def _calls(tree: ast.AST) -> Iterator[str]:
 def test_nothing_in_hpdist_unpickles_but_processes_that_it_started() -> None:
     """They read from a private pipe of the process that started them.
 
-    Views are for shipping code: engines, started as such, and the client that has called them.
+    Views are for shipping code: to engines, started as such. What these answer is data.
     """
     found = set()
     package = Path(hpdist.__file__).parent
@@ -120,7 +120,7 @@ def test_nothing_in_hpdist_unpickles_but_processes_that_it_started() -> None:
         ("loky_process", "pickle.loads"),
         ("shipping", "pickle.loads"),  # in a child of the process that runs the attempt
         ("background", "cloudpickle.loads"),
-        ("engine", "pickle.loads"),
+        ("pickled", "pickle.loads"),
         ("engine", "exec"),
     }
 
