@@ -17,7 +17,7 @@ LAYERS = {
     "values and ports": """
         errors checks model events orders record_json queue_sizes parameters spec space points
         normalise
-        inbox source optimizers.base multi_fidelity.base executors.base executors
+        clocks inbox source optimizers.base multi_fidelity.base executors.base executors
         """,
     "machines": """
         optimizers optimizers.acquisition optimizers.bohb optimizers.cma_es optimizers.dehb
@@ -101,7 +101,7 @@ PURE = {
         "retrying",
     ),
     *("dispatch_book", "dispatch_state", "summary", "evaluations", "forecast", "run_view"),
-    *("progress_text", "queue_sizes", "parameters", "points", "normalise"),
+    *("clocks", "progress_text", "queue_sizes", "parameters", "points", "normalise"),
 }
 PURE_PACKAGES = ("multi_fidelity", "optimizers")
 IMPURE = {"threading", "socket", "time", "queue", "os", "random", "logging", "subprocess"}

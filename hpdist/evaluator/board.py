@@ -7,6 +7,7 @@ import queue
 import time
 from collections.abc import Collection
 
+from hpdist.clocks import clock_shift
 from hpdist.cluster.submissions import FinishedJob
 from hpdist.evaluator.job import Job
 from hpdist.evaluator.storage import Storage
@@ -63,7 +64,7 @@ class JobBoard:
         if handed is None or record is None or not start:
             return  # it never ran, or nobody knows when
         end = told.get("timestamp_end", start + record.seconds)
-        shift = max(0.0, handed - start) or min(0.0, back - end)
+        shift = clock_shift(start, end, handed, back)
         earliest = job.metadata["timestamp_submit"]
         begin = max(earliest, start + shift - self.begun)
         told["timestamp_start"] = begin

@@ -164,7 +164,8 @@ class AsyncResult:
     def metadata(self) -> list[dict[str, Any]]:
         """A dict for each call that has ended well, in order.
 
-        ``submitted``, ``started``, ``completed`` and ``received`` are seconds since 1970;
+        ``submitted``, ``started``, ``completed`` and ``received`` are seconds since 1970, by the
+        client's clock also where an engine's is wrong;
         ``engine_id``, ``pid`` and ``status`` say where it ran, ``stdout`` what it printed.
         """
         return [row for number in range(len(self.tasks)) for row in self._rows(number)]
@@ -214,4 +215,5 @@ class AsyncResult:
             "status": "ok",
             "stdout": told.get("output", ""),
         }
-        return [{**shared, "started": t[0], "completed": t[1]} for t in told["times"]]
+        spans = task.spans(told["times"])
+        return [{**shared, "started": began, "completed": ended} for began, ended in spans]

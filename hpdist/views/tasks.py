@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hpdist.clocks import clock_shift
 from hpdist.events import (
     AttemptEnded,
     AttemptStarted,
@@ -65,6 +66,14 @@ class Task:
     reports: int = 0
     timed_out: bool = False
     on_end: Callable[[Task, Any], None] = lambda task, outcome: None
+
+    def spans(self, told: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+        """Return when its calls began and ended, which an engine has ``told`` by its own clock."""
+        if not told:
+            return []
+        handed_out, received = self.times["started"], self.times["received"]
+        shift = clock_shift(told[0][0], told[-1][1], handed_out, received)
+        return [(began + shift, ended + shift) for began, ended in told]
 
 
 class Tasks:

@@ -277,3 +277,19 @@ def test_a_created_job_is_the_proposed_one() -> None:
     assert scene.tasks.payload  # it is made of the task once the job is there
     scene.tasks.apply(record)
     assert scene.tasks.payload(0)["config"] == {"hpdist_call": list(CALL)}
+
+
+@pytest.mark.parametrize(
+    ("told", "spans"),
+    [
+        ([[11.0, 12.0], [12.0, 14.0]], [(11.0, 12.0), (12.0, 14.0)]),  # it may well be right
+        ([[1.0, 2.0], [2.0, 4.0]], [(10.0, 11.0), (11.0, 13.0)]),  # behind ours
+        ([[91.0, 92.0], [92.0, 94.0]], [(12.0, 13.0), (13.0, 15.0)]),  # ahead of ours
+        ([], []),
+    ],
+)
+def test_times_of_an_engine_are_brought_to_the_clients_clock(
+    told: list[list[float]], spans: list[tuple[float, float]]
+) -> None:
+    task = Task(CALL, times={"started": 10.0, "received": 15.0})
+    assert task.spans(told) == spans
