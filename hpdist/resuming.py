@@ -60,6 +60,16 @@ class OpenRun:
         """Whether there was anything before."""
         return self.epoch > 1
 
+    @property
+    def book(self) -> str:
+        """What tells it apart from other runs of its name: when its journal was begun."""
+        return repr(self.records[0][0])
+
+    @property
+    def former_port(self) -> int:
+        """Where the dispatcher of before listened; 0 if that is not known."""
+        return int(self.former_address.rpartition(":")[2] or 0)
+
     def announce(self, at: float, address: str = "") -> None:
         """Record that this process has taken the run over; durable at the next commit."""
         record = RunResumed(self.epoch, os.getpid(), socket.gethostname(), address, versions())

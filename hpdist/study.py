@@ -277,8 +277,7 @@ class Study:
         if isinstance(outcome, Failure) and not outcome.kind.counts:
             return
         self.n_results += 1
-        config = self.ledger.trials[job.trial_id].config
-        self._tell(job.trial_id, config, job.budget, loss, losses)
+        self._tell(job.trial_id, self.ledger.trials[job.trial_id].config, job.budget, loss, losses)
 
     def _tell(self, trial_id: int, config: Configuration, *result: Any) -> None:
         self.optimizer.tell(Observation(trial_id, config, *result))

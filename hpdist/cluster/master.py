@@ -302,14 +302,13 @@ class Master:
 
     def _work(self, observers: Sequence[Any]) -> Work:
         run = self._run
-        former_port = int(run.former_address.rpartition(":")[2] or 0)
         return Work(
             run.study,
             run.dispatch,
             run.journal,
             run.epoch,
-            repr(run.records[0][0]),  # when the journal was begun
-            former_port,
+            run.book,
+            run.former_port,
             lambda address: run.announce(time.time(), address),
             [self._observe, *observers],
             self._stream.number_of,

@@ -105,8 +105,8 @@ class RunHost:
         """Learn which run it is."""
         self.serve(
             run.epoch,
-            repr(run.records[0][0]),
-            int(run.former_address.rpartition(":")[2] or 0),
+            run.book,
+            run.former_port,
             lambda address: run.announce(time.time(), address),
         )
         self.service.recall(run.records)

@@ -1,6 +1,7 @@
 """Evaluators: submit parameters, gather what a function made of them, on any executor."""
 
-from hpdist.evaluator.base import Evaluator, MaximumJobsReached
+from hpdist.evaluator.arguments import MaximumJobsReached
+from hpdist.evaluator.base import Evaluator
 from hpdist.evaluator.job import Job
 from hpdist.evaluator.kinds import (
     ClusterEvaluator,

@@ -15,6 +15,10 @@ from hpdist.model import JsonValue
 from hpdist.parameters import plain
 
 
+class MaximumJobsReached(ConfigurationError):
+    """More jobs were submitted than `Evaluator.set_maximum_num_jobs_submitted` allows."""
+
+
 def checked_callbacks(callbacks: Sequence[Callback] | None) -> list[Callback]:
     """Return a list of callbacks."""
     listed = check_list("callbacks", () if callbacks is None else callbacks, of="callbacks")

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from hpdist.checks import check_choice, check_kind, check_list, check_seconds, check_whole
 from hpdist.errors import ConfigurationError
 from hpdist.evaluator.arguments import (
+    MaximumJobsReached,
     checked_args,
     checked_callbacks,
     checked_options,
@@ -32,10 +33,6 @@ from hpdist.run_function import FAIL_RETURN_VALUE, RunFunction
 
 METHODS: dict[str, type[Evaluator]] = {}
 """Evaluators by the name that `Evaluator.create` takes."""
-
-
-class MaximumJobsReached(ConfigurationError):
-    """More jobs were submitted than `Evaluator.set_maximum_num_jobs_submitted` allows."""
 
 
 class Evaluator:

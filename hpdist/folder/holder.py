@@ -42,8 +42,7 @@ class FolderExecutor:
         """Learn which run it is."""
         self._run = run
         name = safe_run_id(self._directory.resolve().name)
-        book = repr(run.records[0][0])
-        self._remote = RemoteExecutor(self._timing, run.epoch, name, book)
+        self._remote = RemoteExecutor(self._timing, run.epoch, name, run.book)
         self._mail = MailRoom(self._directory / "mail", self._remote.exchange)
 
     def start(self, post: Post) -> None:

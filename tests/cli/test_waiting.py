@@ -157,8 +157,8 @@ def serve(host: RunHost) -> list[Any]:
     posted: list[Any] = []
 
     class Run:
-        former_address, epoch = "", 1
-        records: Sequence[object] = [(0.0, None)]
+        former_port, epoch, book = 0, 1, "this"
+        records: Sequence[object] = ()
 
         def announce(self, at: float, address: str) -> None: ...
 

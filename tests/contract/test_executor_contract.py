@@ -121,9 +121,7 @@ class FolderWithAWorker:
         election = Election(directory / "holders", name, 10.0)
         assert election.stand()
         self._holder = FolderExecutor(directory, TIMING)
-        self._holder.take_over(
-            SimpleNamespace(epoch=1, records=[(0.0, "the first")], announce=lambda at: None)
-        )
+        self._holder.take_over(SimpleNamespace(epoch=1, book="this", announce=lambda at: None))
         self._runner = ChildRunner(objective)
         self._session = Session(
             WorkerInfo(name, incarnation),
