@@ -25,6 +25,9 @@ from hpdist.views.tasks import Task, Tasks
 #: What an engine evaluates, as its worker says.
 ENGINE = "hpdist.views.engine:execute"
 
+#: Of the numbers of jobs, so many bits are a client's own: a call of the one before is none of its.
+_BITS = 20
+
 _TIMING = Timing(lease_s=15.0, heartbeat_s=3.0, closed_s=2.0, poll_s=10.0, backoff_s=1.0)
 
 
@@ -71,7 +74,7 @@ class Client:
         self._unpickle = check_flag("unpickle", unpickle)
         path = check_path("connection", connection).resolve()
         engines = check_whole("engines", engines, least=0)
-        self._tasks = Tasks(is_engine)
+        self._tasks = Tasks(is_engine, first_number=int(time.time()) << _BITS)
         self._changed = threading.Condition()
         self._timers: dict[Task, threading.Timer] = {}
         self._nameserver = NameServer(path.name, path.parent, host=host)
@@ -80,6 +83,7 @@ class Client:
             self._tasks,
             DispatchState(Retry(max_crashes=1, max_losses=1), _TIMING),
             _Unkept(),
+            book=ENGINE,  # that of all clients: so engines go from one to the next
             observers=[self._tasks.observe, self._observe],
         )
         self._dispatcher = Dispatcher(

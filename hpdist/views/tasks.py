@@ -83,11 +83,13 @@ class Tasks:
     ----------
     is_engine
         Whether a worker takes code.
+    first_number
+        Of the jobs; larger than all those of clients before.
     """
 
     done = False
 
-    def __init__(self, is_engine: Callable[[WorkerInfo], bool]) -> None:
+    def __init__(self, is_engine: Callable[[WorkerInfo], bool], first_number: int = 0) -> None:
         self._is_engine = is_engine
         self.engines: dict[int, WorkerInfo] = {}  #: those that are here; replaced, never changed
         self._ids: dict[str, int] = {}
@@ -98,7 +100,7 @@ class Tasks:
         self._used: dict[int, int] = {}
         self._incoming: queue.SimpleQueue[tuple[Sequence[Task], bool]] = queue.SimpleQueue()
         self._begun: list[Task] = []
-        self._number = 0
+        self._number = first_number
         self._proposed: tuple[JobCreated, Task, int] | None = None
 
     # ------------------------------------------------------------------ for the loop
@@ -127,7 +129,7 @@ class Tasks:
             "config": {CALL: list(self._jobs[job_id].call)},
             "config_info": {},
             "budget": 1.0,
-            "seed": job_id,
+            "seed": job_id % 2**32,
             "previous": None,
         }
 

@@ -275,6 +275,47 @@ def test_the_task_of_a_killed_engine_is_run_by_another(tmp_path: Path) -> None:
         assert result.get(60) in set(pids) - {victim}
 
 
+BEFORE = """
+import os, signal, sys, time
+from pathlib import Path
+from hpdist.views import Client
+
+def endless(flag):
+    Path(flag).touch()
+    while True:
+        time.sleep(0.01)
+
+with Client(sys.argv[1]) as rc:
+    rc.wait_for_engines(1)
+    rc[0]["x"] = 7
+    if sys.argv[2] == "killed":
+        flag = Path(sys.argv[1] + ".flag")
+        rc[0].apply(endless, str(flag))
+        while not flag.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("end", ["closed", "killed"])
+def test_engines_go_from_one_client_to_the_next(tmp_path: Path, end: str) -> None:
+    command = [sys.executable, "-m", "hpdist.cli.main", "worker", "--engine", "--run"]
+    engine = subprocess.Popen(
+        [*command, str(tmp_path / "run")], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        subprocess.run([sys.executable, "-c", BEFORE, str(tmp_path / "run"), end], timeout=60)
+        with Client(tmp_path / "run") as rc:
+            rc.wait_for_engines(1)
+            assert rc.info(0).pid == engine.pid
+            assert rc.load_balanced_view().map_sync(double, range(5)) == [0, 2, 4, 6, 8]
+            if end == "closed":  # else it was busy, and names end with the process that has them
+                assert rc[0]["x"] == 7
+    finally:
+        engine.kill()
+        engine.wait()
+
+
 def test_an_ordinary_worker_is_sent_no_code(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("def f(config):\n    return 1.0\n")
     with Client(tmp_path / "run") as rc:
