@@ -17,7 +17,7 @@ from typing import Protocol
 from hpdist.context import Context, Payload, Report
 from hpdist.events import AttemptResult, Held
 from hpdist.model import Failure, FailureKind, Outcome
-from hpdist.normalise import normalise_result
+from hpdist.normalise import RefusedResult, normalise_result
 from hpdist.objective import Call
 from hpdist.objectives import ONE, demand
 
@@ -117,12 +117,15 @@ class Runner(Protocol):
 def evaluate(call: Call, name: str, payload: Payload, context: Context) -> Outcome:
     """Call the objective; whatever it returns or raises becomes an outcome.
 
-    Only KeyboardInterrupt gets through, which is meant for the program as a whole.
+    Only KeyboardInterrupt gets through in the main thread, where it is meant for the program as a
+    whole; in others the objective has raised it itself.
     """
     try:
         value = call(payload, context)
-    except KeyboardInterrupt:
-        raise
+    except KeyboardInterrupt as error:
+        if threading.current_thread() is threading.main_thread():
+            raise
+        return failure_of(FailureKind.EXCEPTION, error)
     except MemoryError as error:
         return failure_of(FailureKind.MEMORY, error)
     except BaseException as error:  # noqa: BLE001 - the boundary around the user's objective
@@ -133,6 +136,8 @@ def evaluate(call: Call, name: str, payload: Payload, context: Context) -> Outco
 
 def failure_of(kind: FailureKind, error: BaseException) -> Failure:
     """Describe an exception of the user's code, its traceback beginning there."""
+    if isinstance(error, RefusedResult):
+        return Failure(FailureKind.INVALID, f"the result is invalid: {error}")
     frames = error.__traceback__
     while frames and frames.tb_frame.f_globals.get("__name__") in _OWN_MODULES:
         frames = frames.tb_next

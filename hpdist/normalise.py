@@ -48,7 +48,7 @@ def normalise_result(value: object, function_name: str) -> Success | Failure:
     """
     try:
         return _success(value)
-    except _RefusedError as refused:
+    except RefusedResult as refused:
         problem = str(refused)
     except Exception as error:  # noqa: BLE001 - the methods of foreign objects run in here
         problem = f"{_shown(value)} cannot be read: {type(error).__name__}: {_text_of(error)}"
@@ -69,8 +69,8 @@ def to_number(value: object) -> float | None:
         return math.inf
 
 
-class _RefusedError(Exception):
-    pass
+class RefusedResult(Exception):
+    """What a function returned is no result; the message says why."""
 
 
 def _success(value: object) -> Success:
@@ -78,7 +78,7 @@ def _success(value: object) -> Success:
         return Success(_number(value, "it", _RESULTS))
     if "loss" not in value:
         keys = reprlib.repr(list(islice(value, 10))) if value else "no keys"
-        raise _RefusedError(f"the dict has no 'loss', only {keys}; accepted are {_RESULTS}")
+        raise RefusedResult(f"the dict has no 'loss', only {keys}; accepted are {_RESULTS}")
     loss = _number(value["loss"], "'loss'", "finite numbers")
     cost = value.get("cost")
     if cost is not None:
@@ -89,7 +89,7 @@ def _success(value: object) -> Success:
 def _number(value: object, where: str, accepted: str) -> float:
     number = to_number(value)
     if number is None or not math.isfinite(number):
-        raise _RefusedError(f"{where} is {_shown(value)}; accepted are {accepted}")
+        raise RefusedResult(f"{where} is {_shown(value)}; accepted are {accepted}")
     return number
 
 
@@ -101,7 +101,7 @@ def _merged(result: Mapping[Any, Any]) -> object:
     if info is None:
         return extra
     if not isinstance(info, Mapping) or any(key in info for key in extra):
-        raise _RefusedError(
+        raise RefusedResult(
             f"the keys {reprlib.repr(list(extra))} cannot be added to 'info', which is "
             f"{_shown(info)}; put them into 'info' under names of their own"
         )
@@ -112,7 +112,7 @@ def _keys(mapping: Mapping[Any, Any]) -> list[Any]:
     """The keys of a mapping, which may be a foreign object that never stops."""
     keys = list(islice(mapping, MAX_NODES + 1))
     if len(keys) > MAX_NODES:
-        raise _RefusedError(f"the dict has more than {MAX_NODES:,} keys")
+        raise RefusedResult(f"the dict has more than {MAX_NODES:,} keys")
     return keys
 
 
@@ -145,7 +145,7 @@ class _Plain:
         if self._size > MAX_BYTES or len(json.dumps(plain, allow_nan=False)) > MAX_BYTES:
             largest = max(sizes, key=sizes.__getitem__) if sizes else None
             where = "info" if largest is None else f"info[{reprlib.repr(largest)}]"
-            raise _RefusedError(
+            raise RefusedResult(
                 f"'info' is larger than {MAX_BYTES:,} bytes as JSON, the most of it in {where}; "
                 "write large things to a file in ctx.directory"
             )
@@ -155,7 +155,7 @@ class _Plain:
         self._nodes += 1
         self._require(1 if self._nodes > MAX_NODES else 0, path)
         if depth > MAX_DEPTH:
-            raise _RefusedError(f"{path[:80]}... is nested deeper than {MAX_DEPTH} levels")
+            raise RefusedResult(f"{path[:80]}... is nested deeper than {MAX_DEPTH} levels")
         for kinds, rule in self._rules:
             if isinstance(value, kinds):
                 return rule(value, path, depth)
@@ -163,7 +163,7 @@ class _Plain:
 
     def _require(self, nodes: int, path: str) -> None:
         if nodes and self._nodes + nodes > MAX_NODES:
-            raise _RefusedError(
+            raise RefusedResult(
                 f"{path} brings 'info' to more than {MAX_NODES:,} values; "
                 "write large things to a file in ctx.directory"
             )
@@ -181,7 +181,7 @@ class _Plain:
     def _integer(self, value: int, path: str) -> int:
         self._size += _NUMBER_BYTES
         if value.bit_length() > _MAX_BITS:
-            raise _RefusedError(
+            raise RefusedResult(
                 f"{path} is an int of {value.bit_length():,} bits; at most {_MAX_BITS} are "
                 "accepted, return it as text"
             )
@@ -200,7 +200,7 @@ class _Plain:
             before = self._size
             name = self._key(key, path)
             if name in plain:
-                raise _RefusedError(f"{path} has two keys that are {reprlib.repr(name)} as text")
+                raise RefusedResult(f"{path} has two keys that are {reprlib.repr(name)} as text")
             plain[name] = self._convert(item, f"{path}[{reprlib.repr(name)}]", depth + 1)
             if sizes is not None:
                 sizes[name] = self._size - before
@@ -211,7 +211,7 @@ class _Plain:
             # not emptied like a value that is too large, since the keys must stay apart
             return self._text(key) or str(key)
         if isinstance(key, bool) or not hasattr(key, "__index__"):
-            raise _RefusedError(f"{path} has the key {_shown(key)}; accepted are str and int")
+            raise RefusedResult(f"{path} has the key {_shown(key)}; accepted are str and int")
         return str(self._integer(operator.index(key), path))
 
     def _sequence(self, value: list[Any] | tuple[Any, ...], path: str, depth: int) -> JsonValue:
@@ -227,7 +227,7 @@ class _Plain:
             members = {each.name: getattr(value, each.name) for each in fields(value)}
             return self._mapping(members, path, depth)
         if not _is_array(value):
-            raise _RefusedError(f"{path} is {_shown(value)}; accepted are {_VALUES}")
+            raise RefusedResult(f"{path} is {_shown(value)}; accepted are {_VALUES}")
         if tuple(value.shape) == ():
             return self._convert(_unwrapped(value), path, depth + 1)
         self._require(math.prod(value.shape), path)

@@ -13,7 +13,7 @@ from hpdist.checks import check_kind, shown
 from hpdist.context import Context, Payload
 from hpdist.errors import ConfigurationError
 from hpdist.model import JsonValue
-from hpdist.normalise import to_number
+from hpdist.normalise import RefusedResult, to_number
 from hpdist.objective import Call, function_name
 
 FAIL_RETURN_VALUE = "F"
@@ -116,22 +116,31 @@ def _check(function: object, options: object) -> None:
 def told(returned: object) -> dict[str, JsonValue]:
     """Turn what a run function returned into a result with ``loss`` and ``info``.
 
-    The loss is what cannot be (not finite, no number) where there is such a value, so that the
-    result is refused with that.
+    Raises
+    ------
+    RefusedResult
+        If it is nothing that a run function may return.
     """
     objective, metadata = _parts(returned)
-    info = {"objective": objective, "metadata": metadata}
     if isinstance(objective, str) and objective.startswith(FAIL_RETURN_VALUE):
-        return {"loss": 0.0, "info": info}
-    if isinstance(objective, tuple | list) and objective:
-        numbers = [to_number(value) for value in objective]
-        wrong = [
-            value
-            for value, number in zip(objective, numbers, strict=True)
-            if number is None or not math.isfinite(number)
-        ]
-        return {"loss": wrong[0] if wrong else numbers[0], "info": {**info, "objective": numbers}}
-    return {"loss": objective, "info": {**info, "objective": to_number(objective)}}
+        return {"loss": 0.0, "info": {"objective": objective, "metadata": metadata}}
+    if isinstance(objective, tuple | list) or getattr(objective, "ndim", 0) == 1:
+        numbers: list[JsonValue] = [_number(value) for value in objective]  # type: ignore[attr-defined]
+        if not numbers:
+            raise RefusedResult("there is no number in it")
+        return {"loss": numbers[0], "info": {"objective": numbers, "metadata": metadata}}
+    number = _number(objective)
+    return {"loss": number, "info": {"objective": number, "metadata": metadata}}
+
+
+def _number(value: object) -> float:
+    number = to_number(value)
+    if number is None or not math.isfinite(number):
+        raise RefusedResult(
+            f"the objective is {shown(value)}; accepted are finite numbers, several of them, and "
+            f"text that begins with {FAIL_RETURN_VALUE!r}"
+        )
+    return number
 
 
 def _parts(returned: object) -> tuple[object, dict[str, Any]]:
@@ -140,9 +149,11 @@ def _parts(returned: object) -> tuple[object, dict[str, Any]]:
     for name in ("output", "objective"):
         if isinstance(returned, Mapping) and name in returned:
             if unknown := set(returned) - {name, "metadata"}:
-                raise ValueError(f"unknown keys in the result, beside {name!r}: {sorted(unknown)}")
+                raise RefusedResult(
+                    f"the dict has keys beside {name!r} and 'metadata': {shown(sorted(unknown))}"
+                )
             metadata.update(returned.get("metadata") or {})
             returned = returned[name]
     if isinstance(returned, Mapping):
-        raise ValueError(f"the result has no key 'objective', only {shown(list(returned))}")
+        raise RefusedResult(f"the dict has no 'objective', only {shown(list(returned))}")
     return returned, metadata

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from evaluator_functions import RELEASED, awaiting, patient, poisoned, profiled, square, told
 
@@ -76,6 +78,44 @@ def test_a_failure_is_the_job_s_own(method: str) -> None:
     assert "nan" in nan.failure.message
     assert reported.objective == "F_unstable"
     assert (pair.objective, fine.objective) == ((1.0, 2.5), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("returned", "said"),
+    [
+        (None, "the objective is None"),
+        ([], "there is no number in it"),
+        ((1.0, "low"), "the objective is 'low'"),
+        ({"loss": 1.0}, "the dict has no 'objective', only \\['loss'\\]"),
+        ({"objective": 1.0, "meta": 2}, "the dict has keys beside 'objective' and 'metadata'"),
+    ],
+)
+def test_what_a_run_function_may_not_return_is_said_in_its_words(returned: Any, said: str) -> None:
+    with make(lambda job: returned) as evaluator:
+        evaluator.submit([{}])
+        (job,) = gathered(evaluator)
+    assert job.job_status == "invalid"
+    assert job.failure is not None
+    assert re.search(said, job.failure.message), job.failure.message
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    values = [np.float64(2.5), np.array(3.0), np.array([1.0, 2.0]), np.int8(4)]
+    with make(lambda job: values[job["x"]], "serial") as evaluator:
+        evaluator.submit([{"x": x} for x in range(4)])
+        assert [job.objective for job in gathered(evaluator)] == [2.5, 3.0, (1.0, 2.0), 4.0]
+
+
+@pytest.mark.parametrize("method", ["serial", "thread"])
+def test_an_interrupt_that_a_run_function_raises_itself_is_its_failure(method: str) -> None:
+    def interrupting(job: Any) -> float:
+        if job["x"]:
+            raise KeyboardInterrupt
+        return 1.0
+
+    with make(interrupting, method) as evaluator:
+        evaluator.submit([{"x": 1}, {"x": 0}])
+        assert [job.job_status for job in gathered(evaluator)] == ["exception", "completed"]
 
 
 @pytest.mark.parametrize("method", PROCESSES)
