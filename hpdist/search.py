@@ -68,7 +68,9 @@ class Search:
         *,
         num_objectives: int = 1,
     ) -> None:
-        self.space = problem.space if isinstance(problem, HpProblem) else Space.of(problem)
+        named = isinstance(problem, HpProblem)
+        self.space = problem.space if named else Space.of(problem)
+        self._names = problem.hyperparameter_names if named else self.space.names
         self.evaluator = check_kind("evaluator", evaluator, Evaluator, do="Evaluator.create(run)")
         self.jobs: list[Job] = []  #: that have ended, in the order in which they were gathered
         count = check_whole("num_objectives", num_objectives, least=1)
@@ -120,7 +122,7 @@ class Search:
             self._run(math.inf if max_evals == -1 else max_evals)
         finally:
             self.evaluator.timeout = None
-        return table(self.jobs, self.space.names, len(self._study.objectives))
+        return table(self.jobs, self._names, len(self._study.objectives))
 
     def _run(self, left: float) -> None:
         while True:

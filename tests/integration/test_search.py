@@ -39,6 +39,15 @@ def test_a_search_returns_a_table_of_exactly_so_many_jobs() -> None:
     assert (results["m:timestamp_end"] <= results["m:timestamp_gather"]).all()
 
 
+def test_the_columns_are_in_the_order_of_the_problem() -> None:
+    problem = HpProblem()
+    problem.add_hyperparameter((-5.0, 5.0), "x")
+    problem.add_hyperparameter(["b", "a"], "kind")
+    with on_square() as evaluator:
+        results = Search(problem, evaluator, "random").search(max_evals=1)
+    assert list(results.columns[:2]) == ["p:x", "p:kind"]
+
+
 def test_a_second_call_goes_on() -> None:
     with on_square() as evaluator:
         search = Search(SPACE, evaluator, random_state=1)
