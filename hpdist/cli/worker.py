@@ -18,7 +18,7 @@ from hpdist.cli.script import Reference, load_script, names_function
 from hpdist.cli.searching import evaluation_options, log_from
 from hpdist.cli.values import LIST, RUN_PATH, SECONDS
 from hpdist.cli.verb import Verb, example
-from hpdist.errors import ConfigurationError
+from hpdist.errors import ConfigurationError, NameServerNotFound
 
 if TYPE_CHECKING:
     from hpdist.cluster.locate import Place
@@ -76,7 +76,7 @@ def worker(
     a second one, or SIGTERM, hands it back at once.
     """
     from hpdist.cluster.pyro import harden_process
-    from hpdist.cluster.waiting import find_nameserver, wait_for
+    from hpdist.cluster.waiting import wait_for
     from hpdist.cluster.worker_slots import WorkerSlots
 
     harden_process()
@@ -94,7 +94,7 @@ def worker(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.DONE))  # nothing is in hand yet
     found = wait_for(
         place,
-        lambda: find_nameserver(place),
+        lambda: _nameserver(place, engine),
         patience_s=wait,
         give_up=lambda: orphaned.is_set() or _is_over(place),
     )
@@ -105,6 +105,19 @@ def worker(
         return Exit.DONE
     tell(f"worker of run {place.run_id}, nameserver at {found}, slots: {len(workers)}")
     return slots.run()
+
+
+def _nameserver(place: Place, engine: bool) -> str:
+    """Return the address of the nameserver if it answers; of engines a client is one."""
+    from hpdist.cluster.waiting import find_nameserver
+
+    try:
+        return find_nameserver(place)
+    except NameServerNotFound as error:
+        if not engine:
+            raise
+        do = f"in Python: hpdist.views.Client({str(place.directory)!r})"
+        raise NameServerNotFound(f"no client serves run {place.run_id!r}", do=do) from error
 
 
 def _evaluated(script: str | None, engine: bool) -> str:

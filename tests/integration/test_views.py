@@ -340,6 +340,18 @@ def test_without_engines_the_command_is_named(tmp_path: Path) -> None:
             rc[0]
 
 
+def test_an_engine_without_a_client_says_what_it_waits_for(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hpdist.cli.main", "worker", "--engine", "--run", "mine"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as engine:
+        assert engine.stderr is not None
+        told = [engine.stderr.readline() for _ in range(2)]
+        engine.kill()
+    assert "no client serves run 'mine'" in told[0]
+    assert "hpdist.views.Client('mine')" in told[1]
+
+
 def test_a_stranger_gets_in_nowhere(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("0" * 64)
