@@ -102,7 +102,8 @@ class DaskSystem:
             "dashboard_address": "127.0.0.1:0",
         }
         resources = dict(self._connection.resources) or None
-        worker = {**options, "nthreads": workers, "resources": resources}
+        # no limit of memory: what takes some is in the processes of the attempts
+        worker = {**options, "nthreads": workers, "resources": resources, "memory_limit": 0}
         cluster = distributed.SpecCluster(
             scheduler={"cls": distributed.Scheduler, "options": options},
             workers={0: {"cls": distributed.Worker, "options": worker}},
