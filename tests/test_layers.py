@@ -74,8 +74,8 @@ LAYERS = {
         search search_table
         folder folder.election folder.holder folder.mail folder.participant folder.pipeline
         folder.runtime folder.search folder.shared_state folder.trial
-        views views.balanced views.calls views.client views.direct views.engine views.magics
-        views.pickled views.policies views.result views.tasks views.values
+        views views.balanced views.calls views.client views.direct views.engine views.long_calls
+        views.magics views.pickled views.pieces views.policies views.result views.tasks views.values
         plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
         cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.folder
         cli.journal

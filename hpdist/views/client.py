@@ -19,6 +19,7 @@ from hpdist.events import ControlRequested, Record, WorkOffered
 from hpdist.model import Failure, FailureKind, Retry, Timing, WorkerInfo
 from hpdist.views.balanced import LoadBalancedView
 from hpdist.views.direct import DirectView
+from hpdist.views.long_calls import fetch_tasks, in_pieces
 from hpdist.views.result import AsyncResult
 from hpdist.views.tasks import Task, Tasks
 
@@ -176,13 +177,14 @@ class Client:
             raise self._dispatcher.error
         for targets in {task.targets for task in tasks if task.targets is not None}:
             self._check(sorted(targets))
+        shipped = [each for task in tasks for each in in_pieces(task)]
         futures: list[Future[Any]] = []
         for task in tasks:
             future: Future[Any] = Future()
             futures.append(future)
             task.times["submitted"] = time.time()
             task.on_end = self._ending(future)
-        self._tasks.offer(tasks)
+        self._tasks.offer(shipped)
         self._dispatcher.post(WorkOffered())
         return AsyncResult(tasks, futures, flat, self._unpickle)
 
@@ -208,13 +210,21 @@ class Client:
     # ------------------------------------------------------------------ within
 
     def _ending(self, future: Future[Any]) -> Callable[[Task, Any], None]:
-        def end(task: Task, told: Any) -> None:
+        def whole(task: Task, told: Any) -> None:
             task.times["received"] = time.time()
+            future.set_result(told)
+
+        def end(task: Task, told: Any) -> None:
             if (timer := self._timers.pop(task, None)) is not None:
                 timer.cancel()
             if task.timed_out and isinstance(told, Failure):
                 told = Failure(FailureKind.TIMEOUT, f"not done after {task.timeout:g} s")
-            future.set_result(told)
+            if isinstance(told, dict) and "held" in told:
+                fetching = fetch_tasks(task, told, lambda each: whole(task, each))
+                self._tasks.offer(fetching, first=True)
+                self._dispatcher.post(WorkOffered())
+            else:
+                whole(task, told)
 
         return end
 

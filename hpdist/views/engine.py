@@ -16,6 +16,7 @@ from typing import Any
 
 from hpdist.context import Context
 from hpdist.views.pickled import unpack
+from hpdist.views.pieces import answer, call_of, fetch, keep
 from hpdist.views.values import write_value
 
 NAMESPACE: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
@@ -27,6 +28,9 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 CALL = "hpdist_call"
 """Under which a call stands in a configuration."""
 
+IN_PIECES = "in pieces"
+"""The kind of a call that was sent before, piece by piece."""
+
 
 def execute(config: dict[str, Any], budget: float, ctx: Context) -> dict[str, Any]:
     """Carry out a call, and return its values with the times of each.
@@ -34,6 +38,8 @@ def execute(config: dict[str, Any], budget: float, ctx: Context) -> dict[str, An
     The values are told one by one, so that the client learns which one cannot be.
     """
     kind, function, calls = config[CALL]
+    if kind == IN_PIECES:
+        kind, function, calls = call_of(function)
     run = _KINDS[kind](_function(function))
     argument_lists: list[Call] = unpack(calls)
     values, times = [], []
@@ -44,7 +50,7 @@ def execute(config: dict[str, Any], budget: float, ctx: Context) -> dict[str, An
         values.append(write_value(value))
         if len(argument_lists) > 1:
             ctx.report(number + 1, 0.0)
-    return {"loss": 0.0, "info": {"values": values, "times": times, "pid": os.getpid()}}
+    return {"loss": 0.0, "info": {**answer(values), "times": times, "pid": os.getpid()}}
 
 
 @functools.lru_cache(maxsize=64)
@@ -97,4 +103,6 @@ _KINDS: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "push": _push,
     "pull": _pull,
     "cell": _cell,
+    "keep": lambda _: keep,
+    "fetch": lambda _: fetch,
 }

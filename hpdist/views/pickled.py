@@ -18,7 +18,7 @@ def pack(value: Any) -> str:
     import cloudpickle
 
     try:
-        return base64.b85encode(cloudpickle.dumps(value)).decode()
+        return base64.b64encode(cloudpickle.dumps(value)).decode()
     except Exception as error:  # the objects' own methods run in here
         raise TypeError(
             f"a {type(value).__name__} cannot be sent: {type(error).__name__}: {error}"
@@ -27,4 +27,4 @@ def pack(value: Any) -> str:
 
 def unpack(text: str) -> Any:
     """Return the value that `pack` made ``text`` of."""
-    return pickle.loads(base64.b85decode(text))
+    return pickle.loads(base64.b64decode(text))

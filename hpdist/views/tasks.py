@@ -98,7 +98,7 @@ class Tasks:
         self._busy: dict[int, int] = {}  #: job by engine
         self._load: dict[int, float] = {}
         self._used: dict[int, int] = {}
-        self._incoming: queue.SimpleQueue[tuple[Sequence[Task], bool]] = queue.SimpleQueue()
+        self._incoming: queue.SimpleQueue[tuple[Sequence[Task], str]] = queue.SimpleQueue()
         self._begun: list[Task] = []
         self._number = first_number
         self._proposed: tuple[JobCreated, Task, int] | None = None
@@ -151,13 +151,16 @@ class Tasks:
 
     # ------------------------------------------------------------------ for the client
 
-    def offer(self, tasks: Sequence[Task]) -> None:
-        """Hand tasks in; from any thread, which then has to wake the loop."""
-        self._incoming.put((tasks, True))
+    def offer(self, tasks: Sequence[Task], *, first: bool = False) -> None:
+        """Hand tasks in, before others or behind; from any thread, which then has to wake the loop.
+
+        Those for one engine begin in their order.
+        """
+        self._incoming.put((tasks, "before" if first else "behind"))
 
     def withdraw(self, tasks: Sequence[Task]) -> None:
         """Take back those of ``tasks`` that wait; as `offer`."""
-        self._incoming.put((tasks, False))
+        self._incoming.put((tasks, "away"))
 
     def jobs_of(self, tasks: Sequence[Task]) -> list[int]:
         """Return the jobs of those of ``tasks`` that run; from any thread."""
@@ -173,16 +176,20 @@ class Tasks:
 
     def _take_in(self) -> None:
         while not self._incoming.empty():
-            tasks, wanted = self._incoming.get()
-            for task in tasks:
-                if wanted:
-                    self._queue[task] = None
-                elif task in self._queue:
-                    del self._queue[task]
-                    reason = "cancelled before it began"
-                    self._settle(task, Failure(FailureKind.CANCELLED, reason))
+            tasks, where = self._incoming.get()
+            if where == "before":
+                self._queue = dict.fromkeys(tasks) | self._queue
+            elif where == "behind":
+                self._queue |= dict.fromkeys(tasks)
+            else:
+                self._cancel([task for task in tasks if task in self._queue])
             self._proposed = None
             self._drop_hopeless()
+
+    def _cancel(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            del self._queue[task]
+            self._settle(task, Failure(FailureKind.CANCELLED, "cancelled before it began"))
 
     def _drop_hopeless(self) -> None:
         """End the tasks that no engine here may run."""

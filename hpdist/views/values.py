@@ -91,7 +91,7 @@ def _written(value: Any) -> Any:
     if kind is dict:
         return ["dict", *([_written(name), _written(each)] for name, each in value.items())]
     if kind is bytes:
-        return ["bytes", base64.b85encode(value).decode()]
+        return ["bytes", base64.b64encode(value).decode()]
     if kind is complex:
         return ["complex", value.real, value.imag]
     if kind is np.ndarray or isinstance(value, np.generic):
@@ -104,7 +104,7 @@ def _array(value: np.ndarray[Any, Any]) -> str:
         raise _NoData
     file = io.BytesIO()
     npy.write_array(file, value, allow_pickle=False)
-    return base64.b85encode(file.getvalue()).decode()
+    return base64.b64encode(file.getvalue()).decode()
 
 
 def _table(value: Any) -> Any:
@@ -150,7 +150,7 @@ def _read_dict(*items: Any) -> dict[Any, Any]:
 
 
 def _read_array(text: str) -> Any:
-    return npy.read_array(io.BytesIO(base64.b85decode(text)), allow_pickle=False)
+    return npy.read_array(io.BytesIO(base64.b64decode(text)), allow_pickle=False)
 
 
 def _read_column(dtype: str, told: Any) -> Any:
@@ -187,7 +187,7 @@ def _sequence(kind: Callable[[Any], Any]) -> Callable[..., Any]:
 _READERS: dict[str, Callable[..., Any]] = {
     **{name: _sequence(kind) for name, kind in _SEQUENCES.items()},
     "dict": _read_dict,
-    "bytes": base64.b85decode,
+    "bytes": base64.b64decode,
     "complex": complex,
     "array": _read_array,
     "scalar": lambda text: _read_array(text)[()],

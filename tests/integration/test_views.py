@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from hpdist.errors import ConfigurationError, NoWorkers
@@ -119,6 +120,18 @@ def test_names_are_put_looked_up_and_last(rc: Client) -> None:
     assert dview.get("a") == [5, 1, 1]
     with pytest.raises(RemoteError, match="no name 'nothing'"):
         rc[0].get("nothing")
+
+
+def test_large_data_goes_there_and_back(rc: Client) -> None:
+    data = np.arange(400_000.0)
+    rc[:]["data"] = data
+    assert all(np.array_equal(each, data) for each in rc[:]["data"])
+    lview = rc.load_balanced_view()
+    sums = lview.map_sync(lambda n: np.full(200_000, n), range(4))
+    assert [each.sum() for each in sums] == [0.0, 200_000.0, 400_000.0, 600_000.0]
+    with pytest.raises(ConfigurationError, match="too long for a load-balanced view"):
+        lview.apply(np.sum, data)
+    assert rc[:].map_sync(double, range(3)) == [0, 2, 4]
 
 
 def test_sequences_are_scattered_and_gathered(rc: Client) -> None:

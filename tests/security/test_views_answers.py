@@ -14,7 +14,7 @@ from hpdist.views.values import SealedValue, read_value
 
 def test_no_client_opens_what_an_engine_has_pickled(tmp_path: Path) -> None:
     mark = tmp_path / "went off"
-    pickled = base64.b85encode(bomb(mark)).decode()
+    pickled = base64.b64encode(bomb(mark)).decode()
     with pytest.raises(SealedValue):
         read_value(json.dumps({"type": "int", "pickled": pickled}), unpickle=False)
     assert not mark.exists()
