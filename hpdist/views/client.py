@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from hpdist.views.direct import DirectView
 from hpdist.views.long_calls import fetch_tasks, in_pieces
 from hpdist.views.result import AsyncResult
 from hpdist.views.tasks import Task, Tasks
+
+logger = logging.getLogger(__name__)
 
 #: What an engine evaluates, as its worker says.
 ENGINE = "hpdist.views.engine:execute"
@@ -78,8 +81,9 @@ class Client:
         self._tasks = Tasks(is_engine, first_number=int(time.time()) << _BITS)
         self._changed = threading.Condition()
         self._timers: dict[Task, threading.Timer] = {}
+        self._open: dict[Task, Future[Any]] = {}  #: of what has not ended
+        self._over: Failure | None = None  #: what becomes of it when nothing is served any more
         self._nameserver = NameServer(path.name, path.parent, host=host)
-        self._nameserver.start()
         work = Work(
             self._tasks,
             DispatchState(Retry(max_crashes=1, max_losses=1), _TIMING),
@@ -95,14 +99,17 @@ class Client:
             work=work,
             timing=_TIMING,
         )
-        self._dispatcher.__enter__()
         self._processes: WorkerProcesses | None = None
         self.failure: HpdistError | None = None  #: why none of its own engines is left
-        if engines:
-            arguments = ["--engine", "--run", str(path)]
-            self._processes = WorkerProcesses(engines, arguments, path)
-            self._processes.start(self._dispatcher.place.key(), self._gone)
-            self.wait_for_engines(engines)
+        self._nameserver.start()
+        threading.Thread(target=self._serve, name="hpdist-views", daemon=True).start()
+        try:
+            self._dispatcher.wait_until_ready()
+            if engines:
+                self._start_engines(engines, path)
+        except BaseException:
+            self.close()
+            raise
 
     # ------------------------------------------------------------------ engines
 
@@ -173,8 +180,10 @@ class Client:
 
     def submit(self, tasks: Sequence[Task], flat: str = "values") -> AsyncResult:
         """Have tasks run; what views are made of."""
-        if self._dispatcher.error is not None:
-            raise self._dispatcher.error
+        if self._over is not None:
+            raise self._dispatcher.error or ConfigurationError(
+                "the client is closed", do="make another"
+            )
         for targets in {task.targets for task in tasks if task.targets is not None}:
             self._check(sorted(targets))
         shipped = [each for task in tasks for each in in_pieces(task)]
@@ -183,9 +192,11 @@ class Client:
             future: Future[Any] = Future()
             futures.append(future)
             task.times["submitted"] = time.time()
-            task.on_end = self._ending(future)
+            task.on_end, self._open[task] = self._ended, future
         self._tasks.offer(shipped)
         self._dispatcher.post(WorkOffered())
+        if self._over is not None:
+            self._abandon()  # it ended meanwhile
         return AsyncResult(tasks, futures, flat, self._unpickle)
 
     def cancel(self, result: AsyncResult) -> None:
@@ -193,7 +204,7 @@ class Client:
         self._cancel(result.tasks, "cancelled")
 
     def close(self) -> None:
-        """End: engines started here leave, others wait for the next client."""
+        """End: engines started here leave, others wait for the next client; all is cancelled."""
         for timer in list(self._timers.values()):
             timer.cancel()
         self._dispatcher.shutdown(shutdown_workers=self._processes is not None)
@@ -209,24 +220,44 @@ class Client:
 
     # ------------------------------------------------------------------ within
 
-    def _ending(self, future: Future[Any]) -> Callable[[Task, Any], None]:
-        def whole(task: Task, told: Any) -> None:
+    def _start_engines(self, count: int, path: Path) -> None:
+        self._processes = WorkerProcesses(count, ["--engine", "--run", str(path)], path)
+        self._processes.start(self._dispatcher.place.key(), self._gone)
+        self.wait_for_engines(count)
+
+    def _serve(self) -> None:
+        """Serve to the end; the body of a thread."""
+        over = Failure(FailureKind.CANCELLED, "the client was closed")
+        try:
+            self._dispatcher.run()
+        except Exception as error:  # the top of a thread; `wait_until_ready` or `submit` raises it
+            over = Failure(FailureKind.LOST, f"the client's dispatcher failed: {error}")
+            logger.debug("the dispatcher of a client ended", exc_info=True)
+        finally:
+            self._over = over
+            self._abandon()
+
+    def _abandon(self) -> None:
+        for task in list(self._open):
+            self._settle(task, self._over)
+
+    def _settle(self, task: Task, told: Any) -> None:
+        future = self._open.pop(task, None)
+        if future is not None:
             task.times["received"] = time.time()
             future.set_result(told)
 
-        def end(task: Task, told: Any) -> None:
-            if (timer := self._timers.pop(task, None)) is not None:
-                timer.cancel()
-            if task.timed_out and isinstance(told, Failure):
-                told = Failure(FailureKind.TIMEOUT, f"not done after {task.timeout:g} s")
-            if isinstance(told, dict) and "held" in told:
-                fetching = fetch_tasks(task, told, lambda each: whole(task, each))
-                self._tasks.offer(fetching, first=True)
-                self._dispatcher.post(WorkOffered())
-            else:
-                whole(task, told)
-
-        return end
+    def _ended(self, task: Task, told: Any) -> None:
+        if (timer := self._timers.pop(task, None)) is not None:
+            timer.cancel()
+        if task.timed_out and isinstance(told, Failure):
+            told = Failure(FailureKind.TIMEOUT, f"not done after {task.timeout:g} s")
+        if isinstance(told, dict) and "held" in told:
+            fetching = fetch_tasks(task, told, lambda whole: self._settle(task, whole))
+            self._tasks.offer(fetching, first=True)
+            self._dispatcher.post(WorkOffered())
+        else:
+            self._settle(task, told)
 
     def _observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
         """In the loop's thread: begin to count the time of tasks, and tell of engines."""

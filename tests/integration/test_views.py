@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from hpdist.errors import ConfigurationError, NoWorkers
@@ -286,6 +287,31 @@ def test_the_task_of_a_killed_engine_is_run_by_another(tmp_path: Path) -> None:
         assert victim in pids
         os.kill(victim, signal.SIGKILL)
         assert result.get(60) in set(pids) - {victim}
+
+
+def test_a_client_that_cannot_begin_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_engine(self: Client, count: int, timeout: float = 60.0) -> list[int]:
+        raise NoWorkers("none came")
+
+    monkeypatch.setattr(Client, "wait_for_engines", no_engine)
+    before, children = set(threading.enumerate()), set(psutil.Process().children())
+    with pytest.raises(NoWorkers, match="none came"):
+        Client(tmp_path / "run", engines=1)
+    assert not [each for each in set(threading.enumerate()) - before if each.is_alive()]
+    assert set(psutil.Process().children()) <= children
+
+
+def test_what_is_open_ends_with_its_client(tmp_path: Path) -> None:
+    with Client(tmp_path / "run", engines=1) as rc:
+        result = rc.load_balanced_view().map_async(time.sleep, [60, 60])
+        rc.load_balanced_view()
+    with pytest.raises(CompositeError, match="the client was closed"):
+        result.get()
+    with pytest.raises(ConfigurationError, match="the client is closed"):
+        rc.load_balanced_view().apply(where)
+    rc.close()
 
 
 BEFORE = """
