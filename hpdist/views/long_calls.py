@@ -37,17 +37,10 @@ def in_pieces(task: Task) -> list[Task]:
             cause=f"at most {LONGEST_CALL:,} go in one message",
             do='put what is large on the engines first, rc[:]["data"] = data, and name it in calls',
         )
-    token = uuid.uuid4().hex
-    text = json.dumps(task.call)
+    token, pieces = uuid.uuid4().hex, cut(json.dumps(task.call))
+    calls: list[Call] = [((token, number, piece), {}) for number, piece in enumerate(pieces)]
     task.call = (IN_PIECES, token, "")
-    return [
-        *_tasks(
-            task.targets,
-            "keep",
-            [((token, number, each), {}) for number, each in enumerate(cut(text))],
-        ),
-        task,
-    ]
+    return [*_tasks(task.targets, "keep", calls), task]
 
 
 def fetch_tasks(task: Task, told: dict[str, Any], on_whole: Callable[[Any], None]) -> list[Task]:
