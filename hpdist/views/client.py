@@ -29,8 +29,9 @@ logger = logging.getLogger(__name__)
 #: What an engine evaluates, as its worker says.
 ENGINE = "hpdist.views.engine:execute"
 
-#: Of the numbers of jobs, so many bits are a client's own: a call of the one before is none of its.
-_BITS = 20
+#: Jobs are numbered from the milliseconds since 1970 on, so many bits for each, which no client can
+#: use up: so no call of an earlier client is taken for one of a later one.
+_BITS = 12
 
 _TIMING = Timing(lease_s=15.0, heartbeat_s=3.0, closed_s=2.0, poll_s=10.0, backoff_s=1.0)
 
@@ -78,7 +79,7 @@ class Client:
         self._unpickle = check_flag("unpickle", unpickle)
         path = check_path("connection", connection).resolve()
         engines = check_whole("engines", engines, least=0)
-        self._tasks = Tasks(is_engine, first_number=int(time.time()) << _BITS)
+        self._tasks = Tasks(is_engine, first_number=int(1000 * time.time()) << _BITS)
         self._changed = threading.Condition()
         self._timers: dict[Task, threading.Timer] = {}
         self._open: dict[Task, Future[Any]] = {}  #: of what has not ended

@@ -350,6 +350,10 @@ def test_engines_go_from_one_client_to_the_next(tmp_path: Path, end: str) -> Non
             assert rc.load_balanced_view().map_sync(double, range(5)) == [0, 2, 4, 6, 8]
             if end == "closed":  # else it was busy, and names end with the process that has them
                 assert rc[0]["x"] == 7
+        for number in range(3):  # in quick succession
+            with Client(tmp_path / "run") as rc:
+                rc.wait_for_engines(1)
+                assert rc[0].map_sync(double, [number]) == [2 * number]
     finally:
         engine.kill()
         engine.wait()
