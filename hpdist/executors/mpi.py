@@ -6,8 +6,9 @@ when one of them dies: the run stops then, and the same command resumes it.
 
 from __future__ import annotations
 
+import atexit
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -62,13 +63,13 @@ class MpiSystem:
         return [_MpiPost(self) for _ in range(workers or ranks)]
 
     def close(self) -> None:
-        self._closing.set()
-        if self._listener is not None:
-            self._listener.join()
-            self._listener = None
         if self._executor is not None:
             self._executor.shutdown(wait=True)
             self._executor = None
+        self._closing.set()  # only now, when no rank has news any more
+        if self._listener is not None:
+            self._listener.join()
+            self._listener = None
 
     def submit(self, token: str, order: str, on_news: News) -> Future[str]:
         """Have a rank run an order."""
@@ -85,10 +86,11 @@ class MpiSystem:
         self._comm.isend((token, grace_s), dest=rank, tag=WISH)
 
     def _listen(self) -> None:
-        """Pass on what the ranks tell; the body of a thread."""
-        while not self._closing.wait(LOOK_S):
-            while self._comm.iprobe(tag=NEWS):
-                token, news = self._comm.recv(tag=NEWS)
+        """Pass on what the ranks tell, to the last word; the body of a thread."""
+        closing = False
+        while not closing:
+            closing = self._closing.wait(LOOK_S)
+            for token, news in messages(self._comm, NEWS):
                 if (on_news := self._news.get(token)) is not None:
                     on_news(news)
 
@@ -120,7 +122,26 @@ _kept: list[Shipment] = []
 
 def keep(shipment: Shipment) -> None:
     """Take the objective in, once a rank and search."""
+    if not _kept:
+        atexit.register(_take_wishes)
     _kept[:] = [shipment]
+
+
+def messages(comm: Any, tag: int) -> Iterator[Any]:
+    """Receive what has come under ``tag``."""
+    while comm.iprobe(tag=tag):
+        yield comm.recv(tag=tag)
+
+
+def _take_wishes() -> None:
+    """Take in the wishes that have come; those about an order that is over mean nothing.
+
+    MPI_Finalize fails, and ends the other ranks, where a message was never received.
+    """
+    from mpi4py import MPI
+
+    for token, grace_s in messages(MPI.COMM_WORLD, WISH):
+        HERE.tell(token, grace_s)
 
 
 def run_order(token: str, order: str) -> str:
@@ -136,8 +157,7 @@ def run_order(token: str, order: str) -> str:
 
     def listen() -> None:
         while not over.wait(LOOK_S):
-            if comm.iprobe(source=0, tag=WISH):
-                HERE.tell(*comm.recv(source=0, tag=WISH))
+            _take_wishes()
 
     listener = threading.Thread(target=listen, name="hpdist-mpi", daemon=True)
     listener.start()

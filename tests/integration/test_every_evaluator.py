@@ -27,7 +27,7 @@ def test_jobs_come_to_the_same(method: str, tmp_path: Path) -> None:
         env={**os.environ, "HOME": str(tmp_path)},
         cwd=tmp_path,
     )
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert ended.returncode == 0, ended.stdout + ended.stderr[-3000:]
     told, times = json.loads(ended.stdout.splitlines()[-1])
     assert told == [
         [0, "completed", 0.0],

@@ -222,3 +222,13 @@ def test_what_is_not_installed_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigurationError, match=rf'pip install "hpdist\[{name}\]"'):
         make_executor(name, objective_of(behave), tmp_path)
+
+
+def test_what_nobody_has_read_yet_does_not_fail_the_end_of_an_mpi_job() -> None:
+    """MPI_Finalize refuses to end where a message was never received, and the ranks are killed."""
+    python, script = Path(sys.executable), Path(__file__).with_name("mpi_last_words.py")
+    ended = subprocess.run(
+        [python.with_name("mpiexec"), "-n", "3", python, "-m", "mpi4py.futures", script],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (0, "4 told\n"), ended.stdout + ended.stderr[-3000:]
