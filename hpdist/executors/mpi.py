@@ -7,6 +7,7 @@ when one of them dies: the run stops then, and the same command resumes it.
 from __future__ import annotations
 
 import atexit
+import queue
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -44,6 +45,7 @@ class MpiSystem:
                 do="mpiexec -n 3 python -m mpi4py.futures SCRIPT",
             )
         self._news: dict[str, News] = {}
+        self._wishes: queue.SimpleQueue[tuple[str, int, float | None]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._executor: Any = None
         self._listener: threading.Thread | None = None
@@ -83,16 +85,28 @@ class MpiSystem:
 
     def tell(self, token: str, rank: int, grace_s: float | None) -> None:
         """Speak to a rank that runs an order."""
-        self._comm.isend((token, grace_s), dest=rank, tag=WISH)
+        self._wishes.put((token, rank, grace_s))
 
     def _listen(self) -> None:
         """Pass on what the ranks tell, to the last word; the body of a thread."""
+        sending: list[Any] = []
         closing = False
         while not closing:
             closing = self._closing.wait(LOOK_S)
             for token, news in messages(self._comm, NEWS):
                 if (on_news := self._news.get(token)) is not None:
                     on_news(news)
+            # a request keeps what it sends in memory until that has gone
+            sending = [request for request in sending if not request.Test()]
+            if not closing:
+                sending += self._send_wishes()
+
+    def _send_wishes(self) -> list[Any]:
+        sending = []
+        while not self._wishes.empty():
+            token, rank, grace_s = self._wishes.get()
+            sending.append(self._comm.isend((token, grace_s), dest=rank, tag=WISH))
+        return sending
 
 
 class _MpiPost:
