@@ -17,6 +17,7 @@ class AttemptDirectories:
 
     def __init__(self) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._run: RunDirectory | None = None  #: the last one, which is nearly always the next one
 
     def of(self, root: Path | None, payload: Payload, attempt: int) -> tuple[Path, Path | None]:
         """Return an attempt's directory (not made yet) and the one to continue from, if any.
@@ -28,11 +29,7 @@ class AttemptDirectories:
         ConfigurationError
             If a symbolic link in the run directory leads out of it.
         """
-        if root is None:
-            if self._temporary is None:
-                self._temporary = tempfile.TemporaryDirectory(prefix="hpdist-")
-            root = Path(self._temporary.name)
-        run, trial_id = RunDirectory(root.absolute()), int(payload["trial_id"])
+        run, trial_id = self._run_at(root), int(payload["trial_id"])
         own = run.attempt_directory(trial_id, float(payload["budget"]), int(attempt))
         _check_inside(run.path, own)
         previous = payload.get("previous")
@@ -43,6 +40,16 @@ class AttemptDirectories:
         )
         _check_inside(run.path, former)
         return own, former if former.is_dir() else None
+
+    def _run_at(self, root: Path | None) -> RunDirectory:
+        if root is None:
+            if self._temporary is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="hpdist-")
+            root = Path(self._temporary.name)
+        root = root.absolute()
+        if self._run is None or self._run.path != root:
+            self._run = RunDirectory(root)
+        return self._run
 
     def close(self) -> None:
         """Remove the temporary directory."""
