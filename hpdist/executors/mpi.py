@@ -93,7 +93,7 @@ class MpiSystem:
         closing = False
         while not closing:
             closing = self._closing.wait(LOOK_S)
-            for token, news in messages(self._comm, NEWS):
+            for token, news in _received(self._comm, NEWS):
                 if (on_news := self._news.get(token)) is not None:
                     on_news(news)
             # a request keeps what it sends in memory until that has gone
@@ -141,7 +141,7 @@ def keep(shipment: Shipment) -> None:
     _kept[:] = [shipment]
 
 
-def messages(comm: Any, tag: int) -> Iterator[Any]:
+def _received(comm: Any, tag: int) -> Iterator[Any]:
     """Receive what has come under ``tag``."""
     while comm.iprobe(tag=tag):
         yield comm.recv(tag=tag)
@@ -154,7 +154,7 @@ def _take_wishes() -> None:
     """
     from mpi4py import MPI
 
-    for token, grace_s in messages(MPI.COMM_WORLD, WISH):
+    for token, grace_s in _received(MPI.COMM_WORLD, WISH):
         HERE.tell(token, grace_s)
 
 
