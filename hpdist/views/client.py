@@ -22,7 +22,7 @@ from hpdist.views.balanced import LoadBalancedView
 from hpdist.views.direct import DirectView
 from hpdist.views.long_calls import fetch_tasks, in_pieces
 from hpdist.views.result import AsyncResult
-from hpdist.views.tasks import Task, Tasks
+from hpdist.views.tasks import ENGINE_LEFT, Task, Tasks
 
 logger = logging.getLogger(__name__)
 
@@ -268,6 +268,8 @@ class Client:
                 timer.daemon = True
                 self._timers[task] = timer
                 timer.start()
+        if stranded := self._tasks.stranded():
+            self._cancel_jobs(stranded, ENGINE_LEFT)
         with self._changed:
             self._changed.notify_all()
 
@@ -277,11 +279,13 @@ class Client:
 
     def _cancel(self, tasks: Sequence[Task], reason: str) -> None:
         self._tasks.withdraw(tasks)
-        jobs = self._tasks.jobs_of(tasks)
-        if jobs:
-            arguments = {"jobs": jobs, "reason": reason}
-            self._dispatcher.post(ControlRequested("cancel", arguments))
+        if jobs := self._tasks.jobs_of(tasks):
+            self._cancel_jobs(jobs, reason)
         self._dispatcher.post(WorkOffered())
+
+    def _cancel_jobs(self, jobs: list[int], reason: str) -> None:
+        arguments = {"jobs": jobs, "reason": reason}
+        self._dispatcher.post(ControlRequested("cancel", arguments))
 
     def _gone(self, why: HpdistError) -> None:
         with self._changed:

@@ -28,6 +28,9 @@ from hpdist.views.policies import POLICIES, Load
 #: How many engines a task may lose before it is given up.
 MAX_LOSSES = 20
 
+#: Why the job of an engine that left is cancelled: its task goes to another.
+ENGINE_LEFT = "its engine left"
+
 
 @dataclass(eq=False)
 class Task:
@@ -167,6 +170,13 @@ class Tasks:
         wanted = set(tasks)
         return [job_id for job_id, task in list(self._jobs.items()) if task in wanted]
 
+    def stranded(self) -> list[int]:
+        """Return the jobs that were handed back by engines that left; in the loop's thread.
+
+        Nobody else may run them: they are to be cancelled, with `ENGINE_LEFT` as the reason.
+        """
+        return [job_id for job_id, task in self._jobs.items() if task.engine not in self.engines]
+
     def begun(self) -> list[Task]:
         """Return the tasks that were handed out since the last call; in the loop's thread."""
         begun, self._begun = self._begun, []
@@ -241,6 +251,8 @@ class Tasks:
             del self._busy[engine]
             self._load[engine] += record.seconds
         outcome = record.outcome
+        if isinstance(outcome, Failure) and outcome.message == ENGINE_LEFT:
+            outcome = Failure(FailureKind.LOST, ENGINE_LEFT)
         if isinstance(outcome, Failure) and self._again(task, outcome):
             task.avoid, task.reports = engine, 0
             self._queue[task] = None

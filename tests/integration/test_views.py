@@ -264,7 +264,10 @@ def test_retries_and_order(rc: Client, tmp_path: Path) -> None:
 # ------------------------------------------------------------------ engines that come and go
 
 
-def test_the_task_of_a_killed_engine_is_run_by_another(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_task_of_an_engine_that_is_ended_is_run_by_another(
+    number: signal.Signals, tmp_path: Path
+) -> None:
     with Client(tmp_path / "run", engines=2) as rc:
         pids = [rc.info(engine).pid for engine in rc.ids]
         flag = tmp_path / "flag"
@@ -285,8 +288,29 @@ def test_the_task_of_a_killed_engine_is_run_by_another(tmp_path: Path) -> None:
             time.sleep(0.01)
         victim = int(flag.read_text())
         assert victim in pids
-        os.kill(victim, signal.SIGKILL)
+        os.kill(victim, number)
         assert result.get(60) in set(pids) - {victim}
+
+
+def test_what_only_an_engine_that_left_may_run_fails(tmp_path: Path) -> None:
+    with Client(tmp_path / "run", engines=1) as rc:
+
+        def endless(path: str) -> None:
+            import time
+            from pathlib import Path
+
+            Path(path).touch()
+            while True:
+                time.sleep(0.01)
+
+        running, waiting = (rc[0].apply(endless, str(tmp_path / "flag")) for _ in range(2))
+        while not (tmp_path / "flag").exists():
+            time.sleep(0.01)
+        os.kill(rc.info(0).pid, signal.SIGTERM)
+        with pytest.raises(RemoteError, match="its engine left"):
+            running.get(60)
+        with pytest.raises(RemoteError, match="no engine that may run it is here any more"):
+            waiting.get(60)
 
 
 def test_a_client_that_cannot_begin_leaves_nothing_behind(

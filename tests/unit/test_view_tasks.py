@@ -18,7 +18,7 @@ from hpdist.events import (
 from hpdist.model import Failure, FailureKind, Success, WorkerInfo
 from hpdist.views.direct import blocks
 from hpdist.views.policies import POLICIES, Load
-from hpdist.views.tasks import MAX_LOSSES, Task, Tasks
+from hpdist.views.tasks import ENGINE_LEFT, MAX_LOSSES, Task, Tasks
 
 CALL = ("call", "f", "x")
 
@@ -57,10 +57,19 @@ class Scene:
         self.tasks.apply(record)
         self.tasks.observe([(1.0, record)])
 
-    def lose(self, engine: int) -> None:
-        record = WorkerChanged("lost", worker(engine))
+    def lose(self, engine: int, state: str = "lost") -> None:
+        record = WorkerChanged(state, worker(engine))
         self.tasks.apply(record)
         self.tasks.observe([(1.0, record)])
+
+    def leave(self, engine: int, jobs: list[int]) -> None:
+        """Let an engine go that hands back what it has."""
+        for job in jobs:
+            self.tasks.apply(AttemptEnded(job, 1, f"w{engine}", None, False))
+        self.lose(engine, "left")
+        assert sorted(self.tasks.stranded()) == sorted(jobs)
+        for job in jobs:
+            self.end(job, Failure(FailureKind.CANCELLED, ENGINE_LEFT))
 
 
 def failure(kind: FailureKind) -> Failure:
@@ -173,6 +182,23 @@ def test_a_lost_engine_costs_a_balanced_task_nothing_and_ends_a_static_one() -> 
     assert [engine for _, engine in scene.hand_out()] == [7]
 
 
+def test_an_engine_that_leaves_hands_a_balanced_task_on_and_ends_a_static_one() -> None:
+    scene = Scene(2)
+    balanced = scene.offer()
+    static = scene.offer(targets=frozenset([1]), static=True)
+    (first, _), (second, _) = scene.hand_out()
+    assert scene.tasks.stranded() == []
+    scene.leave(0, [first])
+    scene.leave(1, [second])
+    ((task, told),) = scene.ended
+    assert (task, told.kind, told.message) == (static, FailureKind.LOST, ENGINE_LEFT)
+    scene.tasks.apply(WorkerChanged("joined", worker(7)))
+    ((job, engine),) = scene.hand_out()
+    assert engine == 7
+    scene.end(job)
+    assert scene.ended[1][0] is balanced
+
+
 def test_a_task_that_loses_every_engine_is_given_up() -> None:
     scene = Scene(1)
     scene.offer()
@@ -238,8 +264,13 @@ class History:
             return
         engine = self.rng.choice(sorted(self.here))
         self.here.discard(engine)
-        for job in [job for job, where in self.running.items() if where == engine]:
+        jobs = [job for job, where in self.running.items() if where == engine]
+        for job in jobs:
             del self.running[job]
+        if self.rng.random() < 0.5:
+            self.scene.leave(engine, jobs)
+            return
+        for job in jobs:
             self.scene.end(job, failure(FailureKind.LOST))
         self.scene.lose(engine)
 
