@@ -7,6 +7,7 @@ the live run had. Leases, connections and back-off are of this process alone and
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hpdist.errors import StateError
@@ -98,6 +99,8 @@ class DispatchBook:
     """
 
     def __init__(self) -> None:
+        #: whether a worker is given jobs that are bound to none; set before any job is created
+        self.takes: Callable[[WorkerInfo], bool] = lambda worker: True
         self.jobs: dict[int, JobEntry] = {}
         self.workers: dict[str, WorkerEntry] = {}
         self.queue: deque[int] = deque()
@@ -141,6 +144,8 @@ class DispatchBook:
         """
         if entry.job.worker is not None:
             return entry.job.worker == worker_id
+        if not self.takes(self.workers[worker_id].info):
+            return False
         return entry.crashed_at != worker_id or not any(
             worker.available for other, worker in self.workers.items() if other != worker_id
         )

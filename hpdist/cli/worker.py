@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.place import place_of, place_options, use_secrets
@@ -82,6 +83,7 @@ def worker(
     harden_process()
     use_secrets(key_file, tls_dir)
     log_from(logging.INFO)
+    values["prefetch"] = _ahead(engine, values["prefetch"])
     reference = Reference.parse(_evaluated(script, engine))
     place = place_of(run, run_id, nameserver, reference.directory)
     if from_parent:
@@ -118,6 +120,12 @@ def _nameserver(place: Place, engine: bool) -> str:
             raise
         do = f"in Python: hpdist.views.Client({str(place.directory)!r})"
         raise NameServerNotFound(f"no client serves run {place.run_id!r}", do=do) from error
+
+
+def _ahead(engine: bool, prefetch: int) -> int:
+    """Return how many tasks are held ahead: by engines one, unless they are told otherwise."""
+    source = click.get_current_context().get_parameter_source("prefetch")
+    return 1 if engine and source is ParameterSource.DEFAULT else prefetch
 
 
 def _evaluated(script: str | None, engine: bool) -> str:

@@ -85,9 +85,11 @@ class Client:
         self._open: dict[Task, Future[Any]] = {}  #: of what has not ended
         self._over: Failure | None = None  #: what becomes of it when nothing is served any more
         self._nameserver = NameServer(path.name, path.parent, host=host)
+        dispatch = DispatchState(Retry(max_crashes=1, max_losses=1), _TIMING)
+        dispatch.takes = is_engine
         work = Work(
             self._tasks,
-            DispatchState(Retry(max_crashes=1, max_losses=1), _TIMING),
+            dispatch,
             _Unkept(),
             book=ENGINE,  # that of all clients: so engines go from one to the next
             observers=[self._tasks.observe, self._observe],

@@ -1,7 +1,9 @@
 """Which task runs where: a source of jobs for the loop, and the machine behind all views.
 
-A task becomes a job when an engine is free for it, never before; so a policy chooses among the
-engines that are idle then, and a task whose engine dies becomes another job.
+A task becomes a job when an engine is free for it; so a policy chooses among the engines that are
+idle then, and a task whose engine dies becomes another job. Only while many wait, those that may
+run anywhere are handed out ahead: an engine begins the next one without asking first, and hands it
+back if others are idle before that.
 """
 
 from __future__ import annotations
@@ -70,6 +72,12 @@ class Task:
     timed_out: bool = False
     on_end: Callable[[Task, Any], None] = lambda task, outcome: None
 
+    @property
+    def anywhere(self) -> bool:
+        """Whether any engine may run it, and at any time."""
+        limits = (self.targets, self.avoid, self.timeout)  # time counts from the hand-out on
+        return limits == (None, None, None) and not (self.after or self.follow)
+
     def spans(self, told: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
         """Return when its calls began and ended, which an engine has ``told`` by its own clock."""
         if not told:
@@ -98,13 +106,13 @@ class Tasks:
         self._ids: dict[str, int] = {}
         self._queue: dict[Task, None] = {}
         self._jobs: dict[int, Task] = {}
-        self._busy: dict[int, int] = {}  #: job by engine
+        self._ahead: set[int] = set()  #: of these, those that were bound to no engine
         self._load: dict[int, float] = {}
         self._used: dict[int, int] = {}
         self._incoming: queue.SimpleQueue[tuple[Sequence[Task], str]] = queue.SimpleQueue()
         self._begun: list[Task] = []
         self._number = first_number
-        self._proposed: tuple[JobCreated, Task, int] | None = None
+        self._proposed: tuple[JobCreated, Task, int | None] | None = None
 
     # ------------------------------------------------------------------ for the loop
 
@@ -117,8 +125,12 @@ class Tasks:
     def apply(self, record: Record) -> None:
         if isinstance(record, JobCreated):
             self._created(record)
+        elif isinstance(record, AttemptStarted) and record.job_id in self._ahead:
+            self._jobs[record.job_id].engine = self._ids[record.worker_id]
         elif isinstance(record, AttemptEnded) and record.final:
             self._ended(record)
+        elif isinstance(record, AttemptEnded) and record.job_id in self._ahead:
+            self._jobs[record.job_id].engine = None  # handed back; the next one is told
         elif isinstance(record, WorkerChanged):
             self._changed(record)
         elif isinstance(record, ReportReceived) and record.job_id in self._jobs:
@@ -175,7 +187,11 @@ class Tasks:
 
         Nobody else may run them: they are to be cancelled, with `ENGINE_LEFT` as the reason.
         """
-        return [job_id for job_id, task in self._jobs.items() if task.engine not in self.engines]
+        return [
+            job_id
+            for job_id, task in self._jobs.items()
+            if task.engine not in self.engines and job_id not in self._ahead
+        ]
 
     def begun(self) -> list[Task]:
         """Return the tasks that were handed out since the last call; in the loop's thread."""
@@ -207,15 +223,26 @@ class Tasks:
             del self._queue[task]
             self._settle(task, Failure(FailureKind.LOST, self._why_hopeless(task)))
 
-    def _possible(self) -> Iterator[tuple[JobCreated, Task, int]]:
-        idle = [engine for engine in self.engines if engine not in self._busy]
+    def _possible(self) -> Iterator[tuple[JobCreated, Task, int | None]]:
+        busy = {task.engine for task in self._jobs.values()}
+        idle = [engine for engine in self.engines if engine not in busy]
         if not idle:
+            if (task := self._ahead_of_time()) is not None:
+                yield JobCreated(Job(self._number, self._number, 1.0)), task, None
             return
         for task in self._queue:
             engine = self._choose(task, idle)
             if engine is not None:
                 worker = self.engines[engine].worker_id
                 yield JobCreated(Job(self._number, self._number, 1.0, worker=worker)), task, engine
+
+    def _ahead_of_time(self) -> Task | None:
+        """Return the first that waits if it may run anywhere, and some are left for each engine."""
+        room = sum(1 + worker.prefetch for worker in self.engines.values()) - len(self._jobs)
+        if room <= 0 or len(self._queue) <= len(self.engines):
+            return None
+        first = next(iter(self._queue))
+        return first if first.anywhere else None
 
     def _choose(self, task: Task, idle: Sequence[int]) -> int | None:
         if not all(each.done for each in (*task.after, *task.follow)):
@@ -237,18 +264,20 @@ class Tasks:
         _, task, engine = self._proposed
         del self._queue[task]
         self._jobs[record.job.job_id] = task
-        self._busy[engine] = record.job.job_id
         self._number += 1
-        self._used[engine] = self._number
         task.engine = engine
+        if engine is None:
+            self._ahead.add(record.job.job_id)
+        else:
+            self._used[engine] = self._number
 
     def _ended(self, record: AttemptEnded) -> None:
         task = self._jobs.pop(record.job_id, None)
         if task is None:
             return
+        self._ahead.discard(record.job_id)
         engine = task.engine
-        if engine is not None and self._busy.get(engine) == record.job_id:
-            del self._busy[engine]
+        if engine is not None:
             self._load[engine] += record.seconds
         outcome = record.outcome
         if isinstance(outcome, Failure) and outcome.message == ENGINE_LEFT:
@@ -287,7 +316,6 @@ class Tasks:
             self._used.setdefault(engine, 0)
         else:
             here.pop(engine, None)
-            self._busy.pop(engine, None)
         self.engines = here
 
     def _hopeless(self, task: Task) -> bool:

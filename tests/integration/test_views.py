@@ -264,6 +264,26 @@ def test_retries_and_order(rc: Client, tmp_path: Path) -> None:
 # ------------------------------------------------------------------ engines that come and go
 
 
+def test_nothing_waits_behind_a_long_task_while_others_are_idle(rc: Client, tmp_path: Path) -> None:
+    """Engines hold a task ahead while many wait, and hand it back."""
+
+    def work(number: int, flag: str) -> int:
+        import time
+        from pathlib import Path
+
+        while number == 0 and not Path(flag).exists():
+            time.sleep(0.01)
+        return number
+
+    assert all(rc.info(engine).prefetch == 1 for engine in rc.ids)
+    result = rc.load_balanced_view().map_async(work, range(40), [str(tmp_path / "flag")] * 40)
+    while result.progress < 39:
+        time.sleep(0.01)
+    assert not result.ready()
+    (tmp_path / "flag").touch()
+    assert result.get(60) == list(range(40))
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_task_of_an_engine_that_is_ended_is_run_by_another(
     number: signal.Signals, tmp_path: Path

@@ -665,6 +665,19 @@ def test_what_no_idle_worker_may_run_is_left_where_it_waits(book: Book) -> None:
     assert book.state.recall() == Decision(), "it would come back to b again and again"
 
 
+def test_workers_that_are_not_taken_get_only_what_is_bound_to_them(book: Book) -> None:
+    book.state.takes = lambda info: info.worker_id != "a"
+    book.join("a")
+    book.submit(0)
+    book.submit(1, worker="a")
+    assert book.assign().orders == [Launch("a", "a.1", 1, 1)]
+    book.join("b", prefetch=1)
+    book.submit(2)
+    assert book.assign().orders == [Launch("b", "b.1", 0, 1), Launch("b", "b.1", 2, 1)]
+    book.finish("a", 1, 1)
+    assert book.state.recall() == Decision(), "the idle one may not run it"
+
+
 def test_before_a_drain_all_that_waits_is_asked_back_and_nothing_that_runs(book: Book) -> None:
     book.join("a", prefetch=2)
     book.submit(0, 1, 2)

@@ -23,18 +23,26 @@ from hpdist.views.tasks import ENGINE_LEFT, MAX_LOSSES, Task, Tasks
 CALL = ("call", "f", "x")
 
 
-def worker(number: int) -> WorkerInfo:
-    return WorkerInfo(f"w{number}", f"{number:032x}", details={"engine": True})
+def worker(number: int, prefetch: int = 0) -> WorkerInfo:
+    name, incarnation = f"w{number}", f"{number:032x}"
+    return WorkerInfo(name, incarnation, prefetch=prefetch, details={"engine": True})
 
 
 class Scene:
-    """Engines without anybody behind them."""
+    """Engines without anybody behind them, and a dispatcher that places what is bound to none."""
 
-    def __init__(self, engines: int) -> None:
+    def __init__(self, engines: int, prefetch: int = 0) -> None:
         self.tasks = Tasks(lambda info: bool(info.details.get("engine")))
         self.ended: list[tuple[Task, Any]] = []
+        self.holds: dict[int, list[int]] = {}  #: jobs by engine, in the order of hand-out
+        self.queue: list[int] = []  #: jobs that any engine may take
+        self.prefetch = prefetch
         for number in range(engines):
-            self.tasks.apply(WorkerChanged("joined", worker(number)))
+            self.join(number)
+
+    def join(self, number: int) -> None:
+        self.tasks.apply(WorkerChanged("joined", worker(number, self.prefetch)))
+        self.holds[number] = []
 
     def offer(self, **options: Any) -> Task:
         task = Task(CALL, on_end=lambda *told: self.ended.append(told), **options)
@@ -43,33 +51,67 @@ class Scene:
 
     def hand_out(self) -> list[tuple[int, int]]:
         """Let the loop take all it can; returns (job, engine)."""
-        handed = []
+        handed = self.place()
         while (record := self.tasks.propose()) is not None:
             assert self.tasks.propose() is record, "proposing changes nothing"
             self.tasks.apply(record)
-            assert record.job.worker is not None
-            handed.append((record.job.job_id, int(record.job.worker[1:])))
+            job, name = record.job.job_id, record.job.worker
+            if name is None:
+                self.queue.append(job)
+                handed += self.place()
+                assert not self.queue, "no more is handed out ahead than there is room for"
+            else:
+                assert self.holds[int(name[1:])] == [], "only an idle engine is chosen"
+                handed.append(self.start(job, int(name[1:])))
         return handed
+
+    def place(self) -> list[tuple[int, int]]:
+        handed = []
+        while self.queue:
+            engine = min(self.holds, key=lambda engine: len(self.holds[engine]))
+            if len(self.holds[engine]) > self.prefetch:
+                break
+            handed.append(self.start(self.queue.pop(0), engine))
+        return handed
+
+    def start(self, job: int, engine: int) -> tuple[int, int]:
+        self.tasks.apply(AttemptStarted(job, 1, f"w{engine}"))
+        self.holds[engine].append(job)
+        return job, engine
 
     def end(self, job: int, outcome: Any = None, seconds: float = 1.0) -> None:
         outcome = outcome or Success(0.0, info={"values": []})
         record = AttemptEnded(job, 1, "w", outcome, True, seconds)
+        self.release(job)
         self.tasks.apply(record)
         self.tasks.observe([(1.0, record)])
+
+    def hand_back(self, job: int) -> None:
+        self.tasks.apply(AttemptEnded(job, 1, "w", None, False))
+        self.release(job)
+
+    def release(self, job: int) -> None:
+        for held in self.holds.values():
+            if job in held:
+                held.remove(job)
 
     def lose(self, engine: int, state: str = "lost") -> None:
         record = WorkerChanged(state, worker(engine))
+        del self.holds[engine]
         self.tasks.apply(record)
         self.tasks.observe([(1.0, record)])
 
-    def leave(self, engine: int, jobs: list[int]) -> None:
+    def leave(self, engine: int) -> None:
         """Let an engine go that hands back what it has."""
+        jobs = list(self.holds[engine])
         for job in jobs:
-            self.tasks.apply(AttemptEnded(job, 1, f"w{engine}", None, False))
+            self.hand_back(job)
         self.lose(engine, "left")
-        assert sorted(self.tasks.stranded()) == sorted(jobs)
-        for job in jobs:
+        stranded = self.tasks.stranded()
+        for job in stranded:
             self.end(job, Failure(FailureKind.CANCELLED, ENGINE_LEFT))
+        self.queue += [job for job in jobs if job not in stranded]
+        assert self.tasks.stranded() == []
 
 
 def failure(kind: FailureKind) -> Failure:
@@ -127,6 +169,57 @@ def test_balanced_tasks_go_to_idle_engines_one_each() -> None:
     assert scene.hand_out() == [(2, 1)]
 
 
+def test_where_many_wait_each_engine_is_handed_one_ahead() -> None:
+    scene = Scene(2, prefetch=1)
+    for _ in range(8):
+        scene.offer()
+    assert scene.hand_out() == [(0, 0), (1, 1), (2, 0), (3, 1)]
+    scene.end(0)
+    assert scene.hand_out() == [(4, 0)]
+    scene.end(2)
+    assert scene.hand_out() == [(5, 0)], "three were left for two engines"
+    scene.end(4)
+    assert scene.hand_out() == [], "two are left: they go to whom is idle first"
+    scene.end(5)
+    assert scene.hand_out() == [(6, 0)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"targets": frozenset([0])},
+        {"targets": frozenset([0]), "static": True},
+        {"timeout": 5.0},
+        {"after": [Task(CALL)]},
+        {"follow": [Task(CALL)]},
+    ],
+)
+def test_what_may_not_run_anywhere_is_never_handed_out_ahead(
+    options: dict[str, Any],
+) -> None:
+    scene = Scene(1, prefetch=1)
+    scene.offer()
+    choosy = scene.offer(**options)
+    for _ in range(3):
+        scene.offer()
+    assert len(scene.hand_out()) == 1
+    scene.tasks.withdraw([choosy])
+    assert len(scene.hand_out()) == 1
+
+
+def test_what_was_handed_out_ahead_may_be_handed_back_and_run_elsewhere() -> None:
+    scene = Scene(1, prefetch=1)
+    tasks = [scene.offer() for _ in range(4)]
+    assert scene.hand_out() == [(0, 0), (1, 0)]
+    scene.join(1)
+    scene.hand_back(1)
+    assert tasks[1].engine is None
+    scene.start(1, 1)
+    assert tasks[1].engine == 1
+    scene.end(1)
+    assert scene.ended[0][0] is tasks[1]
+
+
 def test_a_static_task_waits_for_its_engine_while_others_are_idle() -> None:
     scene = Scene(2)
     for _ in range(2):
@@ -178,7 +271,7 @@ def test_a_lost_engine_costs_a_balanced_task_nothing_and_ends_a_static_one() -> 
     scene.lose(1)
     assert [told.kind for _, told in scene.ended] == [FailureKind.LOST] * 2
     assert "no engine that may run it" in scene.ended[1][1].message
-    scene.tasks.apply(WorkerChanged("joined", worker(7)))
+    scene.join(7)
     assert [engine for _, engine in scene.hand_out()] == [7]
 
 
@@ -186,13 +279,13 @@ def test_an_engine_that_leaves_hands_a_balanced_task_on_and_ends_a_static_one() 
     scene = Scene(2)
     balanced = scene.offer()
     static = scene.offer(targets=frozenset([1]), static=True)
-    (first, _), (second, _) = scene.hand_out()
+    assert len(scene.hand_out()) == 2
     assert scene.tasks.stranded() == []
-    scene.leave(0, [first])
-    scene.leave(1, [second])
+    scene.leave(0)
+    scene.leave(1)
     ((task, told),) = scene.ended
     assert (task, told.kind, told.message) == (static, FailureKind.LOST, ENGINE_LEFT)
-    scene.tasks.apply(WorkerChanged("joined", worker(7)))
+    scene.join(7)
     ((job, engine),) = scene.hand_out()
     assert engine == 7
     scene.end(job)
@@ -237,65 +330,66 @@ def test_reports_count_the_calls_of_a_task() -> None:
 
 
 class History:
-    """Random tasks on engines that come and go."""
+    """Random tasks on engines that come and go, and may hold one ahead."""
 
     def __init__(self, seed: int) -> None:
-        self.rng, self.scene = random.Random(seed), Scene(3)
-        self.here, self.joined = {0, 1, 2}, 3
-        self.running: dict[int, int] = {}
+        self.rng, self.scene = random.Random(seed), Scene(3, prefetch=seed % 2)
+        self.joined = 3
+        self.choosy = self.rng.choice([0.0, 0.3])
         self.tasks: list[Task] = []
 
     def offer(self) -> None:
         options: dict[str, Any] = {"policy": self.rng.choice(list(POLICIES))}
-        if self.rng.random() < 0.3:
+        if self.rng.random() < self.choosy:
             options |= {"targets": frozenset([self.rng.randrange(self.joined)]), "static": True}
-        if self.tasks and self.rng.random() < 0.3:
+        if self.tasks and self.rng.random() < self.choosy:
             options["after"] = [self.rng.choice(self.tasks)]
         self.tasks.append(self.scene.offer(**options, retries=self.rng.randrange(3)))
 
     def end(self) -> None:
-        if self.running:
-            job = self.rng.choice(list(self.running))
-            del self.running[job]
-            self.scene.end(job, self.rng.choice([None, None, failure(FailureKind.EXCEPTION)]))
+        busy = [jobs for jobs in self.scene.holds.values() if jobs]
+        if busy:
+            first = self.rng.choice(busy)[0]
+            self.scene.end(first, self.rng.choice([None, None, failure(FailureKind.EXCEPTION)]))
 
     def lose(self) -> None:
-        if len(self.here) < 2:
+        if len(self.scene.holds) < 2:
             return
-        engine = self.rng.choice(sorted(self.here))
-        self.here.discard(engine)
-        jobs = [job for job, where in self.running.items() if where == engine]
-        for job in jobs:
-            del self.running[job]
+        engine = self.rng.choice(sorted(self.scene.holds))
         if self.rng.random() < 0.5:
-            self.scene.leave(engine, jobs)
+            self.scene.leave(engine)
             return
-        for job in jobs:
+        for job in list(self.scene.holds[engine]):
             self.scene.end(job, failure(FailureKind.LOST))
         self.scene.lose(engine)
 
+    def recall(self) -> None:
+        """Ask back what waits behind something else."""
+        waiting = [job for jobs in self.scene.holds.values() for job in jobs[1:]]
+        if waiting:
+            self.scene.hand_back(job := self.rng.choice(waiting))
+            self.scene.queue.append(job)
+
     def join(self) -> None:
-        self.scene.tasks.apply(WorkerChanged("joined", worker(self.joined)))
-        self.here.add(self.joined)
+        self.scene.join(self.joined)
         self.joined += 1
 
-    def hand_out(self) -> None:
-        for job, engine in self.scene.hand_out():
-            assert engine in self.here
-            assert engine not in self.running.values()
-            self.running[job] = engine
+    @property
+    def running(self) -> bool:
+        return any(self.scene.holds.values())
 
 
 @pytest.mark.parametrize("seed", range(300))
 def test_random_histories_end_every_task_once(seed: int) -> None:
     history = History(seed)
-    moves = [history.offer] * 8 + [history.end] * 8 + [history.lose] * 2 + [history.join]
+    moves = [history.offer] * 8 + [history.end] * 8 + [history.lose] * 2
+    moves += [history.join, history.recall]
     for _ in range(120):
         history.rng.choice(moves)()
-        history.hand_out()
+        history.scene.hand_out()
     while history.running:
         history.end()
-        history.hand_out()
+        history.scene.hand_out()
     assert set(Counter(id(task) for task, _ in history.scene.ended).values()) <= {1}
     assert all(task.done for task in history.tasks), "an engine is here, so nothing waits for ever"
 
