@@ -92,7 +92,7 @@ evaluation_options = options(
     ),
     click.option(
         "--prefetch", type=click.IntRange(min=0), default=0, show_default=True,
-        help="Evaluations that a worker holds ahead (1 with --engine).",
+        help="Evaluations that a worker holds ahead.",
     ),
 )  # fmt: skip
 

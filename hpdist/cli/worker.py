@@ -45,7 +45,7 @@ ENGINE = "hpdist.views.engine:execute"
     "--engine",
     is_flag=True,
     help="Run the code of hpdist.views.Client, in place of a SCRIPT: "
-    "whoever has the run's key can run anything here.",
+    "whoever has the run's key can run anything here. Holds one task ahead, see --prefetch.",
 )
 @click.option(
     "-n", "--slots", type=click.IntRange(min=1), help="Evaluations at once. Default: 1, or one "

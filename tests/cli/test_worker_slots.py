@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from cli_scene import LIMIT_S, Commands, eventually, write
+from click.core import ParameterSource
 
 from hpdist import Results
 from hpdist.cli.script import Reference
-from hpdist.cli.worker import _make_workers
+from hpdist.cli.worker import _ahead, _make_workers, worker
 from hpdist.cluster import worker_slots
 from hpdist.cluster.locate import Place
 from hpdist.cluster.worker_slots import WorkerSlots
@@ -52,6 +54,22 @@ class Slot:
         self.told.append((why, at_once))
         if at_once or not self._stubborn:
             self._left.set()
+
+
+@pytest.mark.parametrize(
+    ("engine", "source", "held"),
+    [
+        (True, ParameterSource.DEFAULT, 1),
+        (True, ParameterSource.COMMANDLINE, 0),
+        (False, ParameterSource.DEFAULT, 0),
+    ],
+)
+def test_engines_hold_a_task_ahead_unless_they_are_told_otherwise(
+    engine: bool, source: ParameterSource, held: int
+) -> None:
+    with click.Context(worker) as context:
+        context.set_parameter_source("prefetch", source)
+        assert _ahead(engine, 0) == held
 
 
 def run_and(slots: list[Slot], *then: Callable[[], object]) -> int:
