@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.quality.regret import signed_rank
 from benchmarks.quality.tables import table
 from hpdist import minimize
-from hpdist.demo import budget, space, train
+from hpdist.cli.demo_objective import budget, space, train
 from hpdist.multi_fidelity import SingleFidelity
 
 WORST = math.log(10)  #: of guessing one of ten digits

@@ -21,9 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdist.events import AttemptEnded, JobCreated
+from hpdist.core.journal.journal import read_journal
+from hpdist.core.model.events import AttemptEnded, JobCreated
 from hpdist.folder.election import FINISHED
-from hpdist.journal import read_journal
 
 SCRIPT = """
 import os, sys, time

@@ -20,11 +20,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpdist.cluster import pyro
-from hpdist.cluster.link import Link
-from hpdist.cluster.server import Server
-from hpdist.errors import TransportError
-from hpdist.events import (
+from hpdist.cluster.transport import pyro
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.link import Link
+from hpdist.core.journal.journal import Journal
+from hpdist.core.model.errors import TransportError
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptFinished,
     AttemptStarted,
@@ -33,16 +34,15 @@ from hpdist.events import (
     RunCreated,
     WorkerJoined,
 )
-from hpdist.executors.remote import RemoteExecutor
-from hpdist.inbox import QueueInbox
-from hpdist.journal import Journal
-from hpdist.model import Job, Timing, Trial
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
     Order,
     Welcome,
 )
+from hpdist.core.model.values import Job, Timing, Trial
+from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.core.run.inbox import QueueInbox
 
 SERIALIZERS = ("serpent", "json", "msgpack")
 SHAPES = {2: (2, 1), 8: (4, 2), 64: (4, 16)}  # workers: (processes, threads in each)

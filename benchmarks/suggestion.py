@@ -18,8 +18,8 @@ import numpy as np
 from benchmarks.quality.own import space_of
 from benchmarks.quality.synthetic import nested
 from benchmarks.quality.tables import table
+from hpdist.core.space.space import Space
 from hpdist.optimizers import NAMES, Observation, Optimizer, make_optimizer
-from hpdist.space import Space
 
 SIZES = (100, 1_000, 10_000)
 BUDGETS = (1.0, 3.0, 9.0, 27.0)

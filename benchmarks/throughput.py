@@ -23,8 +23,8 @@ from pathlib import Path
 
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.worker import Worker
-from hpdist.events import AttemptEnded
-from hpdist.journal import read_journal
+from hpdist.core.journal.journal import read_journal
+from hpdist.core.model.events import AttemptEnded
 
 RUN = "throughput"
 
@@ -45,9 +45,9 @@ def work(directory: str, number: int, isolation: str, prefetch: int) -> None:
 def measure(workers: int, jobs: int, isolation: str, prefetch: int, directory: Path) -> dict:
     """Run ``jobs`` jobs on ``workers`` processes, and return what the journal says of it."""
     from hpdist.cluster.master import Master
+    from hpdist.core.space.space import Space
     from hpdist.multi_fidelity import SingleFidelity
     from hpdist.optimizers import RandomSearch
-    from hpdist.space import Space
 
     spawn = multiprocessing.get_context("spawn")
     space = Space.of({"x": (0.0, 1.0), "y": (0.0, 1.0), "units": (16, 512), "kind": ["a", "b"]})

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.cli.certificates import make_certificates
-from hpdist.cluster.link import Link
-from hpdist.cluster.server import Server
-from hpdist.cluster.tls import Tls, read_tls
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.tls import Tls, read_tls
 
 KEY, RUN = b"k" * 32, "tls"
 

@@ -11,14 +11,14 @@ import time
 import matplotlib
 import numpy as np
 
-from hpdist.callbacks import TqdmCallback
 from hpdist.evaluator import Evaluator, profile
+from hpdist.evaluator.callbacks import TqdmCallback
+from hpdist.evaluator.search import CBO, HpProblem
 from hpdist.plot import (
     figure_size,
     plot_search_trajectory_single_objective_hpo,
     plot_worker_utilization,
 )
-from hpdist.search import CBO, HpProblem
 
 
 def ackley(x):

@@ -13,14 +13,23 @@ if TYPE_CHECKING:
     from hpdist.cluster.master import Master
     from hpdist.cluster.nameserver import NameServer
     from hpdist.cluster.worker import Worker
-    from hpdist.context import Context
-    from hpdist.errors import HpdistError
-    from hpdist.model import Failure, FailureKind, Job, Limits, Retry, Success, Timing, Trial
+    from hpdist.core.model.errors import HpdistError
+    from hpdist.core.model.values import (
+        Failure,
+        FailureKind,
+        Job,
+        Limits,
+        Retry,
+        Success,
+        Timing,
+        Trial,
+    )
+    from hpdist.core.objective.context import Context
+    from hpdist.core.results.results import Results
+    from hpdist.core.run.warm_start import transfer
+    from hpdist.core.space.space import Categorical, Constant, Float, Int, Ordinal, Space
+    from hpdist.core.study.study import Study
     from hpdist.optimize import maximize, minimize
-    from hpdist.results import Results
-    from hpdist.space import Categorical, Constant, Float, Int, Ordinal, Space
-    from hpdist.study import Study
-    from hpdist.transfer import transfer
 
     __version__: str
 
@@ -28,33 +37,33 @@ _MODULES = {
     # search, on one machine
     "minimize": "optimize",
     "maximize": "optimize",
-    "Study": "study",
-    "Results": "results",
-    "transfer": "transfer",
+    "Study": "core.study.study",
+    "Results": "core.results.results",
+    "transfer": "core.run.warm_start",
     # search, on many machines
     "NameServer": "cluster.nameserver",
     "Dispatcher": "cluster.dispatcher",
     "Master": "cluster.master",
     "Worker": "cluster.worker",
     # what to search
-    "Space": "space",
-    "Float": "space",
-    "Int": "space",
-    "Categorical": "space",
-    "Ordinal": "space",
-    "Constant": "space",
+    "Space": "core.space.space",
+    "Float": "core.space.space",
+    "Int": "core.space.space",
+    "Categorical": "core.space.space",
+    "Ordinal": "core.space.space",
+    "Constant": "core.space.space",
     # what is searched with
-    "Context": "context",
-    "Limits": "model",
-    "Retry": "model",
-    "Timing": "model",
+    "Context": "core.objective.context",
+    "Limits": "core.model.values",
+    "Retry": "core.model.values",
+    "Timing": "core.model.values",
     # what comes of it
-    "Trial": "model",
-    "Job": "model",
-    "Success": "model",
-    "Failure": "model",
-    "FailureKind": "model",
-    "HpdistError": "errors",
+    "Trial": "core.model.values",
+    "Job": "core.model.values",
+    "Success": "core.model.values",
+    "Failure": "core.model.values",
+    "FailureKind": "core.model.values",
+    "HpdistError": "core.model.errors",
 }
 
 __all__ = [

@@ -10,30 +10,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
-from hpdist.checks import check_callable, check_list, check_whole, maybe, shown
-from hpdist.early_stopping import StoppingRule, make_rule
-from hpdist.errors import ConfigurationError
-from hpdist.executors.base import Executor
-from hpdist.executors.choice import available_cpus, check_evaluation, make_executor, refuse
-from hpdist.forecast import Forecast
-from hpdist.local_run import Callback, LocalRun
-from hpdist.model import Configuration, Limits
-from hpdist.multi_fidelity import IterGenerator
-from hpdist.objective import Objective, objective_of
-from hpdist.objectives import ONE
-from hpdist.optimizers import Optimizer
-from hpdist.progress import make_progress
-from hpdist.results import Results
-from hpdist.run_directory import RunDirectory
-from hpdist.run_names import default_directory
-from hpdist.search_spec import (
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_names import default_directory
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_callable, check_list, check_whole, maybe, shown
+from hpdist.core.model.values import Configuration, Limits
+from hpdist.core.objective.multi_objective import ONE
+from hpdist.core.objective.objective import Objective, objective_of
+from hpdist.core.results.forecast import Forecast
+from hpdist.core.results.progress import make_progress
+from hpdist.core.results.results import Results
+from hpdist.core.run.definition import (
     Search,
     check_time_limit,
     choose_generator,
     choose_limits,
     gather_warm_start,
 )
-from hpdist.space import Space
+from hpdist.core.run.local_run import Callback, LocalRun
+from hpdist.core.space.space import Space
+from hpdist.core.study.early_stopping import StoppingRule, make_rule
+from hpdist.executors.registry import available_cpus, check_evaluation, make_executor, refuse
+from hpdist.multi_fidelity import IterGenerator
+from hpdist.optimizers import Optimizer
 
 P = ParamSpec("P")
 
@@ -131,7 +131,7 @@ def _on_cluster(
     evaluation: dict[str, Any],
 ) -> Results:
     """Run a search on workers that dial in, those that are started here among them."""
-    from hpdist.own_cluster import own_cluster, reference_of
+    from hpdist.cluster.local_cluster import own_cluster, reference_of
 
     count = maybe(check_whole, "workers", workers, least=0)
     count = available_cpus() if count is None else count
@@ -196,7 +196,7 @@ def minimize(*arguments: Any, **options: Any) -> Results:
         or a dict with ``loss`` and, if wanted, ``cost`` and ``info``; or the name of such a
         function: "module:function" or "path/to/file.py:function".
     space
-        What `hpdist.space.Space.of` takes, for instance
+        What `hpdist.core.space.space.Space.of` takes, for instance
         ``{"lr": Float(1e-5, 0.1, log=True), "opt": ["sgd", "adam"]}``.
     min_budget, max_budget, eta
         With both budgets the iteration generator is ``Hyperband(min_budget, max_budget, eta)``.
@@ -205,7 +205,7 @@ def minimize(*arguments: Any, **options: Any) -> Results:
     optimizer
         Chooses configurations: a name, or an object that was built with the space.
     n_iterations, n_trials, n_evaluations, max_cost, target_loss
-        Limits, see `hpdist.model.Limits`. Without any, and without ``time_limit``, the iteration
+        Limits, see `hpdist.Limits`. Without any, and without ``time_limit``, the iteration
         generator's own number of iterations; a run that is resumed keeps those it has.
     time_limit
         Seconds after which nothing new is started; each call has its own.
@@ -213,7 +213,7 @@ def minimize(*arguments: Any, **options: Any) -> Results:
         How many evaluations run at once; default: one on each CPU.
     executor
         "process", "thread", "serial", "loky", "dask", "ray", "mpi" or an executor, see
-        `hpdist.executors.choice`; or "cluster": worker processes of their own, which others on
+        `hpdist.executors.registry`; or "cluster": worker processes of their own, which others on
         any machine may join (``hpdist worker``), all there is with ``workers=0``; or "folder":
         no server at all, others join by the same call, see `hpdist.folder.run`.
     run
@@ -233,15 +233,15 @@ def minimize(*arguments: Any, **options: Any) -> Results:
         Earlier runs to learn from: a path, `Results` or DataFrame, or a list of these.
     early_stopping
         Ends evaluations that do not promise by what they tell ``ctx.report``: "median", "rungs",
-        or a rule of `hpdist.early_stopping`.
+        or a rule of `hpdist.core.study.early_stopping`.
     objectives
         "loss", and other keys of the dict that the objective returns which are to be small, too:
         the results have a Pareto front then.
     prefetch
         How many evaluations each worker is given ahead.
     callbacks
-        Called with each settled evaluation, a `hpdist.evaluations.EvaluationResult`, in the
-        calling thread; what they raise is logged.
+        Called with each settled evaluation, an `EvaluationResult`, in the calling thread; what
+        they raise is logged.
     progress
         "bar" (a live display), "log" (a line every 30 s), "none", or "auto": "bar" on a terminal.
     on_change

@@ -1,8 +1,9 @@
-"""Who may import whom: layers, purity, and where other packages are used."""
+"""Who may import whom: the order of the packages, purity, and where other packages are used."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,147 +13,78 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hpdist"
 
-#: Lowest first. A module imports from lower layers and its own; every module has its place here.
-LAYERS = {
-    "values and ports": """
-        errors checks model events orders record_json queue_sizes parameters spec space points
-        normalise
-        clocks inbox source optimizers.base multi_fidelity.base executors.base executors
-        """,
-    "machines": """
-        optimizers optimizers.acquisition optimizers.bohb optimizers.cma_es optimizers.dehb
-        optimizers.densities optimizers.density_ratio optimizers.embedding optimizers.etpe
-        optimizers.forest optimizers.gaussian_process
-        optimizers.gp optimizers.grid optimizers.history optimizers.kernel
-        optimizers.model_based optimizers.multi_point optimizers.one_by_one optimizers.parego
-        optimizers.priorband optimizers.random optimizers.sobol
-        optimizers.surrogate optimizers.tpe optimizers.transform optimizers.user_prior
-        multi_fidelity multi_fidelity.asha multi_fidelity.bracket multi_fidelity.budgets
-        multi_fidelity.custom multi_fidelity.cycle multi_fidelity.halving
-        multi_fidelity.hyperband multi_fidelity.plan multi_fidelity.single
-        descriptions early_stopping fronts ledger objectives pareto standings study study_checks
-        dispatch_book dispatch_state handout retrying
-        summary evaluations forecast run_view progress_text
-        """,
-    "files": """
-        disk durable_files journal_format journal_reader journal run_directory results resuming
-        recomputing
-        """,
-    "attempts": """
-        frames context objective objective_names attempt attempt_directories attempt_limits
-        memory_watch inline_runner
-        child child_attempt child_messages child_process child_runner run_function
-        """,
-    "runs": """
-        loop interrupts progress run_names search_spec transfer
-        executors.choice executors.coroutines executors.dask executors.far executors.far_runner
-        executors.far_side
-        executors.fields executors.local executors.loky executors.loky_pool
-        executors.loky_process executors.mpi executors.ray executors.shipping executors.slot_pool
-        executors.mailbox executors.messages
-        executors.remote executors.replies executors.serial executors.slot
-        """,
-    "cluster": """
-        cluster cluster.address cluster.background cluster.channel cluster.commands
-        cluster.compute
-        cluster.diagnosis cluster.dispatcher cluster.encryption cluster.ends cluster.guests
-        cluster.hands
-        cluster.job_stream cluster.link
-        cluster.locate cluster.master cluster.names cluster.nameserver cluster.option_checks
-        cluster.pyro
-        cluster.pyro_client cluster.pyro_server cluster.registry cluster.result_views
-        cluster.run_host cluster.server cluster.service cluster.session cluster.spool
-        cluster.submissions cluster.tls
-        cluster.waiting cluster.wire cluster.worker cluster.worker_processes
-        cluster.worker_slots
-        """,
-    "front doors": """
-        hpdist local_run optimize own_cluster demo
-        callbacks evaluator evaluator.arguments evaluator.base evaluator.board evaluator.callbacks
-        evaluator.cluster evaluator.job
-        evaluator.kinds evaluator.place evaluator.session evaluator.storage problem profiling
-        search search_table
-        folder folder.election folder.holder folder.mail folder.participant folder.pipeline
-        folder.runtime folder.search folder.shared_state folder.trial
-        views views.balanced views.calls views.client views.direct views.engine views.long_calls
-        views.magics views.pickled views.pieces views.policies views.result views.tasks views.values
-        plot plot.activity plot.canvas plot.loads plot.timetable plot.trajectory plot.utilization
-        cli cli.certificates cli.command_file cli.control cli.demo cli.failures cli.folder
-        cli.journal
-        cli.keys cli.main cli.master cli.nameserver cli.place cli.plan cli.results cli.resume
-        cli.run cli.run_state cli.script cli.searching cli.status cli.tables cli.values cli.verb
-        cli.worker
-        testing testing.executors testing.iter_generators testing.optimizers testing.simulate
-        testing.simulated_disk testing.simulated_time
-        """,
-}
+#: Lowest first; each imports only what stands before it.
+ORDER = [
+    *("core", "core.model", "core.objective", "core.space", "multi_fidelity", "optimizers"),
+    *("core.study", "core.dispatch", "core.journal", "core.results", "core.attempt"),
+    *("core.remote", "core.run"),
+    *("executors", "executors.backends", "executors.registry"),
+    *("cluster.transport", "cluster"),
+    *("evaluator", "folder", "views", "plot", "testing"),
+    *("optimize", "cli", "hpdist"),
+]
 
-#: These decide, and do nothing else: no clock, no file, no thread, no log.
-PURE = {
-    *(
-        "errors",
-        "model",
-        "events",
-        "record_json",
-        "study",
-        "study_checks",
-        "ledger",
-        "handout",
-        "retrying",
-    ),
-    *("dispatch_book", "dispatch_state", "summary", "evaluations", "forecast", "run_view"),
-    *("clocks", "progress_text", "queue_sizes", "parameters", "points", "normalise"),
+
+#: These decide, and do nothing else: no clock, no file, no thread, no log; but for PORTS.
+PURE = ("core.model", "core.study", "core.dispatch", "multi_fidelity", "optimizers", "core.space")
+PORTS = {
+    ("core.model.validation", "os"): "os.fspath",
+    ("core.dispatch.submitted_jobs", "logging"): "a callback of the user's that raises is logged",
 }
-PURE_PACKAGES = ("multi_fidelity", "optimizers")
 IMPURE = {"threading", "socket", "time", "queue", "os", "random", "logging", "subprocess"}
 
-#: Where each other package may be imported: a module, or a package with a dot behind it.
+#: Where each other package may be imported: modules, or packages with everything in them.
 OTHERS = {
-    "Pyro4": "cluster.",
-    "serpent": "cluster.",
-    "msgpack": "cluster.",
-    "click": "cli.",
-    "rich": "cli. progress evaluator.callbacks",
-    "pandas": "results multi_fidelity.cycle plot.activity views.result views.values search_table",
-    "matplotlib": "plot.",
-    "psutil": "memory_watch cluster.address testing.executors",
+    "Pyro4": "cluster.transport",
+    "serpent": "cluster.transport",
+    "msgpack": "cluster.transport",
+    "click": "cli",
+    "rich": "cli core.results.progress evaluator.callbacks",
+    "pandas": "core.results multi_fidelity.cycle plot.activity views evaluator.search_table",
+    "matplotlib": "plot",
+    "psutil": "core.attempt.memory cluster.transport.address testing.executors",
     "cryptography": "cli.certificates",
-    "cloudpickle": "child_runner cluster.background views.pickled",
-    "ConfigSpace": "spec space testing.optimizers",
-    "scipy": "optimizers.",
-    "numpy": "study early_stopping standings pareto fronts ledger parameters space points spec "
-    "optimizers. testing. demo views.values",
-    "sklearn": "demo optimizers.forest",
+    "cloudpickle": "core.attempt.child_runner cluster.worker_process views.pickled",
+    "ConfigSpace": "core.space.configspace testing.optimizers",
+    "scipy": "optimizers",
+    "numpy": "core.objective.pareto core.space core.study core.results.pareto_front optimizers "
+    "testing cli.demo_objective views.values",
+    "sklearn": "cli.demo_objective optimizers.forest",
     "cmaes": "optimizers.cma_es",
     "loky": "executors.loky_pool",
-    "distributed": "executors.dask",
-    "ray": "executors.ray",
-    "mpi4py": "executors.mpi",
+    "distributed": "executors.backends.dask",
+    "ray": "executors.backends.ray",
+    "mpi4py": "executors.backends.mpi",
     "tqdm": "evaluator.callbacks",
 }
 
-#: Slow to import, so only inside the functions that need them; `spec` is imported that way itself.
+#: Slow to import, so only inside the functions that need them.
 SLOW = {
     *("ConfigSpace", "scipy", "pandas", "rich", "sklearn", "psutil", "loky", "matplotlib"),
     *("distributed", "ray", "mpi4py"),
 }
-SLOW_ALLOWED = {("spec", "ConfigSpace")}
+SLOW_ALLOWED = {("core.space.configspace", "ConfigSpace")}  # is itself imported that way
 
 #: Imports of our own modules inside functions, each with a reason.
 LAZY = {
-    ("space", "spec"): "imports ConfigSpace",
-    ("results", "fronts"): "imports numpy",
-    ("optimize", "own_cluster"): "imports Pyro4",
-    ("optimize", "folder.participant"): "imports Pyro4",
+    ("core.space.space", "core.space.configspace"): "imports ConfigSpace",
+    ("core.results.results", "core.results.pareto_front"): "imports numpy",
+    ("optimize", "cluster.local_cluster"): "imports Pyro4",
+    ("optimize", "folder.participant"): "is for executor='folder' only",
 }
 
 
 @dataclass
 class Imports:
-    """What a module imports when it is imported (``now``) and inside functions (``later``)."""
+    """What a module imports: when it is imported, inside functions, and for its types."""
 
     now: set[str] = field(default_factory=set)
     later: set[str] = field(default_factory=set)
+    types: set[str] = field(default_factory=set)
+
+    @property
+    def all(self) -> set[str]:
+        return self.now | self.later | self.types
 
 
 def module_name(file: Path) -> str:
@@ -162,7 +94,6 @@ def module_name(file: Path) -> str:
 
 
 FILES = {module_name(file): file for file in sorted(PACKAGE.rglob("*.py"))}
-LAYER = {name: index for index, names in enumerate(LAYERS.values()) for name in names.split()}
 
 
 def imported(node: ast.stmt) -> Iterator[str]:
@@ -176,14 +107,16 @@ def imported(node: ast.stmt) -> Iterator[str]:
             yield inner if inner.removeprefix("hpdist.") in FILES else str(node.module)
 
 
-def collect(node: ast.AST, found: Imports, *, inside: bool = False) -> Imports:
+def collect(node: ast.AST, found: Imports, kind: str = "now") -> Imports:
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
-            continue
         if isinstance(child, ast.Import | ast.ImportFrom):
-            (found.later if inside else found.now).update(imported(child))
-        function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        collect(child, found, inside=inside or function)
+            getattr(found, kind).update(imported(child))
+        inner = kind
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            inner = "types"
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            inner = "later"
+        collect(child, found, inner)
     return found
 
 
@@ -201,49 +134,59 @@ def others(names: set[str]) -> set[str]:
     return tops - {"hpdist"} - sys.stdlib_module_names
 
 
-def within(name: str, places: str) -> bool:
-    return any(
-        name == place or (place.endswith(".") and (name + ".").startswith(place))
-        for place in places.split()
-    )
+def within(name: str, places: str | tuple[str, ...]) -> bool:
+    listed = places.split() if isinstance(places, str) else places
+    return any((name + ".").startswith(place + ".") for place in listed)
 
 
-# ------------------------------------------------------------------ layers
+def package(name: str) -> str | None:
+    """The longest entry of ORDER that a module belongs to."""
+    return max((each for each in ORDER if within(name, each)), key=len, default=None)
 
 
-def test_every_module_has_its_place_in_one_layer() -> None:
-    placed = [name for names in LAYERS.values() for name in names.split()]
-    assert len(placed) == len(set(placed))
-    new, gone = set(FILES) - set(placed), set(placed) - set(FILES)
-    assert not new, f"add to LAYERS: {sorted(new)}"
-    assert not gone, f"remove from LAYERS: {sorted(gone)}"
+# ------------------------------------------------------------------ packages
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_a_module_imports_from_lower_layers_and_its_own(name: str) -> None:
-    imports = IMPORTS[name]
-    above = [
-        each
-        for each in ours(imports.now | imports.later)
-        if LAYER.get(each, -1) > LAYER.get(name, len(LAYERS))
+def test_a_package_imports_only_packages_below_it() -> None:
+    upwards = [
+        f"{name} imports {other}"
+        for name, imports in IMPORTS.items()
+        for other in ours(imports.all)
+        if ORDER.index(package(other)) > ORDER.index(package(name))
     ]
-    assert not above, f"{name} imports {sorted(above)} from above"
+    assert upwards == []
 
 
-def test_nobody_inside_takes_names_from_the_package_itself() -> None:
-    takers = [name for name, each in IMPORTS.items() if "hpdist" in ours(each.now | each.later)]
-    assert takers == []
+def test_the_root_holds_packages_and_little_else() -> None:
+    found = {each.name for each in PACKAGE.iterdir() if each.name != "__pycache__"}
+    files = {name for name in found if not (PACKAGE / name).is_dir()}
+    assert files == {"__init__.py", "optimize.py", "py.typed"}
+    assert found - files == {each for each in ORDER if "." not in each} - {"optimize", "hpdist"}
+
+
+def docstring(file: Path) -> str:
+    return ast.get_docstring(ast.parse(file.read_text())) or ""
+
+
+def test_every_package_says_what_lives_in_it() -> None:
+    silent = [
+        name
+        for name, file in FILES.items()
+        if file.name == "__init__.py"
+        and len(ast.get_docstring(ast.parse(file.read_text())) or "") < 80
+    ]
+    assert silent == []
 
 
 def edges(name: str, *, lazy: bool) -> set[str]:
     """The modules that importing ``name`` imports, with the packages that they lie in."""
     imports = IMPORTS[name]
     found = set()
-    for other in ours(imports.now | (imports.later if lazy else set())):
+    for other in ours(imports.all if lazy else imports.now):
         found.add(other)
-        package = other.rpartition(".")[0]
-        if package and package != name.rpartition(".")[0] and package != name:
-            found.add(package)
+        home = other.rpartition(".")[0]
+        if home and not within(name, home):
+            found.add(home)
     return found - {name}
 
 
@@ -265,9 +208,11 @@ def cycle(graph: dict[str, set[str]]) -> list[str]:
     return next((found for name in graph if (found := search(name, []))), [])
 
 
-@pytest.mark.parametrize("lazy", [False, True], ids=["on import", "with lazy imports"])
+@pytest.mark.parametrize("lazy", [False, True], ids=["on import", "with lazy and typing imports"])
 def test_there_is_no_cycle(lazy: bool) -> None:
-    found = cycle({name: edges(name, lazy=lazy) for name in FILES})
+    reexports = {"evaluator", "hpdist"} if lazy else set()  # their names are imported when used
+    graph = {name: edges(name, lazy=lazy) - reexports for name in FILES}
+    found = cycle({name: set() if name in reexports else each for name, each in graph.items()})
     assert not found, " -> ".join(found)
 
 
@@ -281,7 +226,7 @@ def test_our_own_modules_are_imported_inside_functions_for_a_reason_only() -> No
     lazy = {
         (name, other)
         for name, each in IMPORTS.items()
-        if not within(name, "cli.")
+        if not within(name, "cli")
         for other in ours(each.later)
     }
     assert lazy == set(LAZY)
@@ -290,37 +235,40 @@ def test_our_own_modules_are_imported_inside_functions_for_a_reason_only() -> No
 # ------------------------------------------------------------------ purity and other packages
 
 
-def is_pure(name: str) -> bool:
-    return name in PURE or name.partition(".")[0] in PURE_PACKAGES
-
-
-@pytest.mark.parametrize("name", [name for name in FILES if is_pure(name)])
-def test_a_pure_module_touches_no_clock_file_thread_or_log(name: str) -> None:
-    imports = IMPORTS[name]
-    tops = {each.partition(".")[0] for each in imports.now | imports.later}
-    assert not tops & IMPURE
-
-
-def test_the_pure_modules_exist() -> None:
-    assert set(FILES) >= PURE
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_other_packages_are_used_in_their_places_only(name: str) -> None:
-    imports = IMPORTS[name]
-    strange = {
-        other
-        for other in others(imports.now | imports.later)
-        if not within(name, OTHERS.get(other, ""))
+def test_a_pure_package_touches_no_clock_file_thread_or_log() -> None:
+    touched = {
+        (name, top)
+        for name, each in IMPORTS.items()
+        if within(name, PURE)
+        for top in IMPURE & {one.partition(".")[0] for one in each.all}
     }
-    assert not strange, f"{name} imports {sorted(strange)}"
+    assert touched == set(PORTS)
+
+
+def test_other_packages_are_used_in_their_places_only() -> None:
+    strange = {
+        (name, other)
+        for name, each in IMPORTS.items()
+        for other in others(each.all - each.types)
+        if not within(name, OTHERS.get(other, ()))
+    }
+    assert strange == set()
 
 
 def test_what_is_slow_to_import_is_imported_where_it_is_needed() -> None:
     early = {
         (name, other)
         for name, each in IMPORTS.items()
-        if not within(name, "cli.")
+        if not within(name, "cli")
         for other in others(each.now) & SLOW
     }
     assert early == SLOW_ALLOWED
+
+
+def test_a_shared_folder_needs_no_pyro() -> None:
+    code = "import sys, hpdist.folder.participant, hpdist.folder.search; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    loaded = done.stdout.split()
+    assert "hpdist.folder.search" in loaded
+    assert not {name for name in loaded if within(name, "Pyro4 hpdist.cluster")}

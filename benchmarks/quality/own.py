@@ -7,11 +7,11 @@ from typing import Any
 from benchmarks.quality.problem import ETA, Condition, Parameter, Problem
 from benchmarks.quality.several import NAMES
 from benchmarks.quality.simulation import Job
-from hpdist.model import Limits
+from hpdist.core.model.values import Limits
+from hpdist.core.space.space import Space
+from hpdist.core.study.study import Evaluation, Study
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SingleFidelity
 from hpdist.optimizers import Optimizer
-from hpdist.space import Space
-from hpdist.study import Evaluation, Study
 
 
 def space_of(problem: Problem) -> Space:

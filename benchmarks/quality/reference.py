@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.quality.problem import Configuration, Parameter, Problem
-from hpdist.pareto import hypervolume
+from hpdist.core.objective.pareto import hypervolume
 
 FILE = Path(__file__).parents[1] / "data" / "references.json"
 NUM_RANDOM, NUM_START, NUM_NEAR = 5000, 8, 25

@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks.quality.cash_space import CONDITIONS, PARAMETERS
 from benchmarks.quality.problem import Configuration, Parameter, Problem
 from benchmarks.quality.tabulate_cash import DATA
-from hpdist.pareto import hypervolume, non_dominated
+from hpdist.core.objective.pareto import hypervolume, non_dominated
 
 NAMES = ("loss", "second")
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from benchmarks.quality.problem import Configuration, Problem
-from hpdist.pareto import hypervolume
+from hpdist.core.objective.pareto import hypervolume
 
 Clock = Callable[[np.random.Generator], float]
 DURATIONS: dict[str, Clock] = {

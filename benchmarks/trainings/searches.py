@@ -86,7 +86,7 @@ def optuna_tpe(task: Task, data: Split, seconds: float, seed: int) -> list[Chang
 
 
 def _suggested(trial: Any, task: Task) -> dict[str, Any]:
-    from hpdist.parameters import Float, Int
+    from hpdist.core.space.parameters import Float, Int
 
     config = {}
     for name, one in task.space().items():

@@ -131,7 +131,7 @@ def _vectors(model: Any, config: Config, budget: float, data: Split, seed: int) 
 
 
 def _network_space() -> dict[str, Any]:
-    from hpdist.parameters import Float, Int
+    from hpdist.core.space.parameters import Float, Int
 
     return {
         "learning_rate": Float(1e-4, 1.0, log=True),
@@ -144,7 +144,7 @@ def _network_space() -> dict[str, Any]:
 
 
 def _boosting_space() -> dict[str, Any]:
-    from hpdist.parameters import Float, Int
+    from hpdist.core.space.parameters import Float, Int
 
     return {
         "learning_rate": Float(0.01, 1.0, log=True),
@@ -156,7 +156,7 @@ def _boosting_space() -> dict[str, Any]:
 
 
 def _vectors_space() -> dict[str, Any]:
-    from hpdist.parameters import Float
+    from hpdist.core.space.parameters import Float
 
     return {
         "C": Float(1e-3, 1e4, log=True),

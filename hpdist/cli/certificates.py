@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from hpdist.cluster.tls import AUTHORITY, CERTIFICATE, PRIVATE_KEY
-from hpdist.durable_files import sync_directory, temporary_copy
-from hpdist.errors import ConfigurationError
+from hpdist.cluster.transport.tls import AUTHORITY, CERTIFICATE, PRIVATE_KEY
+from hpdist.core.journal.durable_files import sync_directory, temporary_copy
+from hpdist.core.model.errors import ConfigurationError
 
 BACKDATED = datetime.timedelta(hours=1)
 """The clocks of a cluster differ: one that is behind by less need not wait."""

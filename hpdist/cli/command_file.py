@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hpdist.durable_files import temporary_copy
-from hpdist.errors import ConfigurationError
-from hpdist.run_directory import read_private
+from hpdist.core.journal.durable_files import temporary_copy
+from hpdist.core.journal.run_directory import read_private
+from hpdist.core.model.errors import ConfigurationError
 
 FORMAT = 1
 NAME = "command.json"

@@ -10,8 +10,8 @@ import click
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.values import NUMBERS
 from hpdist.cli.verb import Verb, example, run_argument
-from hpdist.errors import ConfigurationError, MasterNotFound, TransportError
-from hpdist.run_names import safe_run_id
+from hpdist.core.journal.run_names import safe_run_id
+from hpdist.core.model.errors import ConfigurationError, MasterNotFound, TransportError
 
 _COMMANDS = ("stop", "drain", "pause", "resume", "retry", "extend")
 _LIMITS = {
@@ -45,11 +45,11 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
     stop ends it now, drain when what runs is done; both leave it resumable. pause starts nothing
     new until resume. retry evaluates failed jobs again, extend changes limits.
     """
-    from hpdist.cluster.commands import check_arguments
-    from hpdist.cluster.link import Link
-    from hpdist.cluster.locate import Place
-    from hpdist.cluster.pyro import harden_process
-    from hpdist.run_directory import find_key
+    from hpdist.cluster.discovery import Place
+    from hpdist.cluster.transport.link import Link
+    from hpdist.cluster.transport.pyro import harden_process
+    from hpdist.core.journal.run_directory import find_key
+    from hpdist.core.remote.commands import check_arguments
 
     harden_process()
     arguments: dict[str, Any] = {
@@ -76,7 +76,7 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
 
 def _check_running(path: Path) -> None:
     from hpdist.cli.run_state import read_state
-    from hpdist.run_directory import RunDirectory
+    from hpdist.core.journal.run_directory import RunDirectory
 
     found = read_state(path)
     if found.alive is False:

@@ -11,10 +11,10 @@ from hpdist.cli.failures import Exit, tell
 from hpdist.cli.run import run as run_command
 from hpdist.cli.values import BUDGET, RUN_PATH
 from hpdist.cli.verb import Verb, as_json, example
-from hpdist.errors import MissingExtra
-from hpdist.run_names import RUNS
+from hpdist.core.journal.run_names import RUNS
+from hpdist.core.model.errors import MissingExtra
 
-SCRIPT = "hpdist.demo:train"
+SCRIPT = "hpdist.cli.demo_objective:train"
 
 
 @click.command(cls=Verb, epilog=example("hpdist demo", "hpdist demo --new --workers 4"))
@@ -53,6 +53,7 @@ def demo(context: click.Context, /, **values: Any) -> Exit:
         tell(
             "that was Hyperband: many networks are trained for an epoch, the best of them go on;\n"
             "  a Gaussian process chose them\n"
-            "  the objective is hpdist/demo.py; run your own: hpdist run SCRIPT --budget 1:27"
+            "  the objective is hpdist/cli/demo_objective.py\n"
+            "  run your own: hpdist run SCRIPT --budget 1:27"
         )
     return code

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import click
 
-from hpdist.errors import (
+from hpdist.core.model.errors import (
     ConfigurationError,
     HpdistError,
     JournalLocked,

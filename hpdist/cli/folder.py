@@ -23,11 +23,11 @@ from hpdist.cli.searching import (
 )
 from hpdist.cli.values import COUNT, RUN_PATH
 from hpdist.cli.verb import Verb, example
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from hpdist.executors.base import Executor
-    from hpdist.local_run import LocalRun
+    from hpdist.core.dispatch.executor import Executor
+    from hpdist.core.run.local_run import LocalRun
 
 
 @click.command(
@@ -62,9 +62,9 @@ def take_part(
     script: Script, path: Path, values: Mapping[str, Any], *, keep_limits: bool = False
 ) -> Exit:
     """Work on the search in ``path`` until it ends, or this process has evaluated enough."""
-    from hpdist.executors.choice import available_cpus
+    from hpdist.core.objective.objective import objective_of
+    from hpdist.executors.registry import available_cpus
     from hpdist.folder.participant import TIMING, Participant, runners_of
-    from hpdist.objective import objective_of
 
     if script.is_worker:
         raise ConfigurationError(

@@ -9,8 +9,8 @@ import click
 
 from hpdist.cli.failures import Exit
 from hpdist.cli.verb import Verb, example, run_argument
-from hpdist.errors import JournalError
-from hpdist.events import Record
+from hpdist.core.model.errors import JournalError
+from hpdist.core.model.events import Record
 
 
 @click.group(epilog=example("hpdist journal check runs/mnist"))
@@ -32,7 +32,7 @@ def check(run: str, recompute: bool) -> Exit:
 
     Exit code 1 says that a record is not whole, or that a proposal would be another one now.
     """
-    from hpdist.journal_reader import read_journal, refuse
+    from hpdist.core.journal.reader import read_journal, refuse
 
     path = _journal(run)
     found = read_journal(path)
@@ -52,8 +52,8 @@ def check(run: str, recompute: bool) -> Exit:
 @run_argument
 def repair(run: str) -> Exit:
     """Keep the whole records before the first damaged one, and a copy of the damaged file."""
-    from hpdist.journal import repair
-    from hpdist.journal_reader import read_journal, refuse_foreign
+    from hpdist.core.journal.journal import repair
+    from hpdist.core.journal.reader import read_journal, refuse_foreign
 
     path = _journal(run)
     refuse_foreign(path, read_journal(path))  # before anything is locked
@@ -74,8 +74,8 @@ def show(run: str, kind: tuple[str, ...], last: int | None) -> Exit:
     """Print the records as JSON, one a line, up to the first damaged one."""
     import json
 
-    from hpdist.journal_reader import read_journal, refuse
-    from hpdist.record_json import RECORDS, record_to_json
+    from hpdist.core.journal.reader import read_journal, refuse
+    from hpdist.core.model.record_codec import RECORDS, record_to_json
 
     if strange := set(kind) - RECORDS.keys():
         raise click.BadParameter(f"{sorted(strange)[0]!r}: choose from {', '.join(RECORDS)}")
@@ -91,8 +91,8 @@ def show(run: str, kind: tuple[str, ...], last: int | None) -> Exit:
 def _recompute(path: Path, records: Sequence[Record]) -> None:
     import json
 
-    from hpdist.recomputing import recompute, study_of
-    from hpdist.resuming import versions
+    from hpdist.core.run.recompute import recompute, study_of
+    from hpdist.core.run.resume import versions
 
     same, deviation = recompute(records, study_of(records))
     if deviation is None:
@@ -119,7 +119,7 @@ def _versions(versions: dict[str, str]) -> str:
 
 def _journal(run: str) -> Path:
     from hpdist.cli.run_state import no_run
-    from hpdist.run_directory import RunDirectory
+    from hpdist.core.journal.run_directory import RunDirectory
 
     path = RunDirectory(run).journal
     if not path.exists():

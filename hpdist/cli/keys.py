@@ -14,17 +14,17 @@ import click
 
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.verb import Verb, example, run_argument
-from hpdist.durable_files import release_lock, replace_file, take_lock
-from hpdist.errors import ConfigurationError, MissingExtra
-from hpdist.progress_text import duration
-from hpdist.run_directory import (
+from hpdist.core.journal.durable_files import release_lock, replace_file, take_lock
+from hpdist.core.journal.run_directory import (
     RunDirectory,
     connection_is_stale,
     find_key,
     look_for_key,
     read_connection,
 )
-from hpdist.run_names import safe_run_id
+from hpdist.core.journal.run_names import safe_run_id
+from hpdist.core.model.errors import ConfigurationError, MissingExtra
+from hpdist.core.results.progress_text import duration
 
 _KEY_BYTES = 32
 
@@ -42,7 +42,7 @@ def show(run: str) -> Exit:
     Two machines have the same key if the fingerprints are the same. Certificates are shown too,
     if the run has any: `hpdist keys tls` makes them.
     """
-    from hpdist.cluster.tls import find_tls_directory
+    from hpdist.cluster.transport.tls import find_tls_directory
 
     key, file = _find(Path(run))
     click.echo(f"key:         {file or 'HPDIST_KEY'}")
@@ -133,7 +133,7 @@ def tls(run: str, days: int, force: bool) -> Exit:
 
 
 def _show_certificates(directory: Path | None) -> None:
-    from hpdist.cluster.tls import read_tls
+    from hpdist.cluster.transport.tls import read_tls
 
     if directory is None:
         click.echo("TLS:         none; hpdist keys tls RUN makes certificates")

@@ -10,7 +10,7 @@ import sys
 import click
 
 from hpdist.cli.failures import Exit, report, show_log, tell
-from hpdist.errors import HpdistError
+from hpdist.core.model.errors import HpdistError
 
 #: Where each verb is, in the order in which they are shown.
 VERBS = {

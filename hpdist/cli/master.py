@@ -27,7 +27,7 @@ from hpdist.cli.values import PORT, SECONDS
 from hpdist.cli.verb import Verb, example
 
 if TYPE_CHECKING:
-    from hpdist.resuming import OpenRun
+    from hpdist.core.run.resume import OpenRun
 
 
 @click.command(
@@ -71,9 +71,9 @@ def master(
     All that happens is in the journal in the run directory before it has an effect: the same
     command again goes on where the last one ended.
     """
-    from hpdist.cluster.pyro import harden_process
     from hpdist.cluster.run_host import RunHost
     from hpdist.cluster.service import Listening
+    from hpdist.cluster.transport.pyro import harden_process
     from hpdist.cluster.waiting import find_nameserver, wait_for
 
     harden_process()

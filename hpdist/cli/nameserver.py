@@ -12,7 +12,7 @@ from hpdist.cli.failures import Exit, tell
 from hpdist.cli.place import tls_option, use_secrets
 from hpdist.cli.values import PORT, RUN_PATH
 from hpdist.cli.verb import Verb, example
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 
 
 @click.command(
@@ -44,11 +44,11 @@ def nameserver(
     Workers and masters ask it where the others are. It makes the run's key, too, if it is there
     first.
     """
-    from hpdist.cluster.address import join_address
     from hpdist.cluster.nameserver import NameServer
-    from hpdist.cluster.pyro import harden_process
     from hpdist.cluster.run_host import RunNameServer
     from hpdist.cluster.service import Listening
+    from hpdist.cluster.transport.address import join_address
+    from hpdist.cluster.transport.pyro import harden_process
 
     harden_process()
     use_secrets(key_file, tls_dir)
@@ -76,9 +76,9 @@ def nameserver(
 
 
 def _explain(run_id: str, run: Path | None, address: str) -> None:
-    from hpdist.cluster.address import is_loopback, split_address
-    from hpdist.cluster.tls import find_tls_directory
-    from hpdist.run_directory import RunDirectory
+    from hpdist.cluster.transport.address import is_loopback, split_address
+    from hpdist.cluster.transport.tls import find_tls_directory
+    from hpdist.core.journal.run_directory import RunDirectory
 
     tls = find_tls_directory(run_id, run)
     remote = f"--run-id {run_id} --nameserver {address} --key-file KEY"

@@ -10,11 +10,11 @@ import click
 
 from hpdist.cli.values import RUN_PATH, SECONDS
 from hpdist.cli.verb import options
-from hpdist.errors import ConfigurationError
-from hpdist.run_names import safe_run_id
+from hpdist.core.journal.run_names import safe_run_id
+from hpdist.core.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from hpdist.cluster.locate import Place
+    from hpdist.cluster.discovery import Place
 
 tls_option = click.option(
     "--tls-dir", type=RUN_PATH, help="Where the run's certificates are, if it "
@@ -47,9 +47,9 @@ def place_of(run: str | None, run_id: str | None, nameserver: str | None, defaul
     ConfigurationError
         If an address cannot be read, or a run id not be used.
     """
-    from hpdist.cluster.address import split_address
-    from hpdist.cluster.locate import Place
-    from hpdist.run_directory import check_run_id
+    from hpdist.cluster.discovery import Place
+    from hpdist.cluster.transport.address import split_address
+    from hpdist.core.journal.run_directory import check_run_id
 
     if run_id and not run and not nameserver:
         raise ConfigurationError(

@@ -9,11 +9,11 @@ import click
 from hpdist.cli.failures import Exit, tell, tidy
 from hpdist.cli.tables import as_sheet, results_json, show_best, show_json
 from hpdist.cli.verb import Verb, as_json, example, run_argument
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from hpdist.evaluations import EvaluationResult
-    from hpdist.results import Results
+    from hpdist.core.results.evaluations import EvaluationResult
+    from hpdist.core.results.results import Results
 
 
 @click.command(
@@ -40,7 +40,7 @@ def results(run: str, top: int | None, failures: bool, csv_file: str | None, jso
     from pathlib import Path
 
     from hpdist.cli.run_state import no_run
-    from hpdist.results import Results
+    from hpdist.core.results.results import Results
 
     if not (Path(run) / "journal").exists():
         raise no_run(Path(run))

@@ -8,12 +8,12 @@ from typing import Any
 
 import click
 
-from hpdist.checks import shown
 from hpdist.cli.command_file import NAME, read_command
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.values import SECONDS
 from hpdist.cli.verb import Verb, example, run_argument
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import shown
 
 _VERBS = ("run", "master")
 

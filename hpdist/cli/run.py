@@ -23,12 +23,12 @@ from hpdist.cli.searching import (
 )
 from hpdist.cli.values import PORT, RESOURCE, RUN_PATH
 from hpdist.cli.verb import Verb, example
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from hpdist.cluster.run_host import RunHost
-    from hpdist.executors.base import Executor
-    from hpdist.resuming import OpenRun
+    from hpdist.core.dispatch.executor import Executor
+    from hpdist.core.run.resume import OpenRun
 
 
 @click.command(
@@ -122,8 +122,8 @@ def _refuse_network(values: dict[str, Any]) -> None:
 def _executor(
     script: Script, path: Path, values: dict[str, Any]
 ) -> tuple[Executor, RunHost | None]:
-    from hpdist.executors.choice import available_cpus, make_executor
-    from hpdist.objective import objective_of
+    from hpdist.core.objective.objective import objective_of
+    from hpdist.executors.registry import available_cpus, make_executor
 
     if values["executor"] == "cluster":
         workers = available_cpus() if values["workers"] is None else values["workers"]
@@ -149,10 +149,10 @@ def _executor(
 
 
 def _host(script: Script, path: Path, workers: int, values: dict[str, Any]) -> RunHost:
-    from hpdist.cluster.address import bind_host
-    from hpdist.cluster.pyro import harden_process
+    from hpdist.cluster.local_cluster import own_cluster
     from hpdist.cluster.service import Listening
-    from hpdist.own_cluster import own_cluster
+    from hpdist.cluster.transport.address import bind_host
+    from hpdist.cluster.transport.pyro import harden_process
 
     harden_process()
     bind_host(values["host"], values["nic"])  # raises if nobody can listen there

@@ -7,14 +7,14 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpdist.descriptions import known_generator
-from hpdist.errors import ConfigurationError
-from hpdist.events import Record, RunCreated, RunResumed
-from hpdist.forecast import Forecast
-from hpdist.journal_reader import read_journal, refuse
+from hpdist.core.journal.reader import read_journal, refuse
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import Record, RunCreated, RunResumed
+from hpdist.core.results.forecast import Forecast
+from hpdist.core.results.run_view import RunView
+from hpdist.core.run.descriptions import known_generator
 from hpdist.multi_fidelity import Asha, IterGenerator
-from hpdist.run_directory import RunDirectory
-from hpdist.run_view import RunView
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from hpdist.checks import shown, to_real
-from hpdist.errors import ConfigurationError
-from hpdist.objective import check_signature, load_objective
-from hpdist.objective_names import parse_source
-from hpdist.run_names import RUNS, safe_run_id
+from hpdist.core.journal.run_names import RUNS, safe_run_id
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import shown, to_real
+from hpdist.core.objective.objective import check_signature, load_objective
+from hpdist.core.objective.references import parse_source
 
 #: Names that an objective has when nobody says which function it is.
 USUAL_NAMES = ("objective", "train", "evaluate", "f")

@@ -16,17 +16,17 @@ from hpdist.cli.script import Reference, Script
 from hpdist.cli.tables import results_json, show_best, show_json
 from hpdist.cli.values import BUDGET, BYTES, COUNT, SECONDS
 from hpdist.cli.verb import as_json, options
-from hpdist.errors import ConfigurationError
-from hpdist.model import Limits, Timing
-from hpdist.progress_text import clean
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.values import Limits, Timing
+from hpdist.core.results.progress_text import clean
 
 if TYPE_CHECKING:
-    from hpdist.executors.base import Executor
-    from hpdist.local_run import LocalRun
-    from hpdist.loop import Observer
+    from hpdist.core.dispatch.executor import Executor
+    from hpdist.core.results.results import Results
+    from hpdist.core.run.local_run import LocalRun
+    from hpdist.core.run.loop import Observer
+    from hpdist.core.run.resume import OpenRun
     from hpdist.multi_fidelity import IterGenerator
-    from hpdist.results import Results
-    from hpdist.resuming import OpenRun
 
 #: How many configurations are listed at the end.
 TOP = 5
@@ -164,8 +164,8 @@ def generator_of(name: str | None, budget: tuple[float, float] | None, eta: floa
     ConfigurationError
         If it needs a budget and there is none.
     """
+    from hpdist.core.run.definition import choose_generator
     from hpdist.multi_fidelity import NAMES, SingleFidelity
-    from hpdist.search_spec import choose_generator
 
     if name == "single":
         return SingleFidelity(budget[1] if budget else 1.0)
@@ -216,13 +216,13 @@ def local_run(
     keep_limits: bool = False,
 ) -> LocalRun:
     """Make the search that options and a script describe."""
-    from hpdist.forecast import Forecast
-    from hpdist.local_run import LocalRun
-    from hpdist.objective import FunctionObjective, objective_of
-    from hpdist.progress import make_progress
-    from hpdist.run_directory import RunDirectory
-    from hpdist.search_spec import Search, choose_limits, gather_warm_start
-    from hpdist.space import Space
+    from hpdist.core.journal.run_directory import RunDirectory
+    from hpdist.core.objective.objective import FunctionObjective, objective_of
+    from hpdist.core.results.forecast import Forecast
+    from hpdist.core.results.progress import make_progress
+    from hpdist.core.run.definition import Search, choose_limits, gather_warm_start
+    from hpdist.core.run.local_run import LocalRun
+    from hpdist.core.space.space import Space
 
     target = script.target
     direction = "maximize" if chosen.maximize else "minimize"

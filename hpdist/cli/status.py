@@ -45,7 +45,7 @@ def _as_json(found: RunState, run: str) -> dict[str, Any]:
 
 
 def _show(found: RunState, run: str) -> None:
-    from hpdist.progress_text import board, clean, plan
+    from hpdist.core.results.progress_text import board, clean, plan
 
     summary, now = found.view.summary, _now(found)
     name = summary.run.run_id if summary.run else Path(run).name

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpdist.cli.failures import tidy
-from hpdist.evaluations import EvaluationResult
-from hpdist.model import JobState
-from hpdist.progress_text import clean, configuration
-from hpdist.results import Results
+from hpdist.core.model.values import JobState
+from hpdist.core.results.evaluations import EvaluationResult
+from hpdist.core.results.progress_text import clean, configuration
+from hpdist.core.results.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd

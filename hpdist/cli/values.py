@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from hpdist.checks import check_path
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_path
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _UNITS_BYTES = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}

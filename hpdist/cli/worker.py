@@ -19,12 +19,12 @@ from hpdist.cli.script import Reference, load_script, names_function
 from hpdist.cli.searching import evaluation_options, log_from
 from hpdist.cli.values import LIST, RUN_PATH, SECONDS
 from hpdist.cli.verb import Verb, example
-from hpdist.errors import ConfigurationError, NameServerNotFound
+from hpdist.core.model.errors import ConfigurationError, NameServerNotFound
 
 if TYPE_CHECKING:
-    from hpdist.cluster.locate import Place
+    from hpdist.cluster.discovery import Place
     from hpdist.cluster.worker import Worker
-    from hpdist.cluster.worker_slots import WorkerSlots
+    from hpdist.cluster.worker_threads import WorkerSlots
 
 #: What an engine evaluates, see `hpdist.views`.
 ENGINE = "hpdist.views.engine:execute"
@@ -76,9 +76,9 @@ def worker(
     FN is a function, or a subclass of hpdist.Worker. Ctrl-C finishes what runs and leaves;
     a second one, or SIGTERM, hands it back at once.
     """
-    from hpdist.cluster.pyro import harden_process
+    from hpdist.cluster.transport.pyro import harden_process
     from hpdist.cluster.waiting import wait_for
-    from hpdist.cluster.worker_slots import WorkerSlots
+    from hpdist.cluster.worker_threads import WorkerSlots
 
     harden_process()
     use_secrets(key_file, tls_dir)
@@ -196,7 +196,7 @@ def _is_over(place: Place) -> bool:
     directory = place.directory
     if directory is None or not has_finished(Path(directory)):
         return False
-    from hpdist.errors import TransportError
+    from hpdist.core.model.errors import TransportError
 
     try:
         place.dispatcher()

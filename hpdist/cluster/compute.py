@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hpdist.context import Context, Payload
-from hpdist.objective import Call, Objective
+from hpdist.core.objective.context import Context, Payload
+from hpdist.core.objective.objective import Call, Objective
 
 
 @dataclass(frozen=True)

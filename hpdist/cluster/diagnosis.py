@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from hpdist.cluster.address import is_loopback, join_address
-from hpdist.cluster.locate import Place
-from hpdist.cluster.names import list_runs
-from hpdist.errors import NoWorkers, TransportError
+from hpdist.cluster.directory import list_runs
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.transport.address import is_loopback, join_address
+from hpdist.core.model.errors import NoWorkers, TransportError
 
 
 def why_no_workers(place: Place, found: int, wanted: int, waited_s: float) -> NoWorkers:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_callable, check_path, check_seconds, maybe
-from hpdist.cluster.locate import Place
+from hpdist.cluster.discovery import Place
 from hpdist.cluster.option_checks import (
     LOOP_OPTIONS,
     check_lease_and_retry,
@@ -20,10 +19,13 @@ from hpdist.cluster.option_checks import (
     run_name,
 )
 from hpdist.cluster.service import Listening, Service
-from hpdist.cluster.submissions import FinishedJob, Submissions
-from hpdist.dispatch_state import DispatchState
-from hpdist.errors import ConfigurationError, TransportError
-from hpdist.events import (
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.dispatch.ports import Log, Source
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.dispatch.submitted_jobs import FinishedJob, Submissions
+from hpdist.core.journal.journal import MemoryJournal
+from hpdist.core.model.errors import ConfigurationError, TransportError
+from hpdist.core.model.events import (
     AttemptFinished,
     AttemptResult,
     ControlRequested,
@@ -31,14 +33,12 @@ from hpdist.events import (
     JobSubmitted,
     Record,
 )
-from hpdist.executors.base import Executor
-from hpdist.executors.choice import checked_executor
-from hpdist.inbox import QueueInbox
-from hpdist.journal import MemoryJournal
-from hpdist.loop import Loop, Observer
-from hpdist.model import Failure, FailureKind, Outcome, Retry, Timing, WorkerInfo
-from hpdist.normalise import normalise_result
-from hpdist.source import Log, Source
+from hpdist.core.model.validation import check_callable, check_path, check_seconds, maybe
+from hpdist.core.model.values import Failure, FailureKind, Outcome, Retry, Timing, WorkerInfo
+from hpdist.core.objective.returned_value import normalise_result
+from hpdist.core.run.inbox import QueueInbox
+from hpdist.core.run.loop import Loop, Observer
+from hpdist.executors.registry import checked_executor
 
 logger = logging.getLogger(__name__)
 
@@ -112,10 +112,10 @@ class Dispatcher:
     work
         What to serve in place of `submit_job`.
     executor
-        Runs jobs in place of workers that dial in, see `hpdist.executors.choice.make_executor`;
+        Runs jobs in place of workers that dial in, see `hpdist.executors.registry.make_executor`;
         then nothing is listened to.
     loop_options
-        Further options of `hpdist.loop.Loop`.
+        Further options of `hpdist.core.run.loop.Loop`.
     """
 
     def __init__(

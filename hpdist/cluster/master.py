@@ -10,27 +10,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_seed, check_whole
 from hpdist.cluster.diagnosis import why_no_workers
 from hpdist.cluster.dispatcher import Dispatcher, Work
-from hpdist.cluster.ends import Ends
-from hpdist.cluster.job_stream import JobStream
-from hpdist.cluster.option_checks import check_iteration_kwargs, check_master, run_name, space_of
+from hpdist.cluster.option_checks import check_iteration_kwargs, check_master, run_name
 from hpdist.cluster.result_views import ResultViews
-from hpdist.cluster.submissions import FinishedJob
-from hpdist.early_stopping import StoppingRule
-from hpdist.errors import NoWorkers, StateError
-from hpdist.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
-from hpdist.model import Limits
+from hpdist.cluster.run_ends import Ends
+from hpdist.core.dispatch.job_stream import JobStream
+from hpdist.core.dispatch.submitted_jobs import FinishedJob
+from hpdist.core.dispatch.watermarks import QueueSizes
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.model.errors import NoWorkers, StateError
+from hpdist.core.model.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
+from hpdist.core.model.validation import check_seed, check_whole
+from hpdist.core.model.values import Limits
+from hpdist.core.objective.multi_objective import ONE
+from hpdist.core.results.results import Results
+from hpdist.core.run.definition import gather_warm_start, space_of
+from hpdist.core.run.resume import change, finished_iterations, header_arguments, open_run
+from hpdist.core.study.early_stopping import StoppingRule
+from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Bracket, IterGenerator, check_generator
-from hpdist.objectives import ONE
 from hpdist.optimizers import Optimizer, make_optimizer
-from hpdist.queue_sizes import QueueSizes
-from hpdist.results import Results
-from hpdist.resuming import change, finished_iterations, header_arguments, open_run
-from hpdist.run_directory import RunDirectory
-from hpdist.search_spec import gather_warm_start
-from hpdist.study import Study
 
 #: Seconds between two diagnoses while workers are waited for.
 DIAGNOSIS_EVERY_S = 30.0

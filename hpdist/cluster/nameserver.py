@@ -9,18 +9,14 @@ import socket
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from Pyro4 import constants, core, errors, message, naming
-
-from hpdist.checks import check_path, maybe
-from hpdist.cluster.address import bind_host, check_listening, join_address, split_address
-from hpdist.cluster.names import Names
-from hpdist.cluster.pyro import MAX_SHORT_BYTES
-from hpdist.cluster.pyro_server import GuardedDaemon, check_session
-from hpdist.cluster.tls import Tls, find_tls
-from hpdist.errors import ConfigurationError, TransportError
-from hpdist.run_directory import (
+from hpdist.cluster.directory import Names
+from hpdist.cluster.transport.address import bind_host, check_listening, join_address, split_address
+from hpdist.cluster.transport.name_registry import make_daemon
+from hpdist.cluster.transport.pyro import PYRO_VERSION
+from hpdist.cluster.transport.server import GuardedDaemon
+from hpdist.cluster.transport.tls import Tls, find_tls
+from hpdist.core.journal.run_directory import (
     CONNECTION_FORMAT,
     RunDirectory,
     check_run_id,
@@ -29,8 +25,8 @@ from hpdist.run_directory import (
     remove_connection,
     write_connection,
 )
-
-_MAX_CONNECTIONS = 1024
+from hpdist.core.model.errors import ConfigurationError, TransportError
+from hpdist.core.model.validation import check_path, maybe
 
 
 class NameServer:
@@ -115,11 +111,11 @@ class NameServer:
     def _listen(self, host: str, key: bytes) -> GuardedDaemon:
         former = self._former_port(key)
         if self._port or not former:
-            return _make_daemon(host, self._port, key, self._tls)
+            return make_daemon(host, self._port, key, self._tls)
         try:
-            return _make_daemon(host, former, key, self._tls)
+            return make_daemon(host, former, key, self._tls)
         except TransportError:
-            return _make_daemon(host, 0, key, self._tls)  # somebody else has the former port by now
+            return make_daemon(host, 0, key, self._tls)  # somebody else has the former port by now
 
     def _former_port(self, key: bytes) -> int:
         """Return the port of the nameserver that this run had before, 0 if it had none."""
@@ -150,75 +146,8 @@ class NameServer:
             "started": time.time(),
             "versions": {
                 "hpdist": importlib.metadata.version("hpdist"),
-                "Pyro4": constants.VERSION,
+                "Pyro4": PYRO_VERSION,
                 "python": platform.python_version(),
             },
         }
         write_connection(self._run.connection, note)
-
-
-class Register(naming.NameServer):  # type: ignore[misc]
-    """Pyro4's nameserver, less what could be turned against it.
-
-    Whoever has the key may read, also with Pyro4's own client, whose calls could be recorded and
-    played again; for the same reason it may not change anything. There are no regular
-    expressions, which can be made to run for ever, and names are struck out one at a time.
-    """
-
-    def ping(self) -> None:
-        check_session(strictly=False)
-
-    def count(self) -> int:
-        check_session(strictly=False)
-        return int(super().count())
-
-    def lookup(self, name: str, return_metadata: bool = False) -> Any:
-        check_session(strictly=False)
-        return super().lookup(name, return_metadata)
-
-    def list(
-        self,
-        prefix: str | None = None,
-        regex: str | None = None,
-        metadata_all: Any = None,
-        metadata_any: Any = None,
-        return_metadata: bool = False,
-    ) -> Any:
-        check_session(strictly=False)
-        if regex is not None:
-            raise errors.NamingError("regular expressions are not allowed here: use a prefix")
-        return super().list(prefix, None, metadata_all, metadata_any, return_metadata)
-
-    def register(self, name: str, uri: str, safe: bool = False, metadata: Any = None) -> None:
-        check_session()
-        super().register(name, uri, safe, metadata)
-
-    def set_metadata(self, name: str, metadata: Any) -> None:
-        check_session()
-        super().set_metadata(name, metadata)
-
-    def remove(
-        self, name: str | None = None, prefix: str | None = None, regex: str | None = None
-    ) -> Any:
-        check_session()
-        if prefix is not None or regex is not None:
-            raise errors.NamingError("names are struck out one at a time, not by a pattern")
-        return super().remove(name)
-
-
-core.expose(Register)
-
-
-def _make_daemon(host: str, port: int, key: bytes, tls: Tls | None) -> GuardedDaemon:
-    daemon = GuardedDaemon(
-        host,
-        port,
-        key,
-        _MAX_CONNECTIONS,
-        serializers=("serpent",),
-        flags=message.FLAGS_META_ON_CONNECT,
-        tls=tls,
-        longest=MAX_SHORT_BYTES,
-    )
-    daemon.register(Register(), constants.NAMESERVER_NAME)
-    return daemon

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from hpdist.attempt_limits import check_attempt_limits, check_enforceable, check_isolation
-from hpdist.checks import (
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.transport.address import check_listening
+from hpdist.core.journal.run_directory import check_run_id
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import (
     check_callable,
     check_choice,
     check_flag,
@@ -23,16 +26,11 @@ from hpdist.checks import (
     maybe,
     shown,
 )
-from hpdist.cluster.address import check_listening
-from hpdist.cluster.locate import Place
-from hpdist.errors import ConfigurationError
-from hpdist.executors.choice import checked_executor
-from hpdist.model import Retry, Timing
-from hpdist.objectives import check_objectives
-from hpdist.optimizers import Optimizer
-from hpdist.run_directory import check_run_id
-from hpdist.space import Space
-from hpdist.study import DIRECTIONS
+from hpdist.core.model.values import Retry, Timing
+from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
+from hpdist.core.objective.multi_objective import check_objectives
+from hpdist.core.study.study import DIRECTIONS
+from hpdist.executors.registry import checked_executor
 
 #: What a master passes on to its dispatcher.
 DISPATCHER_OPTIONS = ("nic_name", "port", "timing", "retry", "executor")
@@ -160,13 +158,3 @@ def register_of(callback: object) -> Any:
     """Return the method of ``callback`` that takes a result."""
     register = getattr(callback, "register_result", None)
     return check_callable("callback.register_result", register, "of (id, result)")
-
-
-def space_of(optimizer: Any, space: Any) -> Space:
-    """Return the space of a search: the one that is given, or else the optimizer's own."""
-    own = getattr(optimizer, "space", None) if space is None else space
-    if own is None and not isinstance(optimizer, str | Optimizer):
-        raise ConfigurationError(f"{shown(optimizer)} is no optimizer", do="RandomSearch(space)")
-    if own is None:
-        raise ConfigurationError("the optimizer has no attribute space", do="give space=...")
-    return Space.of(own)

@@ -11,23 +11,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpdist.cluster.diagnosis import why_no_workers
-from hpdist.cluster.locate import Place
+from hpdist.cluster.discovery import Place
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.worker_processes import WorkerProcesses
-from hpdist.errors import HpdistError, NoWorkers, TransportError
-from hpdist.events import (
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_names import safe_run_id
+from hpdist.core.model.errors import HpdistError, NoWorkers, TransportError
+from hpdist.core.model.events import (
     ControlRequested,
     Record,
 )
-from hpdist.executors.base import Post
-from hpdist.model import Timing
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Order,
 )
-from hpdist.resuming import OpenRun
-from hpdist.run_directory import RunDirectory
-from hpdist.run_names import safe_run_id
+from hpdist.core.model.values import Timing
+from hpdist.core.run.resume import OpenRun
 
 logger = logging.getLogger(__name__)
 

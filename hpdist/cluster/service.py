@@ -9,14 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpdist.checks import check_seconds, shown
-from hpdist.cluster.address import bind_host, check_listening, is_loopback, join_address
-from hpdist.cluster.commands import COMMANDS, check_arguments
-from hpdist.cluster.locate import Place
-from hpdist.cluster.registry import Registry, Served
-from hpdist.cluster.server import Server
-from hpdist.errors import ConfigurationError, HpdistError, TransportError
-from hpdist.events import (
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.registration import Registry, Served
+from hpdist.cluster.transport.address import bind_host, check_listening, is_loopback, join_address
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.model.errors import ConfigurationError, HpdistError, TransportError
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     Controlled,
@@ -25,13 +24,14 @@ from hpdist.events import (
     RunEnded,
     WorkerChanged,
 )
-from hpdist.executors.base import Post
-from hpdist.executors.messages import PROTOCOL
-from hpdist.executors.remote import RemoteExecutor
-from hpdist.model import Timing, WorkerInfo
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Order,
 )
+from hpdist.core.model.validation import check_seconds, shown
+from hpdist.core.model.values import Timing, WorkerInfo
+from hpdist.core.remote.commands import COMMANDS, check_arguments
+from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.core.remote.messages import PROTOCOL
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from hpdist.cluster.address import is_loopback, join_address
-from hpdist.cluster.locate import Place
-from hpdist.errors import (
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.transport.address import is_loopback, join_address
+from hpdist.core.journal.run_directory import RunDirectory, read_connection
+from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
     HpdistError,
@@ -21,7 +22,6 @@ from hpdist.errors import (
     ProtocolMismatch,
     TransportError,
 )
-from hpdist.run_directory import RunDirectory, read_connection
 
 logger = logging.getLogger(__name__)
 

@@ -14,21 +14,21 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from hpdist.attempt import Runner
-from hpdist.checks import check_choice, check_path, check_seconds, maybe
-from hpdist.child_runner import ChildRunner, ObjectiveNotSent
-from hpdist.cluster.background import ask_to_leave, start_process
-from hpdist.cluster.channel import Patience
 from hpdist.cluster.compute import BoundObjective, ComputeObjective, details_of, direct_compute
-from hpdist.cluster.locate import Place
+from hpdist.cluster.discovery import Place
 from hpdist.cluster.option_checks import check_waiting, check_worker, register_of, run_name
-from hpdist.cluster.session import Session
-from hpdist.cluster.spool import Spool
-from hpdist.errors import STRANGERS, ConfigurationError, NameServerNotFound
-from hpdist.inline_runner import InlineRunner
-from hpdist.model import WorkerInfo
-from hpdist.objective import Objective, objective_of
-from hpdist.run_directory import RunDirectory, read_connection
+from hpdist.cluster.worker_process import ask_to_leave, start_process
+from hpdist.core.attempt.child_runner import ChildRunner, ObjectiveNotSent
+from hpdist.core.attempt.evaluate import Runner
+from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.journal.run_directory import RunDirectory, read_connection
+from hpdist.core.model.errors import STRANGERS, ConfigurationError, NameServerNotFound
+from hpdist.core.model.validation import check_choice, check_path, check_seconds, maybe
+from hpdist.core.model.values import WorkerInfo
+from hpdist.core.objective.objective import Objective, objective_of
+from hpdist.core.remote.channel import Patience
+from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.session import Session
 
 _numbers = itertools.count()
 

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from hpdist.errors import HpdistError
-from hpdist.run_directory import RunDirectory
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.model.errors import HpdistError
 
 logger = logging.getLogger(__name__)
 

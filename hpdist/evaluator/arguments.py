@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from hpdist.checks import check_list, shown
-from hpdist.cluster.wire import encode
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.json_codec import encode
+from hpdist.core.model.validation import check_list, shown
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.parameters import plain
 from hpdist.evaluator.callbacks import Callback
 from hpdist.evaluator.storage import Storage
-from hpdist.model import JsonValue
-from hpdist.parameters import plain
 
 
 class MaximumJobsReached(ConfigurationError):
@@ -25,7 +25,8 @@ def checked_callbacks(callbacks: Sequence[Callback] | None) -> list[Callback]:
     for callback in listed:
         if not isinstance(callback, Callback):
             raise ConfigurationError(
-                f"{shown(callback)} is no callback", do="derive it from hpdist.callbacks.Callback"
+                f"{shown(callback)} is no callback",
+                do="derive it from hpdist.evaluator.callbacks.Callback",
             )
     return listed
 

@@ -12,8 +12,16 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hpdist.checks import check_choice, check_kind, check_list, check_seconds, check_whole
-from hpdist.errors import ConfigurationError
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import (
+    check_choice,
+    check_kind,
+    check_list,
+    check_seconds,
+    check_whole,
+)
+from hpdist.core.model.values import JsonValue
 from hpdist.evaluator.arguments import (
     MaximumJobsReached,
     checked_args,
@@ -21,15 +29,13 @@ from hpdist.evaluator.arguments import (
     checked_options,
     checked_search,
 )
-from hpdist.evaluator.board import JobBoard, jobs_of_others
 from hpdist.evaluator.callbacks import Callback, tell
 from hpdist.evaluator.job import Job
-from hpdist.evaluator.session import Session, seconds_left
+from hpdist.evaluator.job_loop import Session, seconds_left
+from hpdist.evaluator.open_jobs import JobBoard, jobs_of_others
+from hpdist.evaluator.run_function import FAIL_RETURN_VALUE, RunFunction
 from hpdist.evaluator.storage import Storage, check_storage
-from hpdist.executors.base import Executor
-from hpdist.executors.choice import make_executor
-from hpdist.model import JsonValue
-from hpdist.run_function import FAIL_RETURN_VALUE, RunFunction
+from hpdist.executors.registry import make_executor
 
 METHODS: dict[str, type[Evaluator]] = {}
 """Evaluators by the name that `Evaluator.create` takes."""
@@ -52,7 +58,7 @@ class Evaluator:
     num_workers
         How many jobs run at once.
     callbacks
-        What is told of jobs, see `hpdist.callbacks`.
+        What is told of jobs, see `hpdist.evaluator.callbacks`.
     run_function_kwargs
         The same for all jobs.
     storage
@@ -63,7 +69,7 @@ class Evaluator:
     grace_s
         Seconds that running jobs have to end when time is up or the evaluator is closed.
     executor_options
-        Further options for `hpdist.executors.choice.make_executor`, such as ``job_timeout``.
+        Further options for `hpdist.executors.registry.make_executor`, such as ``job_timeout``.
 
     Raises
     ------

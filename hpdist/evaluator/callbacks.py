@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_number, check_path, check_whole
-from hpdist.errors import MissingExtra
+from hpdist.core.model.errors import MissingExtra
+from hpdist.core.model.validation import check_number, check_path, check_whole
 from hpdist.evaluator.job import Job
 
 logger = logging.getLogger(__name__)

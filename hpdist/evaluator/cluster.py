@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hpdist.cluster.local_cluster import own_cluster, reference_of
 from hpdist.cluster.run_host import RunHost
-from hpdist.errors import ConfigurationError
-from hpdist.objective import FunctionObjective
-from hpdist.own_cluster import own_cluster, reference_of
-from hpdist.run_directory import RunDirectory
-from hpdist.run_function import RunFunction
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.objective.objective import FunctionObjective
+from hpdist.evaluator.run_function import RunFunction
 
 OPTIONS = ("job_timeout", "memory_limit", "prefetch", "isolation")
 
@@ -21,8 +21,8 @@ _SCRIPT = """\
 import json
 
 from hpdist import Worker
-from hpdist.objective import load_objective
-from hpdist.run_function import RunFunction
+from hpdist.core.objective.objective import load_objective
+from hpdist.evaluator.run_function import RunFunction
 
 
 class Jobs(Worker):

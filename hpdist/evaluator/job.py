@@ -7,9 +7,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpdist.model import Failure, FailureKind, JobState, JsonValue, Outcome
-from hpdist.profiling import EXCEEDED
-from hpdist.run_function import FAIL_RETURN_VALUE
+from hpdist.core.model.values import Failure, FailureKind, JobState, JsonValue, Outcome
+from hpdist.evaluator.profiling import EXCEEDED
+from hpdist.evaluator.run_function import FAIL_RETURN_VALUE
 
 Objective = float | tuple[float, ...] | str
 

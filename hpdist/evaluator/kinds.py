@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hpdist.checks import check_path
-from hpdist.errors import ConfigurationError
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_path
 from hpdist.evaluator.base import Evaluator
 from hpdist.evaluator.cluster import jobs_cluster
-from hpdist.executors.base import Executor
-from hpdist.executors.coroutines import CoroutineExecutor
+from hpdist.evaluator.coroutines import CoroutineExecutor
 
 
 class SerialEvaluator(Evaluator, method="serial"):

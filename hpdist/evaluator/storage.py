@@ -11,11 +11,11 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_path, shown
-from hpdist.durable_files import make_directory, write_all
-from hpdist.errors import ConfigurationError
+from hpdist.core.journal.durable_files import make_directory, write_all
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_path, shown
+from hpdist.core.model.values import JsonValue
 from hpdist.evaluator.place import temporary_place
-from hpdist.model import JsonValue
 
 logger = logging.getLogger(__name__)
 

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdist.attempt import Runner
-from hpdist.attempt_limits import check_attempt_limits, check_enforceable, check_isolation
-from hpdist.checks import check_whole
-from hpdist.child_runner import ChildRunner
-from hpdist.executors.base import Post
-from hpdist.executors.slot_pool import SlotPool, new_worker
-from hpdist.inline_runner import InlineRunner
-from hpdist.model import WorkerInfo
-from hpdist.objective import Objective
-from hpdist.orders import (
+from hpdist.core.attempt.child_runner import ChildRunner
+from hpdist.core.attempt.evaluate import Runner
+from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.model.orders import (
     Order,
 )
+from hpdist.core.model.validation import check_whole
+from hpdist.core.model.values import WorkerInfo
+from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
+from hpdist.core.objective.objective import Objective
+from hpdist.executors.slot_pool import SlotPool, new_worker
 
 
 class LocalExecutor:
@@ -35,7 +35,7 @@ class LocalExecutor:
     prefetch
         How many further attempts a worker holds, so that it need not wait for the next one.
     devices
-        Worker *i* gets ``devices[i % len(devices)]``, see `hpdist.child_runner.ChildRunner`.
+        Worker *i* gets ``devices[i % len(devices)]``, see `ChildRunner`.
 
     Raises
     ------

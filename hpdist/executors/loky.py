@@ -7,19 +7,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpdist.attempt import GRACE_S, Runner, StopSwitch, timed_out
-from hpdist.attempt_directories import AttemptDirectories
-from hpdist.child_messages import ForgedMessageError, check_outcome, forged
-from hpdist.child_runner import device_in_child, pickled
-from hpdist.context import Payload, Report
-from hpdist.errors import ConfigurationError
-from hpdist.events import AttemptResult, Held
+from hpdist.core.attempt.child_messages import ForgedMessageError, check_outcome, forged
+from hpdist.core.attempt.child_runner import device_in_child, pickled
+from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.attempt.evaluate import GRACE_S, Runner, StopSwitch, timed_out
+from hpdist.core.attempt.memory import MemoryWatch
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.values import Failure, FailureKind, Outcome
+from hpdist.core.objective.context import Payload, Report
+from hpdist.core.objective.objective import Objective
 from hpdist.executors import loky_process
 from hpdist.executors.local import LocalExecutor
 from hpdist.executors.loky_pool import LokyPool, import_loky
-from hpdist.memory_watch import MemoryWatch
-from hpdist.model import Failure, FailureKind, Outcome
-from hpdist.objective import Objective
 
 
 class LokyExecutor(LocalExecutor):

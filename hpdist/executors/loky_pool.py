@@ -14,13 +14,13 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from hpdist.attempt import StopSwitch
-from hpdist.child_attempt import crash
-from hpdist.child_messages import ForgedMessageError, check_outcome, check_report
-from hpdist.context import Report
-from hpdist.errors import ConfigurationError
+from hpdist.core.attempt.child_attempt import crash
+from hpdist.core.attempt.child_messages import ForgedMessageError, check_outcome, check_report
+from hpdist.core.attempt.evaluate import StopSwitch
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.values import Failure
+from hpdist.core.objective.context import Report
 from hpdist.executors import loky_process
-from hpdist.model import Failure
 
 _LOOK_S = 1.0
 """How often to see whether the process lives, should its own children hold its pipes open."""

@@ -9,13 +9,13 @@ import threading
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from hpdist.attempt import evaluate, failure_of
-from hpdist.child import die_with
-from hpdist.child_process import KEY_VARIABLES
-from hpdist.context import Context, ReportValve
-from hpdist.model import FailureKind, JsonValue
-from hpdist.objective import Call
-from hpdist.record_json import outcome_to_json
+from hpdist.core.attempt.child_main import die_with
+from hpdist.core.attempt.child_process import KEY_VARIABLES
+from hpdist.core.attempt.evaluate import evaluate, failure_of
+from hpdist.core.model.record_codec import outcome_to_json
+from hpdist.core.model.values import FailureKind, JsonValue
+from hpdist.core.objective.context import Context, ReportValve
+from hpdist.core.objective.objective import Call
 
 
 class Process:

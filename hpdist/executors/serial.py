@@ -8,21 +8,21 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpdist.events import (
+from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.model.events import (
     AttemptFinished,
     ProgressReported,
     WorkerJoined,
     WorkerLeft,
 )
-from hpdist.executors.base import Post
-from hpdist.inline_runner import InlineRunner
-from hpdist.model import WorkerInfo
-from hpdist.objective import Objective
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Dismiss,
     Launch,
     Order,
 )
+from hpdist.core.model.values import WorkerInfo
+from hpdist.core.objective.objective import Objective
 
 
 class SerialExecutor:

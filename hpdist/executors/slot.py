@@ -9,9 +9,10 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from hpdist.attempt import Runner, StopSwitch
-from hpdist.errors import HpdistError
-from hpdist.events import (
+from hpdist.core.attempt.evaluate import Runner, StopSwitch
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.model.errors import HpdistError
+from hpdist.core.model.events import (
     AttemptFinished,
     AttemptReleased,
     ExecutorFailed,
@@ -21,9 +22,7 @@ from hpdist.events import (
     WorkerJoined,
     WorkerLeft,
 )
-from hpdist.executors.base import Post
-from hpdist.model import WorkerInfo
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Cancel,
     Curtail,
     Dismiss,
@@ -31,6 +30,7 @@ from hpdist.orders import (
     Order,
     Recall,
 )
+from hpdist.core.model.values import WorkerInfo
 
 
 class WorkerGone(Exception):

@@ -10,16 +10,16 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpdist.attempt import Runner
-from hpdist.events import (
+from hpdist.core.attempt.evaluate import Runner
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.model.events import (
     Event,
 )
-from hpdist.executors.base import Post
-from hpdist.executors.slot import Slot
-from hpdist.model import WorkerInfo
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Order,
 )
+from hpdist.core.model.values import WorkerInfo
+from hpdist.executors.slot import Slot
 
 
 class SlotPool:

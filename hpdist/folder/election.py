@@ -18,8 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpdist.disk import Disk
-from hpdist.durable_files import create_file, replace_file
+from hpdist.core.journal.disk import Disk
+from hpdist.core.journal.durable_files import create_file, replace_file
 
 RUNNING, FREE, FINISHED = "running", "free", "finished"
 
@@ -154,8 +154,8 @@ def write_whole(path: Path, data: bytes) -> None:
 class FencedDisk(Disk):
     """The disk of a holder: once it is superseded, its journal counts as gone.
 
-    `hpdist.journal.Journal` looks at a file's names before and after each write, and acts on
-    nothing that was written in vain.
+    `hpdist.core.journal.journal.Journal` looks at a file's names before and after each write, and
+    acts on nothing that was written in vain.
     """
 
     def __init__(self, superseded: Callable[[], bool]) -> None:

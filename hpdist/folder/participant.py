@@ -14,24 +14,24 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hpdist.attempt import Runner
-from hpdist.attempt_limits import check_attempt_limits, check_enforceable, check_isolation
-from hpdist.child_runner import ChildRunner
-from hpdist.cluster.channel import Channel, Patience
-from hpdist.cluster.session import Session
-from hpdist.cluster.spool import Spool
-from hpdist.context import Payload
-from hpdist.events import AttemptResult, Held
-from hpdist.executors.base import Executor
-from hpdist.folder.holder import Candidate
-from hpdist.folder.mail import FolderChannel
-from hpdist.inline_runner import InlineRunner
-from hpdist.local_run import LocalRun
-from hpdist.model import Timing, WorkerInfo
-from hpdist.objective import Objective
-from hpdist.results import Results
-from hpdist.run_directory import RunDirectory
-from hpdist.run_names import safe_run_id
+from hpdist.core.attempt.child_runner import ChildRunner
+from hpdist.core.attempt.evaluate import Runner
+from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_names import safe_run_id
+from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.values import Timing, WorkerInfo
+from hpdist.core.objective.context import Payload
+from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
+from hpdist.core.objective.objective import Objective
+from hpdist.core.remote.channel import Channel, Patience
+from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.session import Session
+from hpdist.core.results.results import Results
+from hpdist.core.run.local_run import LocalRun
+from hpdist.folder.leader import Candidate
+from hpdist.folder.transport import FolderChannel
 
 logger = logging.getLogger(__name__)
 

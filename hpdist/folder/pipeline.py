@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpdist.context import Context, Payload
-from hpdist.events import AttemptEnded
+from hpdist.core.journal.reader import JournalReader
+from hpdist.core.model.events import AttemptEnded
+from hpdist.core.model.values import Success
+from hpdist.core.objective.context import Context, Payload
+from hpdist.core.objective.objective import Call, function_name
 from hpdist.folder.trial import ERROR, Trial, set_in_progress_trial
-from hpdist.journal_reader import JournalReader
-from hpdist.model import Success
-from hpdist.objective import Call, function_name
 
 OLD_NAMES = {
     "previous_working_directory": "previous_pipeline_directory",

@@ -10,24 +10,30 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_callable, check_kind, check_path, check_seconds, check_whole, maybe
-from hpdist.cluster.option_checks import space_of
-from hpdist.context import Payload
-from hpdist.errors import ConfigurationError
-from hpdist.executors.base import Executor
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import (
+    check_callable,
+    check_kind,
+    check_path,
+    check_seconds,
+    check_whole,
+    maybe,
+)
+from hpdist.core.model.values import Limits, Timing
+from hpdist.core.objective.context import Payload
+from hpdist.core.results.forecast import Forecast
+from hpdist.core.results.progress import make_progress
+from hpdist.core.run.definition import Search, space_of
+from hpdist.core.run.local_run import LocalRun
 from hpdist.folder.election import RUNNING, Election, is_dead
 from hpdist.folder.participant import TIMING, Participant, runners_of
 from hpdist.folder.pipeline import PipelineObjective, check_names, trial_directory
 from hpdist.folder.shared_state import SharedState
 from hpdist.folder.trial import TrialDisk
-from hpdist.forecast import Forecast
-from hpdist.local_run import LocalRun
-from hpdist.model import Limits, Timing
 from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import Optimizer
-from hpdist.progress import make_progress
-from hpdist.run_directory import RunDirectory
-from hpdist.search_spec import Search
 
 POLL_VARIABLE = "HPDIST_STATE_POLL"
 """Environment: seconds between two looks for messages, at most."""

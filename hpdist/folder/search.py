@@ -6,26 +6,26 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_path, check_whole, maybe
-from hpdist.executors.base import Executor
-from hpdist.folder.participant import TIMING, Participant, runners_of
-from hpdist.forecast import Forecast
-from hpdist.local_run import LocalRun
-from hpdist.model import Configuration, Limits, Timing
-from hpdist.multi_fidelity import IterGenerator
-from hpdist.objective import Objective, objective_of
-from hpdist.optimizers import Optimizer
-from hpdist.progress import make_progress
-from hpdist.results import Results
-from hpdist.run_directory import RunDirectory
-from hpdist.search_spec import (
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.model.validation import check_path, check_whole, maybe
+from hpdist.core.model.values import Configuration, Limits, Timing
+from hpdist.core.objective.objective import Objective, objective_of
+from hpdist.core.results.forecast import Forecast
+from hpdist.core.results.progress import make_progress
+from hpdist.core.results.results import Results
+from hpdist.core.run.definition import (
     Search,
     check_time_limit,
     choose_generator,
     choose_limits,
     gather_warm_start,
 )
-from hpdist.space import Space
+from hpdist.core.run.local_run import LocalRun
+from hpdist.core.space.space import Space
+from hpdist.folder.participant import TIMING, Participant, runners_of
+from hpdist.multi_fidelity import IterGenerator
+from hpdist.optimizers import Optimizer
 
 
 def run(

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpdist.durable_files import create_file
+from hpdist.core.journal.durable_files import create_file
 from hpdist.folder.election import Election
-from hpdist.folder.mail import read_note
+from hpdist.folder.transport import read_note
 from hpdist.folder.trial import TrialDisk, TrialState
 
 logger = logging.getLogger(__name__)

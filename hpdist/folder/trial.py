@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.folder.election import is_dead, system, write_whole
-from hpdist.folder.mail import read_note
+from hpdist.folder.transport import read_note
 
 ERROR = "error"
 """What stands in a result file for an evaluation that failed; the journal tells why."""

@@ -1,4 +1,7 @@
-"""Iteration generators: on which budgets configurations are evaluated, and who is promoted."""
+"""Iteration generators: on which budgets configurations are evaluated, and who is promoted.
+
+Pure; imports `core.model`. Open `base` first (brackets and proposals), then `hyperband`.
+"""
 
 from hpdist.multi_fidelity.asha import Asha
 from hpdist.multi_fidelity.base import (

@@ -6,9 +6,9 @@ import math
 from bisect import bisect_left, insort
 from typing import Any
 
-from hpdist.checks import check_whole
-from hpdist.errors import ConfigurationError, StateError
-from hpdist.model import Job, JsonValue
+from hpdist.core.model.errors import ConfigurationError, StateError
+from hpdist.core.model.validation import check_whole
+from hpdist.core.model.values import Job, JsonValue
 from hpdist.multi_fidelity.base import NewTrial, Promote, Proposal, Rung
 from hpdist.multi_fidelity.budgets import budget_ladder, check_eta, exact
 from hpdist.multi_fidelity.cycle import check_iteration, named, rung_table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from hpdist.model import Job, JsonValue
+from hpdist.core.model.values import Job, JsonValue
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hpdist.errors import StateError
-from hpdist.model import Job
+from hpdist.core.model.errors import StateError
+from hpdist.core.model.values import Job
 from hpdist.multi_fidelity.base import NewTrial, Promote, Proposal
 
 

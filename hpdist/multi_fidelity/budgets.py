@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from hpdist.checks import check_whole, maybe, shown, to_real
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_whole, maybe, shown, to_real
 from hpdist.multi_fidelity.base import IterGenerator
 
 TOLERANCE = 1e-9

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from hpdist.checks import check_list, shown
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_list, shown
 from hpdist.multi_fidelity.budgets import check_budget, check_count
 from hpdist.multi_fidelity.cycle import BracketCycle, Ladder
 

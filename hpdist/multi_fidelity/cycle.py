@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from hpdist.checks import check_flag, check_whole
-from hpdist.errors import ConfigurationError
-from hpdist.model import JsonValue
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_flag, check_whole
+from hpdist.core.model.values import JsonValue
 from hpdist.multi_fidelity.base import Rung
 from hpdist.multi_fidelity.bracket import HalvingBracket
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 from hpdist.multi_fidelity.budgets import budget_ladder, check_count, check_eta, exact
 from hpdist.multi_fidelity.cycle import BracketCycle, replacing
 

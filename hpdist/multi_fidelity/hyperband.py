@@ -6,7 +6,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Literal
 
-from hpdist.checks import check_choice
+from hpdist.core.model.validation import check_choice
 from hpdist.multi_fidelity.budgets import budget_ladder, check_eta, exact
 from hpdist.multi_fidelity.cycle import BracketCycle, replacing
 from hpdist.multi_fidelity.halving import halved

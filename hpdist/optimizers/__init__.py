@@ -1,11 +1,15 @@
-"""Optimizers: which configuration is evaluated next."""
+"""Optimizers: which configuration is evaluated next.
+
+Pure; imports `core.model` and `core.space`. Open `base` first (ask and tell), then `gp`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from hpdist.checks import shown
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import shown
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Optimizer, Pending, Suggestion
 from hpdist.optimizers.bohb import BOHB
 from hpdist.optimizers.cma_es import CMAES
@@ -19,7 +23,6 @@ from hpdist.optimizers.priorband import PriorBand
 from hpdist.optimizers.random import RandomSearch
 from hpdist.optimizers.sobol import Sobol
 from hpdist.optimizers.tpe import TPE
-from hpdist.space import Space
 
 NAMES: dict[str, Callable[..., Optimizer]] = {
     "gp": GaussianProcess,

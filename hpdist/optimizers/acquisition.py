@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.points import Points
+from hpdist.core.space.encoding import Points
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Array]

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from hpdist.model import Configuration, JsonValue
+from hpdist.core.model.values import Configuration, JsonValue
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.checks import check_seed
-from hpdist.errors import ConfigurationError, MissingExtra
-from hpdist.model import JsonValue
+from hpdist.core.model.errors import ConfigurationError, MissingExtra
+from hpdist.core.model.validation import check_seed
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.encoding import Points
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Pending, Suggestion
-from hpdist.points import Points
-from hpdist.space import Space
 
 Array = NDArray[np.float64]
 

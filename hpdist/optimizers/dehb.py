@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.checks import check_whole
-from hpdist.model import JsonValue
+from hpdist.core.model.validation import check_whole
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.one_by_one import OneByOne
-from hpdist.space import Space
 
 Array = NDArray[np.float64]
 

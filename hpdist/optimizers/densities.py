@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.points import Points
+from hpdist.core.space.encoding import Points
 
 Array = NDArray[np.float64]
 

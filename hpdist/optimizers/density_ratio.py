@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.model import JsonValue
+from hpdist.core.model.values import JsonValue
 from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.densities import Density
 from hpdist.optimizers.one_by_one import OneByOne

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.errors import MissingExtra
-from hpdist.model import JsonValue
+from hpdist.core.model.errors import MissingExtra
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.space import Space
 from hpdist.optimizers.acquisition import candidates, log_expected_improvement
 from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.kernel import Encoding
 from hpdist.optimizers.model_based import ModelBased
 from hpdist.optimizers.surrogate import BudgetRange, best_distinct, finite, informative
 from hpdist.optimizers.transform import transform
-from hpdist.space import Space
 
 Array = NDArray[np.float64]
 

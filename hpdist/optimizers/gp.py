@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.checks import check_choice
-from hpdist.model import JsonValue
+from hpdist.core.model.validation import check_choice
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.space import Space
 from hpdist.optimizers.acquisition import candidates, log_expected_improvement
 from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.model_based import ModelBased
 from hpdist.optimizers.multi_point import ACQUISITIONS, PENDING, shuffled, width
 from hpdist.optimizers.surrogate import BudgetRange, Surrogate
-from hpdist.space import Space
 
 Array = NDArray[np.float64]
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.checks import check_seed, check_whole
-from hpdist.model import JsonValue
+from hpdist.core.model.validation import check_seed, check_whole
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.encoding import Points, keys
+from hpdist.core.space.parameters import Int, Ordinal, Parameter, Skewed
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Pending, Suggestion
-from hpdist.parameters import Int, Ordinal, Parameter, Skewed
-from hpdist.points import Points, keys
-from hpdist.space import Space
 
 Array = NDArray[np.float64]
 

@@ -8,9 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from hpdist.core.space.encoding import keys
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Pending
-from hpdist.points import keys
-from hpdist.space import Space
 
 
 class History:

@@ -6,11 +6,11 @@ from abc import abstractmethod
 
 import numpy as np
 
-from hpdist.checks import check_seed, check_whole
+from hpdist.core.model.validation import check_seed, check_whole
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Pending, Suggestion
 from hpdist.optimizers.one_by_one import OneByOne
 from hpdist.optimizers.surrogate import BudgetRange
-from hpdist.space import Space
 
 
 class ModelBased(OneByOne):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpdist.core.space.encoding import Points
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Pending, Suggestion
 from hpdist.optimizers.history import History
-from hpdist.points import Points
-from hpdist.space import Space
 
 
 class OneByOne(ABC):

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.checks import check_choice, check_seed, check_whole
-from hpdist.model import JsonValue
+from hpdist.core.model.validation import check_choice, check_seed, check_whole
+from hpdist.core.model.values import JsonValue
+from hpdist.core.objective.pareto import non_dominated
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Pending, Suggestion
 from hpdist.optimizers.gp import GaussianProcess
-from hpdist.pareto import non_dominated
-from hpdist.space import Space
 
 Array = NDArray[np.float64]
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.model import JsonValue
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.space import Space
 from hpdist.multi_fidelity.budgets import check_eta
 from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.one_by_one import OneByOne
 from hpdist.optimizers.user_prior import user_prior
-from hpdist.space import Space
 
 Array = NDArray[np.float64]
 

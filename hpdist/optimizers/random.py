@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpdist.model import JsonValue
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Pending, Suggestion
-from hpdist.space import Space
 
 
 class RandomSearch:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpdist.checks import check_seed
-from hpdist.errors import ConfigurationError
-from hpdist.model import JsonValue
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_seed
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.space import MAX_TRIES, Space
 from hpdist.optimizers.base import Observation, Pending, Suggestion
-from hpdist.space import MAX_TRIES, Space
 
 
 class Sobol:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hpdist.core.space.encoding import Points, keys
 from hpdist.optimizers.base import Pending
 from hpdist.optimizers.gaussian_process import Posterior, fit
 from hpdist.optimizers.history import History
 from hpdist.optimizers.kernel import Encoding, Inputs, Kernel
 from hpdist.optimizers.transform import transform
-from hpdist.points import Points, keys
 
 Array = NDArray[np.float64]
 

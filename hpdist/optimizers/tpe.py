@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.checks import check_whole
-from hpdist.model import JsonValue
+from hpdist.core.model.validation import check_whole
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.densities import Density, Kernels, aitchison_aitken, with_prior
 from hpdist.optimizers.density_ratio import DensityRatio
-from hpdist.space import Space
 
 Array = NDArray[np.float64]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hpdist.checks import check_choice, shown
-from hpdist.errors import ConfigurationError
-from hpdist.model import JsonValue
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_choice, shown
+from hpdist.core.model.values import JsonValue
+from hpdist.core.space.encoding import Points
 from hpdist.optimizers.densities import Density, Kernels, aitchison_aitken
-from hpdist.points import Points
 
 DEVIATIONS = {"low": 0.5, "medium": 0.25, "high": 0.125}
 """Deviation of the belief on a parameter's scale of length 1, by confidence."""

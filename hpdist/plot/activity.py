@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hpdist.checks import shown
-from hpdist.errors import ConfigurationError
-from hpdist.results import Results
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import shown
+from hpdist.core.results.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hpdist.checks import check_number
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_number
 
 POINTS_PER_INCH = 72.27
 """Of TeX's points."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hpdist.checks import check_whole
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_whole
+from hpdist.core.results.results import Results
 from hpdist.plot.activity import activity, demand
 from hpdist.plot.canvas import axes_of
-from hpdist.results import Results
 
 
 def plot_load_histograms(results: Any, bins: int = 16, ax: Any | None = None) -> tuple[Any, Any]:

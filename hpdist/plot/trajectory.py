@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hpdist.checks import check_choice
+from hpdist.core.model.validation import check_choice
+from hpdist.core.results.results import Results
 from hpdist.plot.activity import activity, demand
 from hpdist.plot.canvas import axes_of
-from hpdist.results import Results
 
 if TYPE_CHECKING:
     import pandas as pd

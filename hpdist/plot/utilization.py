@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hpdist.checks import check_choice, check_whole, maybe
+from hpdist.core.model.validation import check_choice, check_whole, maybe
 from hpdist.plot.activity import activity, demand
 from hpdist.plot.canvas import axes_of
 

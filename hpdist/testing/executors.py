@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from hpdist.events import (
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.model.events import (
     AttemptFinished,
     AttemptReleased,
     Event,
@@ -18,10 +19,7 @@ from hpdist.events import (
     WorkerJoined,
     WorkerLeft,
 )
-from hpdist.executors.base import Executor
-from hpdist.model import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
-from hpdist.objective import Objective, objective_of
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
     Curtail,
@@ -30,6 +28,8 @@ from hpdist.orders import (
     Order,
     Welcome,
 )
+from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
+from hpdist.core.objective.objective import Objective, objective_of
 
 E = TypeVar("E")
 

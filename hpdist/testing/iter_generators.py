@@ -16,7 +16,7 @@ from itertools import count
 
 import numpy as np
 
-from hpdist.model import Job
+from hpdist.core.model.values import Job
 from hpdist.multi_fidelity.base import Bracket, IterGenerator, Promote, Proposal
 
 SEEDS = range(12)

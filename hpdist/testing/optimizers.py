@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from hpdist.core.space.space import Categorical, Constant, Float, Int, Ordinal, Space
 from hpdist.optimizers.base import Observation, Optimizer, Pending, Suggestion
-from hpdist.space import Categorical, Constant, Float, Int, Ordinal, Space
 
 HISTORIES = {
     "nothing": [],

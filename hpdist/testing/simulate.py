@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpdist.events import (
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.model.events import (
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
@@ -22,9 +23,7 @@ from hpdist.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.executors.base import Post
-from hpdist.model import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
     Dismiss,
@@ -33,6 +32,7 @@ from hpdist.orders import (
     Order,
     Recall,
 )
+from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
 from hpdist.testing.simulated_time import SimulatedInbox
 
 #: After how long a message that was lost is sent again, as a link does on a time-out.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpdist.disk import Disk
+from hpdist.core.journal.disk import Disk
 
 Change = tuple[int, bytes | None]
 """(offset, bytes) of a write; (size, None) of a truncation."""

@@ -6,9 +6,9 @@ import heapq
 import itertools
 from collections.abc import Callable, Sequence
 
-from hpdist.errors import StateError
-from hpdist.events import Event
-from hpdist.inbox import Stamped
+from hpdist.core.model.errors import StateError
+from hpdist.core.model.events import Event
+from hpdist.core.run.inbox import Stamped
 
 #: How often one may look for events at the same moment and find none.
 MOST_LOOKS_IN_VAIN = 1000

@@ -1,4 +1,7 @@
-"""Functions on engines: static and load-balanced views, over the dispatcher and its workers."""
+"""Functions on engines: static and load-balanced views, over the dispatcher and its workers.
+
+Imports the core and `cluster`. Open `client` first, then `tasks`, which holds what was submitted.
+"""
 
 from hpdist.views.balanced import LoadBalancedView
 from hpdist.views.client import Client

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hpdist.checks import check_choice, check_seconds, check_whole, maybe
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_choice, check_seconds, check_whole, maybe
 from hpdist.views.calls import pack_function
 from hpdist.views.direct import ParallelFunction
 from hpdist.views.engine import Call
 from hpdist.views.pickled import pack
 from hpdist.views.policies import POLICIES
-from hpdist.views.result import AsyncResult
+from hpdist.views.result import AsyncResult, Submitter
 from hpdist.views.tasks import Task
-
-if TYPE_CHECKING:
-    from hpdist.views.client import Client
 
 
 class LoadBalancedView:
@@ -39,7 +36,7 @@ class LoadBalancedView:
         How many elements of a map make a task.
     """
 
-    def __init__(self, client: Client, targets: Sequence[int] | None = None) -> None:
+    def __init__(self, client: Submitter, targets: Sequence[int] | None = None) -> None:
         self._client = client
         self.targets = None if targets is None else frozenset(targets)
         self.policy, self.retries, self.chunksize = "leastload", 0, 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hpdist.checks import shown
-from hpdist.errors import ConfigurationError
-from hpdist.executors.shipping import carried
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import shown
+from hpdist.executors.backends.packaging import carried
 from hpdist.views.pickled import pack
 
 

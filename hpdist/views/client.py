@@ -10,14 +10,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from hpdist.checks import check_flag, check_path, check_whole
 from hpdist.cluster.dispatcher import Dispatcher, Work
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.worker_processes import WorkerProcesses
-from hpdist.dispatch_state import DispatchState
-from hpdist.errors import ConfigurationError, HpdistError, NoWorkers
-from hpdist.events import ControlRequested, Record, WorkOffered
-from hpdist.model import Failure, FailureKind, Retry, Timing, WorkerInfo
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.model.errors import ConfigurationError, HpdistError, NoWorkers
+from hpdist.core.model.events import ControlRequested, Record, WorkOffered
+from hpdist.core.model.validation import check_flag, check_path, check_whole
+from hpdist.core.model.values import Failure, FailureKind, Retry, Timing, WorkerInfo
 from hpdist.views.balanced import LoadBalancedView
 from hpdist.views.direct import DirectView
 from hpdist.views.long_calls import fetch_tasks, in_pieces

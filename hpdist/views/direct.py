@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpdist.views.calls import pack_function
 from hpdist.views.engine import Call, Lookup
 from hpdist.views.pickled import pack
-from hpdist.views.result import AsyncResult
+from hpdist.views.result import AsyncResult, Submitter
 from hpdist.views.tasks import Task
-
-if TYPE_CHECKING:
-    from hpdist.views.client import Client
 
 
 class DirectView:
@@ -27,7 +24,7 @@ class DirectView:
         One engine: its values stand for themselves, not in a list.
     """
 
-    def __init__(self, client: Client, engines: Sequence[int], *, single: bool = False) -> None:
+    def __init__(self, client: Submitter, engines: Sequence[int], *, single: bool = False) -> None:
         self._client, self.targets, self._single = client, list(engines), single
 
     def __len__(self) -> int:

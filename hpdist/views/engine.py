@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hpdist.context import Context
+from hpdist.core.objective.context import Context
 from hpdist.views.pickled import unpack
 from hpdist.views.pieces import answer, call_of, fetch, keep
 from hpdist.views.values import write_value

@@ -8,8 +8,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hpdist.errors import ConfigurationError, HpdistError
-from hpdist.model import Failure, FailureKind
+from hpdist.core.model.errors import ConfigurationError, HpdistError
+from hpdist.core.model.values import Failure, FailureKind
 from hpdist.views.engine import IN_PIECES, Call
 from hpdist.views.pickled import pack
 from hpdist.views.pieces import LONGEST_CALL, cut

@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hpdist.errors import HpdistError
-from hpdist.model import Failure
+from hpdist.core.model.errors import HpdistError
+from hpdist.core.model.values import Failure
 from hpdist.views.tasks import Task
 from hpdist.views.values import read_value
 
@@ -41,13 +41,21 @@ class CompositeError(HpdistError):
         self.errors = list(errors)
 
 
+class Submitter(Protocol):
+    """What views hand their tasks to: a `hpdist.views.client.Client`."""
+
+    def submit(self, tasks: Sequence[Task], flat: str = "values") -> AsyncResult:
+        """Queue the tasks, and return their result."""
+        ...
+
+
 class AsyncResult:
     """The values of calls, in the order in which they were asked for.
 
     Parameters
     ----------
     futures
-        One a task: what its engine told, or a `hpdist.model.Failure`.
+        One a task: what its engine told, or a `hpdist.core.model.values.Failure`.
     flat
         "values": a list of all values; "single": the only value; "engines": a value an engine.
     unpickle

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpdist.clocks import clock_shift
-from hpdist.events import (
+from hpdist.core.model.clock_offset import clock_shift
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     JobCreated,
@@ -23,7 +23,7 @@ from hpdist.events import (
     ReportReceived,
     WorkerChanged,
 )
-from hpdist.model import Failure, FailureKind, Job, JsonValue, Success, WorkerInfo
+from hpdist.core.model.values import Failure, FailureKind, Job, JsonValue, Success, WorkerInfo
 from hpdist.views.engine import CALL
 from hpdist.views.policies import POLICIES, Load
 

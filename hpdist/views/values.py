@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from hpdist.errors import HpdistError, ProtocolMismatch
+from hpdist.core.model.errors import HpdistError, ProtocolMismatch
 from hpdist.views.pickled import pack, unpack
 
 _PLAIN = (type(None), bool, int, float, str)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import hpdist
-from hpdist.cluster.submissions import FinishedJob
+from hpdist.core.dispatch.submitted_jobs import FinishedJob
 from hpdist.multi_fidelity import Asha, Custom, Hyperband, SingleFidelity, SuccessiveHalving
 from hpdist.optimizers import RandomSearch, Sobol
 
@@ -214,7 +214,13 @@ ENTRIES: dict[str, Entry] = {
         {
             "objective": (
                 *(*ODD[:-2], None, 5, int, "", "f", "nowhere:f", "no/such.py:f", "a\0.py:f"),
-                *(lambda: 1, lambda a, b, c, d: 1, "hpdist.demo:nothing", "..:f", "os:a b"),
+                *(
+                    lambda: 1,
+                    lambda a, b, c, d: 1,
+                    "hpdist.cli.demo_objective:nothing",
+                    "..:f",
+                    "os:a b",
+                ),
                 *(lambda config, *, k: 1, lambda config, ctx: 1),
             ),
             "space": NO_SPACE,
@@ -410,7 +416,7 @@ ENTRIES: dict[str, Entry] = {
         },
     ),
     "transfer": Entry(
-        hpdist.transfer,
+        hpdist.core.run.warm_start,
         {"sources": [], "space": SPACE},
         {
             "sources": (5, [3], "nowhere", {}, [{}], b"x", None, Unprintable()),

@@ -13,7 +13,7 @@ from entry_points import ANYTHING_GOES, ENTRIES, EXEMPT, SPACE, bowl, master, se
 from untouched import running, snapshot, untouched
 
 import hpdist
-from hpdist.errors import ConfigurationError, HpdistError
+from hpdist.core.model.errors import ConfigurationError, HpdistError
 from hpdist.multi_fidelity import Asha
 
 PAIRS = [(name, argument) for name, entry in ENTRIES.items() for argument in entry.wrong]

@@ -17,7 +17,8 @@ from entry_points import SPACE, bowl, master
 from untouched import Tree, snapshot, untouched
 
 import hpdist
-from hpdist.errors import (
+from hpdist.core.journal.journal import repair
+from hpdist.core.model.errors import (
     ConfigurationError,
     HpdistError,
     JournalDamaged,
@@ -26,7 +27,6 @@ from hpdist.errors import (
     JournalVersion,
     NotAJournal,
 )
-from hpdist.journal import repair
 from hpdist.multi_fidelity import Asha, Hyperband, SuccessiveHalving
 from hpdist.optimizers import Sobol
 

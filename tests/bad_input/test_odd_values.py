@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import hpdist
-from hpdist.checks import shown
-from hpdist.errors import HpdistError
+from hpdist.core.model.errors import HpdistError
+from hpdist.core.model.validation import shown
 from hpdist.multi_fidelity import Asha, Custom, Hyperband, SingleFidelity, SuccessiveHalving
 
 usual = settings(

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from hpdist.cli.main import run
-from hpdist.events import Record
-from hpdist.journal_reader import read_journal
+from hpdist.core.journal.reader import read_journal
+from hpdist.core.model.events import Record
 
 LIMIT_S = 60.0
 

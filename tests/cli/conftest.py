@@ -16,11 +16,11 @@ from cli_scene import Commands, Program
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in [name for name in os.environ if name.startswith("HPDIST_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("hpdist.run_directory._environment_key", None)
+    monkeypatch.setattr("hpdist.core.journal.run_directory._environment_key", None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     # It is for whole processes, and other tests of this one speak to Pyro4 as strangers do.
-    monkeypatch.setattr("hpdist.cluster.pyro.harden_process", lambda: None)
+    monkeypatch.setattr("hpdist.cluster.transport.pyro.harden_process", lambda: None)
     log = logging.getLogger("hpdist")
     before = log.handlers, log.level, log.propagate
     terminate = signal.getsignal(signal.SIGTERM)

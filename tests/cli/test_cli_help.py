@@ -18,7 +18,7 @@ from hpdist.cli.failures import Exit, exit_code, tidy
 from hpdist.cli.main import VERBS, cli
 from hpdist.cli.searching import timing_of
 from hpdist.cli.values import BUDGET, BYTES, LIST, NUMBERS, SECONDS
-from hpdist.errors import (
+from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
     JournalDamaged,
@@ -27,7 +27,7 @@ from hpdist.errors import (
     MissingExtra,
     NameServerNotFound,
 )
-from hpdist.model import Timing
+from hpdist.core.model.values import Timing
 
 SLOW = {"numpy", "scipy", "ConfigSpace", "Pyro4", "pandas", "rich", "sklearn", "cloudpickle"}
 

@@ -10,8 +10,8 @@ import pytest
 from cli_scene import BOWL, Commands, records, write
 
 from hpdist.cli.failures import Exit
-from hpdist.events import Controlled, JobCreated, Record, RunCreated
-from hpdist.journal import Journal
+from hpdist.core.journal.journal import Journal
+from hpdist.core.model.events import Controlled, JobCreated, Record, RunCreated
 
 RUN = Path("r")
 
@@ -108,7 +108,7 @@ def test_a_search_that_is_not_hpdists_own_is_refused_and_not_judged(
     assert said.code == Exit.USAGE
     assert "nothing was recomputed" in said.err
     assert cause in said.err
-    assert "hpdist.recomputing.recompute" in said.err
+    assert "hpdist.core.run.recompute.recompute" in said.err
 
 
 def test_brackets_of_the_callers_own_are_refused_and_not_judged(

@@ -16,12 +16,12 @@ from cli_scene import BOWL, Commands, records, write
 from hpdist.cli.command_file import NAME, read_command, write_command
 from hpdist.cli.failures import Exit
 from hpdist.cli.keys import fingerprint
-from hpdist.durable_files import release_lock, take_lock
-from hpdist.errors import ConfigurationError
-from hpdist.events import Controlled, Record, RunEnded, RunResumed, WorkerChanged
-from hpdist.journal import Journal
-from hpdist.journal_reader import read_journal
-from hpdist.run_directory import RunDirectory, find_key, write_connection
+from hpdist.core.journal.durable_files import release_lock, take_lock
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.reader import read_journal
+from hpdist.core.journal.run_directory import RunDirectory, find_key, write_connection
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import Controlled, Record, RunEnded, RunResumed, WorkerChanged
 
 RUN = Path("r")
 

@@ -13,8 +13,8 @@ from cli_scene import BOWL, WAITING, Commands, Program, eventually, records, wri
 
 from hpdist import Context, Results, demo
 from hpdist.cli.failures import Exit
-from hpdist.events import AttemptStarted, RunCreated, WorkerChanged
-from hpdist.model import JobState
+from hpdist.core.model.events import AttemptStarted, RunCreated, WorkerChanged
+from hpdist.core.model.values import JobState
 
 LOCAL = ("--executor", "serial", "--budget", "1:3")
 

@@ -9,7 +9,7 @@ import pytest
 from cli_scene import write
 
 from hpdist.cli.script import Reference, load_script, names_function
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 
 
 def load(text: str, name: str = "") -> str:

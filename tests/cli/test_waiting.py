@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from hpdist.cluster import waiting
-from hpdist.cluster.locate import Place
+from hpdist.cluster.discovery import Place
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.run_host import RunHost, RunNameServer, answers
 from hpdist.cluster.service import Listening
 from hpdist.cluster.waiting import find_nameserver, wait_for
-from hpdist.errors import (
+from hpdist.core.journal.run_directory import RunDirectory, write_connection
+from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
     MasterNotFound,
@@ -24,7 +25,6 @@ from hpdist.errors import (
     ProtocolMismatch,
     TransportError,
 )
-from hpdist.run_directory import RunDirectory, write_connection
 
 KNOWN = Place("r", "127.0.0.1", 1)
 UNKNOWN = Place("r", directory=Path("r"))

@@ -15,7 +15,7 @@ from cli_scene import LIMIT_S, eventually, write
 
 from hpdist.cluster import worker_processes
 from hpdist.cluster.worker_processes import WorkerProcesses
-from hpdist.errors import HpdistError
+from hpdist.core.model.errors import HpdistError
 
 RUN = Path("r")
 KEY = bytes(range(32))

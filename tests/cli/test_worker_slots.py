@@ -17,10 +17,10 @@ from click.core import ParameterSource
 from hpdist import Results
 from hpdist.cli.script import Reference
 from hpdist.cli.worker import _ahead, _make_workers, worker
-from hpdist.cluster import worker_slots
-from hpdist.cluster.locate import Place
-from hpdist.cluster.worker_slots import WorkerSlots
-from hpdist.errors import AuthenticationError
+from hpdist.cluster import worker_threads as worker_slots
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.worker_threads import WorkerSlots
+from hpdist.core.model.errors import AuthenticationError
 
 PLACE = Place("r", directory=Path("r"))
 OPTIONS: dict[str, Any] = {

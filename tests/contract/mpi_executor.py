@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hpdist.executors.base import Executor
-from hpdist.executors.far import Connection, FarExecutor
-from hpdist.executors.mpi import MpiSystem
-from hpdist.objective import Objective
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.objective.objective import Objective
+from hpdist.executors.backends.executor import Connection, FarExecutor
+from hpdist.executors.backends.mpi import MpiSystem
 from hpdist.testing.executors import CancellingExecutorContract
 
 

@@ -15,23 +15,23 @@ import loky.backend.resource_tracker
 import pytest
 import ray
 
-from hpdist.child_runner import ChildRunner
-from hpdist.cluster.session import Session
-from hpdist.cluster.spool import Spool
-from hpdist.executors.base import Executor, Post
-from hpdist.executors.dask import DaskSystem
-from hpdist.executors.far import Connection, FarExecutor
+from hpdist.cluster.local_cluster import own_cluster, reference_of
+from hpdist.core.attempt.child_runner import ChildRunner
+from hpdist.core.dispatch.executor import Executor, Post
+from hpdist.core.model.orders import Order
+from hpdist.core.model.values import Timing, WorkerInfo
+from hpdist.core.objective.objective import Objective
+from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.session import Session
+from hpdist.executors.backends.dask import DaskSystem
+from hpdist.executors.backends.executor import Connection, FarExecutor
+from hpdist.executors.backends.ray import RaySystem
 from hpdist.executors.local import LocalExecutor
 from hpdist.executors.loky import LokyExecutor
-from hpdist.executors.ray import RaySystem
 from hpdist.executors.serial import SerialExecutor
 from hpdist.folder.election import Election
-from hpdist.folder.holder import FolderExecutor
-from hpdist.folder.mail import FolderChannel
-from hpdist.model import Timing, WorkerInfo
-from hpdist.objective import Objective
-from hpdist.orders import Order
-from hpdist.own_cluster import own_cluster, reference_of
+from hpdist.folder.leader import FolderExecutor
+from hpdist.folder.transport import FolderChannel
 from hpdist.testing.executors import CancellingExecutorContract, ExecutorContract
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from hpdist.model import Job
+from hpdist.core.model.values import Job
 from hpdist.multi_fidelity import (
     Asha,
     Custom,

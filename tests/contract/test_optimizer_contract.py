@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.space.space import Space
 from hpdist.optimizers import (
     BOHB,
     CMAES,
@@ -21,7 +22,6 @@ from hpdist.optimizers import (
     RandomSearch,
     Sobol,
 )
-from hpdist.space import Space
 from hpdist.testing.optimizers import OptimizerContract, observations
 
 

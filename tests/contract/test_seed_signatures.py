@@ -11,7 +11,7 @@ import pytest
 
 from hpdist import Dispatcher, Master, NameServer, Worker
 from hpdist.cluster import dispatcher
-from hpdist.cluster.address import nic_name_to_host
+from hpdist.cluster.transport.address import nic_name_to_host
 
 REQUIRED = inspect.Parameter.empty
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from call_frames import Frame
 
-from hpdist.cluster.pyro import OBJECT_ID
-from hpdist.cluster.pyro_client import Connection
-from hpdist.errors import HpdistError
+from hpdist.cluster.transport.client import Connection
+from hpdist.cluster.transport.pyro import OBJECT_ID
+from hpdist.core.model.errors import HpdistError
 
 if TYPE_CHECKING:
     from call_proxy import Way

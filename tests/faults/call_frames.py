@@ -11,7 +11,7 @@ from typing import Any
 import msgpack
 from Pyro4 import message
 
-from hpdist.cluster.pyro import OBJECT_ID, SESSION, serializer, session_mark
+from hpdist.cluster.transport.pyro import OBJECT_ID, SESSION, serializer, session_mark
 
 _HEADER = struct.Struct("!4sHHHHiHHHH")
 _TYPE, _DATA_SIZE, _ANNOTATIONS_SIZE = 2, 5, 7

@@ -27,7 +27,7 @@ import call_faults
 from call_faults import Fault, Plan, Rates, delay, name_of, replay
 from call_frames import Frame, read_frame, signed_again, understood
 
-from hpdist.cluster.address import join_address, split_address
+from hpdist.cluster.transport.address import join_address, split_address
 
 LIMIT_S = 60.0
 _MEMORY = 200

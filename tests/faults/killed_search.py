@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from hpdist import Context, minimize
-from hpdist.disk import Disk
-from hpdist.executors.serial import SerialExecutor
-from hpdist.multi_fidelity import Hyperband
-from hpdist.optimizers import Observation, Suggestion
-from hpdist.orders import (
+from hpdist.core.journal.disk import Disk
+from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
     Order,
 )
-from hpdist.space import Space
+from hpdist.core.space.space import Space
+from hpdist.executors.serial import SerialExecutor
+from hpdist.multi_fidelity import Hyperband
+from hpdist.optimizers import Observation, Suggestion
 
 SPACE = {"x": (-1.0, 1.0), "k": (1, 8), "kind": ["a", "b"]}
 FAILPOINTS = ("write", "torn", "written", "synced", "launch", "answered", "acknowledge")

@@ -8,8 +8,8 @@ import time
 from matrix import Figures, Row
 from stage import RUN, Stage
 
-from hpdist.cluster.link import Link
-from hpdist.run_directory import find_key
+from hpdist.cluster.transport.link import Link
+from hpdist.core.journal.run_directory import find_key
 
 PROCESSES, THREADS = 4, 16
 WORKERS = PROCESSES * THREADS

@@ -18,9 +18,9 @@ from matrix import Figures, Row
 from odd_stage import THROUGH, key_of, odd_master, odd_worker, proxied
 from stage import RUN, Actor, Stage
 
-from hpdist.cluster.address import split_address
-from hpdist.cluster.pyro import OBJECT_ID
-from hpdist.cluster.pyro_client import Connection
+from hpdist.cluster.transport.address import split_address
+from hpdist.cluster.transport.client import Connection
+from hpdist.cluster.transport.pyro import OBJECT_ID
 
 #: What no worker may be delayed more than, and what a busy machine may add to it.
 BOUND_S, SLACK_S = 1.0, 2.0

@@ -17,8 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpdist.cluster.link import Link
-from hpdist.run_directory import find_key
+from hpdist.cluster.transport.link import Link
+from hpdist.core.journal.run_directory import find_key
 
 SCRIPTS = Path(__file__).with_name("cluster_scripts")
 RUN = "run"
@@ -325,7 +325,7 @@ def attempt(line: Line) -> tuple[int, float, int]:
 def _is_evaluation(pid: int) -> bool:
     """Whether a process is still the one that evaluated, not another with its number."""
     with suppress(OSError):
-        return b"hpdist.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"hpdist.core.attempt.child_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from hpdist.events import AttemptEnded, AttemptStarted, JobCreated
-from hpdist.journal import read_journal
+from hpdist.core.journal.journal import read_journal
+from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated
 
 KILLS = 50
 

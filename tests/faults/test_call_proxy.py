@@ -29,9 +29,9 @@ from call_faults import (
 from call_frames import Frame
 from call_proxy import CallProxy, address_in
 
-from hpdist.cluster.link import Link
-from hpdist.cluster.server import Server
-from hpdist.errors import TransportError
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.link import Link
+from hpdist.core.model.errors import TransportError
 
 KEY = b"k" * 32
 LIMIT_S = 30.0

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from hpdist import Master, NameServer, Space
-from hpdist.cluster.names import Names, list_workers
+from hpdist.cluster.directory import Names, list_workers
+from hpdist.core.journal.run_directory import find_key
 from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import RandomSearch
-from hpdist.run_directory import find_key
 
 SCRIPT = Path(__file__).with_name("cluster_scripts") / "many_workers.py"
 PROCESSES, THREADS = 4, 50

@@ -16,15 +16,20 @@ import numpy as np
 from fuzz_mutation import JSON
 from fuzz_target import Target
 
-from hpdist import journal_format
-from hpdist.child_messages import ForgedMessageError, check_outcome, check_report, parse_message
-from hpdist.cluster.wire import decode, encode
-from hpdist.events import AttemptEnded
-from hpdist.executors.messages import read_message
-from hpdist.frames import FrameError, FrameReader, frame
-from hpdist.model import Failure, Outcome, Success
-from hpdist.normalise import normalise_result
-from hpdist.record_json import outcome_to_json
+from hpdist.core.attempt.child_messages import (
+    ForgedMessageError,
+    check_outcome,
+    check_report,
+    parse_message,
+)
+from hpdist.core.attempt.framing import FrameError, FrameReader, frame
+from hpdist.core.journal import format as journal_format
+from hpdist.core.model.events import AttemptEnded
+from hpdist.core.model.json_codec import decode, encode
+from hpdist.core.model.record_codec import outcome_to_json
+from hpdist.core.model.values import Failure, Outcome, Success
+from hpdist.core.objective.returned_value import normalise_result
+from hpdist.core.remote.messages import read_message
 
 
 def _must_travel(outcome: Outcome) -> None:

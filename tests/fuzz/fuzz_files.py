@@ -14,12 +14,12 @@ from unittest import mock
 from fuzz_mutation import JSON, LINES
 from fuzz_target import Target
 
-from hpdist import journal_format
 from hpdist.cli.command_file import NAME, read_command, write_command
-from hpdist.cluster.spool import Spool, as_many_as_fit, attempt_of
-from hpdist.cluster.wire import decode, encode
-from hpdist.errors import ConfigurationError, JournalError
-from hpdist.events import (
+from hpdist.core.journal import format as journal_format
+from hpdist.core.journal.reader import JournalReader, read_journal
+from hpdist.core.journal.run_directory import find_key, read_connection, write_connection
+from hpdist.core.model.errors import ConfigurationError, JournalError
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     Controlled,
@@ -31,11 +31,11 @@ from hpdist.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.executors.messages import read_message
-from hpdist.journal_reader import JournalReader, read_journal
-from hpdist.model import Failure, FailureKind, Job, Success, Trial, WorkerInfo
-from hpdist.record_json import record_from_json, record_to_json
-from hpdist.run_directory import find_key, read_connection, write_connection
+from hpdist.core.model.json_codec import decode, encode
+from hpdist.core.model.record_codec import record_from_json, record_to_json
+from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial, WorkerInfo
+from hpdist.core.remote.messages import read_message
+from hpdist.core.remote.outbox import Spool, as_many_as_fit, attempt_of
 
 _RECORDS: tuple[Record, ...] = (
     RunCreated(1, "run", {"x": [0.0, 1.0]}, seed=3, objective="train:f", limits={"n_trials": 9}),

@@ -15,17 +15,17 @@ from fuzz_target import Target
 from fuzz_wire import COMMANDS, MESSAGES, REPLIES, control, exchange
 from Pyro4 import constants, errors, message, util
 
-from hpdist.cluster import pyro_client
-from hpdist.cluster.address import split_address
-from hpdist.cluster.link import Link
-from hpdist.cluster.names import Names, find_dispatcher, list_runs, list_workers
+from hpdist.cluster.directory import Names, find_dispatcher, list_runs, list_workers
 from hpdist.cluster.nameserver import _make_daemon
-from hpdist.cluster.pyro import NONCE_BYTES, OBJECT_ID, Reader, session_mark
-from hpdist.cluster.pyro_client import Connection
-from hpdist.cluster.pyro_server import GuardedDaemon
-from hpdist.cluster.server import Endpoint
-from hpdist.cluster.wire import decode
-from hpdist.errors import TransportError
+from hpdist.cluster.transport import client as pyro_client
+from hpdist.cluster.transport.address import split_address
+from hpdist.cluster.transport.client import Connection
+from hpdist.cluster.transport.endpoint import Endpoint
+from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.pyro import NONCE_BYTES, OBJECT_ID, Reader, session_mark
+from hpdist.cluster.transport.server import GuardedDaemon
+from hpdist.core.model.errors import TransportError
+from hpdist.core.model.json_codec import decode
 
 _ENDS = (errors.CommunicationError, errors.SecurityError, struct.error, UnicodeDecodeError)
 """What ends a connection that is served; Pyro4's thread for it contains them."""

@@ -10,7 +10,7 @@ from typing import Any
 import msgpack
 from Pyro4 import message, socketutil
 
-from hpdist.cluster.pyro import NONCE_BYTES, session_mark
+from hpdist.cluster.transport.pyro import NONCE_BYTES, session_mark
 
 KEY = b"k" * 32
 HEAD = 6

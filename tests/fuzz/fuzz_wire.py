@@ -11,16 +11,12 @@ from fuzz_files import scratch
 from fuzz_mutation import JSON
 from fuzz_target import Target
 
-from hpdist import journal_format
-from hpdist.attempt_directories import AttemptDirectories
-from hpdist.cluster.hands import Hands
-from hpdist.cluster.locate import Place
+from hpdist.cluster.discovery import Place
 from hpdist.cluster.service import Service
-from hpdist.cluster.spool import Spool
-from hpdist.cluster.wire import decode, encode
-from hpdist.context import Context
-from hpdist.errors import ProtocolMismatch
-from hpdist.events import (
+from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.journal import format as journal_format
+from hpdist.core.model.errors import ProtocolMismatch
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptFinished,
     AttemptResult,
@@ -28,17 +24,21 @@ from hpdist.events import (
     WorkerChanged,
     WorkerJoined,
 )
-from hpdist.executors.messages import make_reply
-from hpdist.executors.remote import RemoteExecutor
-from hpdist.executors.replies import read_reply
-from hpdist.model import Failure, FailureKind, Success, Timing
-from hpdist.orders import (
+from hpdist.core.model.json_codec import decode, encode
+from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
     Order,
     Welcome,
 )
-from hpdist.record_json import outcome_to_json
+from hpdist.core.model.record_codec import outcome_to_json
+from hpdist.core.model.values import Failure, FailureKind, Success, Timing
+from hpdist.core.objective.context import Context
+from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.core.remote.in_flight import Hands
+from hpdist.core.remote.messages import make_reply
+from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.replies import read_reply
 from hpdist.testing.executors import payload_of
 
 _TIMING = Timing(lease_s=1.0, heartbeat_s=0.001, poll_s=0.001)

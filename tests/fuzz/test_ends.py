@@ -12,14 +12,14 @@ import pytest
 from fuzz_sockets import KEY, Answering, FakeSocket, arrived, describe, signed
 from Pyro4 import errors, message, util
 
-from hpdist.cluster.link import Link
-from hpdist.cluster.pyro import HANDSHAKE_S, MESSAGE_S, OBJECT_ID, Reader, session_mark
-from hpdist.cluster.pyro_client import Connection
-from hpdist.cluster.pyro_server import GuardedDaemon
-from hpdist.cluster.server import Endpoint
-from hpdist.cluster.wire import encode
-from hpdist.errors import AuthenticationError, ProtocolMismatch, TransportError
-from hpdist.executors.messages import make_reply
+from hpdist.cluster.transport.client import Connection
+from hpdist.cluster.transport.endpoint import Endpoint
+from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.pyro import HANDSHAKE_S, MESSAGE_S, OBJECT_ID, Reader, session_mark
+from hpdist.cluster.transport.server import GuardedDaemon
+from hpdist.core.model.errors import AuthenticationError, ProtocolMismatch, TransportError
+from hpdist.core.model.json_codec import encode
+from hpdist.core.remote.messages import make_reply
 
 UNSIGNED = 8
 HELLO = msgpack.packb({"handshake": "hpdist", "object": OBJECT_ID})

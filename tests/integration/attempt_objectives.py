@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpdist.context import Context, Payload
+from hpdist.core.objective.context import Context, Payload
 
 
 def nested(depth: int) -> list[Any]:

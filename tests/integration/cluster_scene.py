@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 
 from hpdist import Dispatcher, Master, NameServer, Timing, Worker
-from hpdist.cluster.link import Link
-from hpdist.errors import TransportError
-from hpdist.events import Record
-from hpdist.journal import read_journal
+from hpdist.cluster.transport.link import Link
+from hpdist.core.journal.journal import read_journal
+from hpdist.core.journal.run_directory import find_key
+from hpdist.core.model.errors import TransportError
+from hpdist.core.model.events import Record
+from hpdist.core.space.space import Space
 from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import RandomSearch
-from hpdist.run_directory import find_key
-from hpdist.space import Space
 
 RUN = "scene"
 LIMIT_S = 30.0
@@ -109,7 +109,7 @@ def scene_in(directory: Path, patch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """Set a scene that knows no key but those that it makes."""
     for name in ("HPDIST_KEY", "HPDIST_KEY_FILE"):
         patch.delenv(name, raising=False)
-    patch.setattr("hpdist.run_directory._environment_key", None)
+    patch.setattr("hpdist.core.journal.run_directory._environment_key", None)
     patch.setenv("HOME", str(directory / "home"))
     scene = Scene(directory)
     try:

@@ -7,10 +7,10 @@ import sys
 import uuid
 from typing import Any
 
-from hpdist.executors.far import Connection
-from hpdist.executors.mpi import MpiSystem
-from hpdist.executors.shipping import ship
-from hpdist.objective import objective_of
+from hpdist.core.objective.objective import objective_of
+from hpdist.executors.backends.executor import Connection
+from hpdist.executors.backends.mpi import MpiSystem
+from hpdist.executors.backends.packaging import ship
 
 
 def objective(config: dict[str, Any], budget: float | None) -> float:

@@ -16,14 +16,14 @@ import psutil
 import pytest
 from attempt_objectives import Loaded, poisoned, print_in_c, talkative
 
-from hpdist.attempt import Runner, StopSwitch
-from hpdist.child_runner import ChildRunner
-from hpdist.errors import ConfigurationError
-from hpdist.events import AttemptResult
+from hpdist.core.attempt.child_runner import ChildRunner
+from hpdist.core.attempt.evaluate import Runner, StopSwitch
+from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import AttemptResult
+from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.objective.objective import objective_of
 from hpdist.executors.loky import LokyRunner
-from hpdist.inline_runner import InlineRunner
-from hpdist.model import Failure, FailureKind, Success
-from hpdist.objective import objective_of
 from hpdist.testing.executors import payload_of
 
 
@@ -345,8 +345,8 @@ def test_replaced_children_leave_no_descriptor(children: Callable[..., ChildRunn
 SPAWNED = """
 import multiprocessing
 
-from hpdist.child_runner import ChildRunner
-from hpdist.objective import objective_of
+from hpdist.core.attempt.child_runner import ChildRunner
+from hpdist.core.objective.objective import objective_of
 
 PAYLOAD = {
     "trial_id": 0, "config_id": [0, 0, 0], "config": {"x": 0.5}, "config_info": {},

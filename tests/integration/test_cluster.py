@@ -14,16 +14,16 @@ import pytest
 from cluster_scene import LIMIT_S, RUN, Scene, eventually, give_x, refusal, scene_in
 
 from hpdist import Worker
-from hpdist.cluster.link import Link
-from hpdist.errors import (
+from hpdist.cluster.transport.link import Link
+from hpdist.core.journal.run_directory import find_key
+from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
     JournalLocked,
     TransportError,
 )
-from hpdist.events import AttemptEnded, Controlled, RunResumed
-from hpdist.model import JobState
-from hpdist.run_directory import find_key
+from hpdist.core.model.events import AttemptEnded, Controlled, RunResumed
+from hpdist.core.model.values import JobState
 
 
 @pytest.fixture
@@ -236,7 +236,9 @@ def test_a_worker_with_another_key_leaves_and_says_why(
     scene.nameserver()
     scene.master().wait_for_workers(0)
     worker = scene.worker(start=False)
-    monkeypatch.setattr("hpdist.run_directory._environment_key", secrets.token_bytes(32))
+    monkeypatch.setattr(
+        "hpdist.core.journal.run_directory._environment_key", secrets.token_bytes(32)
+    )
     with pytest.raises(AuthenticationError, match="has another key"):
         worker.run()
 

@@ -12,12 +12,12 @@ import pytest
 from cluster_scene import LIMIT_S, RUN, Scene, eventually, scene_in
 
 from hpdist import Dispatcher
-from hpdist.cluster.names import Names, list_runs, list_workers
-from hpdist.cluster.submissions import FinishedJob, Submissions
-from hpdist.errors import ConfigurationError
-from hpdist.events import AttemptEnded
-from hpdist.model import Success
-from hpdist.run_directory import find_key
+from hpdist.cluster.directory import Names, list_runs, list_workers
+from hpdist.core.dispatch.submitted_jobs import FinishedJob, Submissions
+from hpdist.core.journal.run_directory import find_key
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import AttemptEnded
+from hpdist.core.model.values import Success
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ import pytest
 from hpdist.cluster.master import Master
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.worker import Worker
-from hpdist.early_stopping import MedianRule
-from hpdist.errors import ConfigurationError
-from hpdist.events import AttemptCurtailed
-from hpdist.journal import read_journal
+from hpdist.core.journal.journal import read_journal
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import AttemptCurtailed
+from hpdist.core.space.space import Space
+from hpdist.core.study.early_stopping import MedianRule
 from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimize import maximize, minimize
 from hpdist.optimizers import RandomSearch
-from hpdist.space import Space
 
 CONFIGS = [{"x": 0.1}, {"x": 0.2}, {"x": 0.3}, {"x": 0.9}, {"x": 0.15}]
 RULE = MedianRule(min_trials=3)
@@ -113,7 +113,7 @@ def test_a_serial_executor_cannot_judge_while_it_evaluates(tmp_path: Path) -> No
 
 
 def test_another_rule_is_another_search(tmp_path: Path) -> None:
-    from hpdist.errors import JournalMismatch
+    from hpdist.core.model.errors import JournalMismatch
 
     search = {"executor": "thread", "workers": 1, "run": tmp_path / "run", "progress": "none"}
     minimize(training, {"x": (0.0, 0.4)}, n_trials=1, early_stopping="median", **search)

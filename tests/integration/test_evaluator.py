@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from evaluator_functions import RELEASED, awaiting, patient, poisoned, profiled, square, told
 
-from hpdist.callbacks import Callback, CSVLoggerCallback, LoggerCallback, ProgressCallback
-from hpdist.errors import ConfigurationError, HpdistError
+from hpdist.core.model.errors import ConfigurationError, HpdistError
+from hpdist.core.model.values import JobState
 from hpdist.evaluator import (
     Evaluator,
     Job,
@@ -28,7 +28,7 @@ from hpdist.evaluator import (
     SharedMemoryStorage,
     ThreadPoolEvaluator,
 )
-from hpdist.model import JobState
+from hpdist.evaluator.callbacks import Callback, CSVLoggerCallback, LoggerCallback, ProgressCallback
 
 METHODS = ("serial", "thread", "process", "loky")
 PROCESSES = ("process", "loky")

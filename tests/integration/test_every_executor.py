@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from every_search import END, START, UNPROTECTED
 
-from hpdist.ledger import Ledger
+from hpdist.core.study.trials import Ledger
 
 SCRIPT = Path(__file__).with_name("every_search.py")
 EXECUTORS = ["serial", "thread", "process", "loky", "dask", "ray", "mpi", "cluster", "folder"]

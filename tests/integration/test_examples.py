@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from hpdist import Results
-from hpdist.events import AttemptEnded, AttemptStarted, Record, RunResumed
-from hpdist.journal import read_journal
+from hpdist.core.journal.journal import read_journal
+from hpdist.core.model.events import AttemptEnded, AttemptStarted, Record, RunResumed
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 LIMIT_S = 60.0

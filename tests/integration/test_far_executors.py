@@ -13,15 +13,15 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from hpdist.attempt import StopSwitch
-from hpdist.errors import ConfigurationError
-from hpdist.executors.choice import make_executor
-from hpdist.executors.far_runner import FarRunner
-from hpdist.executors.far_side import FarSide
-from hpdist.executors.shipping import Shipment, ship
+from hpdist.core.attempt.evaluate import StopSwitch
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.values import Success
+from hpdist.core.objective.objective import objective_of
+from hpdist.executors.backends.agent import FarSide
+from hpdist.executors.backends.packaging import Shipment, ship
+from hpdist.executors.backends.runner import FarRunner
+from hpdist.executors.registry import make_executor
 from hpdist.executors.slot import WorkerGone
-from hpdist.model import Success
-from hpdist.objective import objective_of
 from hpdist.testing.executors import behave, payload_of
 
 DEADLY = """

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from hpdist import Results, minimize
-from hpdist.errors import ConfigurationError, HpdistError, RunOver, TransportError
-from hpdist.events import AttemptEnded, JobCreated, RunResumed
+from hpdist.core.journal.journal import read_journal
+from hpdist.core.model.errors import ConfigurationError, HpdistError, RunOver, TransportError
+from hpdist.core.model.events import AttemptEnded, JobCreated, RunResumed
+from hpdist.core.model.values import Timing
 from hpdist.folder import run
-from hpdist.folder.mail import FolderChannel, MailRoom
-from hpdist.journal import read_journal
-from hpdist.model import Timing
+from hpdist.folder.transport import FolderChannel, MailRoom
 
 SPACE = {"x": (0.0, 1.0)}
 OPTIONS: dict[str, Any] = {"optimizer": "random", "isolation": "none"}

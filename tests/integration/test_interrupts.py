@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from hpdist.events import ControlRequested, Event
-from hpdist.inbox import QueueInbox
-from hpdist.interrupts import interruptible
-from hpdist.results import Results
+from hpdist.core.model.events import ControlRequested, Event
+from hpdist.core.results.results import Results
+from hpdist.core.run.inbox import QueueInbox
+from hpdist.core.run.signals import interruptible
 
 SCRIPT = Path(__file__).with_name("waiting_search.py")
 DEADLINE_S = 30.0

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hpdist import Results
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 from hpdist.folder import ConfigResult, SharedState, Trial, get_in_progress_trial, launch_runtime
 from hpdist.folder.election import Election
 from hpdist.optimizers import RandomSearch

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from attempt_objectives import Loaded, poisoned, talkative
 
-from hpdist.errors import ConfigurationError
-from hpdist.events import (
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import (
     AttemptFinished,
     AttemptReleased,
     ExecutorFailed,
@@ -18,17 +18,17 @@ from hpdist.events import (
     WorkerJoined,
     WorkerLeft,
 )
-from hpdist.executors.local import LocalExecutor
-from hpdist.executors.serial import SerialExecutor
-from hpdist.model import Failure, FailureKind, Success, WorkerInfo
-from hpdist.objective import objective_of
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Dismiss,
     Introduce,
     Recall,
     Welcome,
 )
+from hpdist.core.model.values import Failure, FailureKind, Success, WorkerInfo
+from hpdist.core.objective.objective import objective_of
+from hpdist.executors.local import LocalExecutor
+from hpdist.executors.serial import SerialExecutor
 from hpdist.testing.executors import Posted, behave, launch
 
 

@@ -16,13 +16,13 @@ from attempt_objectives import Loaded, poisoned, talkative
 from test_poison import is_gone, wait_until
 
 from hpdist import minimize
-from hpdist.attempt import StopSwitch
-from hpdist.errors import ConfigurationError
-from hpdist.events import AttemptResult
+from hpdist.core.attempt.evaluate import StopSwitch
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import AttemptResult
+from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.objective.objective import objective_of
 from hpdist.executors.loky import LokyRunner
 from hpdist.executors.loky_pool import LokyPool
-from hpdist.model import Failure, FailureKind, Success
-from hpdist.objective import objective_of
 from hpdist.testing.executors import payload_of
 
 
@@ -214,7 +214,7 @@ sys.path.insert(0, sys.argv[1])
 from attempt_objectives import poisoned
 from hpdist.executors.loky import LokyRunner
 from hpdist.executors.loky_pool import LokyPool
-from hpdist.objective import objective_of
+from hpdist.core.objective.objective import objective_of
 from hpdist.testing.executors import payload_of
 runner = LokyRunner(objective_of(poisoned))
 print(runner.run(payload_of({}), (0, 1)).outcome.info["pid"], flush=True)

@@ -12,15 +12,15 @@ import pytest
 from cluster_scene import LIMIT_S, RUN, Scene, eventually, give_x, scene_in
 
 from hpdist import Master, Results
-from hpdist.errors import ConfigurationError, StateError
-from hpdist.events import JobCreated, RunResumed
-from hpdist.executors.choice import make_executor
-from hpdist.journal import read_journal
-from hpdist.model import JobState
+from hpdist.core.journal.journal import read_journal
+from hpdist.core.model.errors import ConfigurationError, StateError
+from hpdist.core.model.events import JobCreated, RunResumed
+from hpdist.core.model.values import JobState
+from hpdist.core.objective.objective import objective_of
+from hpdist.core.space.space import Space
+from hpdist.executors.registry import make_executor
 from hpdist.multi_fidelity import Bracket, Hyperband, SingleFidelity, SuccessiveHalving
-from hpdist.objective import objective_of
 from hpdist.optimizers import RandomSearch
-from hpdist.space import Space
 
 
 @pytest.fixture

@@ -18,16 +18,16 @@ import pytest
 
 import hpdist
 from hpdist import Context, FailureKind, Results, maximize, minimize
-from hpdist.errors import ConfigurationError, JournalLocked, JournalMismatch
-from hpdist.evaluations import EvaluationResult
-from hpdist.events import RunEnded, RunResumed
+from hpdist.core.journal.journal import Journal, read_journal
+from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch
+from hpdist.core.model.events import RunEnded, RunResumed
+from hpdist.core.model.values import JobState
+from hpdist.core.objective.objective import objective_of
+from hpdist.core.results.evaluations import EvaluationResult
+from hpdist.core.space.space import Space
 from hpdist.executors.serial import SerialExecutor
-from hpdist.journal import Journal, read_journal
-from hpdist.model import JobState
 from hpdist.multi_fidelity import Asha, Hyperband
-from hpdist.objective import objective_of
 from hpdist.optimizers import RandomSearch
-from hpdist.space import Space
 
 SPACE = {"x": (-1.0, 1.0), "k": (1, 8)}
 QUICK: dict[str, Any] = {"executor": "serial", "progress": "none"}
@@ -476,7 +476,7 @@ def test_a_run_is_named_after_its_script_or_else_its_function(
 
 
 def fingerprint_of(function: Callable[..., object]) -> str:
-    from hpdist.search_spec import fingerprint
+    from hpdist.core.run.definition import fingerprint
 
     return fingerprint(objective_of(function))
 
@@ -498,6 +498,6 @@ def test_an_objective_without_source_is_known_by_its_name() -> None:
 
 
 def test_an_objective_given_by_name_is_not_compared() -> None:
-    from hpdist.search_spec import fingerprint
+    from hpdist.core.run.definition import fingerprint
 
-    assert fingerprint(objective_of("hpdist.demo:train")) == ""
+    assert fingerprint(objective_of("hpdist.cli.demo_objective:train")) == ""

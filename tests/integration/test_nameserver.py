@@ -18,8 +18,7 @@ import psutil
 import Pyro4
 import pytest
 
-from hpdist.cluster import pyro_server
-from hpdist.cluster.names import (
+from hpdist.cluster.directory import (
     Names,
     find_dispatcher,
     list_runs,
@@ -30,7 +29,9 @@ from hpdist.cluster.names import (
     remove_worker,
 )
 from hpdist.cluster.nameserver import NameServer
-from hpdist.errors import (
+from hpdist.cluster.transport import server as pyro_server
+from hpdist.core.journal.run_directory import find_key, read_connection
+from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
     MasterNotFound,
@@ -38,8 +39,7 @@ from hpdist.errors import (
     ProtocolMismatch,
     TransportError,
 )
-from hpdist.model import WorkerInfo
-from hpdist.run_directory import find_key, read_connection
+from hpdist.core.model.values import WorkerInfo
 
 URI = "PYRO:hpdist@127.0.0.1:4711"
 OTHER_KEY = b"o" * 32
@@ -51,7 +51,7 @@ Place = tuple[str, int, bytes]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("HPDIST_KEY", "HPDIST_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("hpdist.run_directory._environment_key", None)
+    monkeypatch.setattr("hpdist.core.journal.run_directory._environment_key", None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cluster_scene import LIMIT_S, Scene, eventually, scene_in
 
-from hpdist.errors import NoWorkers
+from hpdist.core.model.errors import NoWorkers
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import psutil
 import pytest
 from attempt_objectives import family, poisoned
 
-from hpdist.child_runner import ChildRunner
-from hpdist.events import AttemptResult
-from hpdist.model import Failure, FailureKind, Success
-from hpdist.objective import objective_of
+from hpdist.core.attempt.child_runner import ChildRunner
+from hpdist.core.model.events import AttemptResult
+from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.objective.objective import objective_of
 from hpdist.testing.executors import payload_of
 
 
@@ -119,7 +119,7 @@ def test_a_forged_result_of_another_attempt_is_not_taken() -> None:
 
 
 def test_sigterm_is_followed_by_sigkill(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpdist.child_attempt.GRACE_S", 0.3)
+    monkeypatch.setattr("hpdist.core.attempt.child_attempt.GRACE_S", 0.3)
     runner = ChildRunner(objective_of(poisoned), job_timeout=0.3)
     try:
         result = take(runner, "catch_sigterm")
@@ -185,8 +185,8 @@ PARENT = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from attempt_objectives import Loaded, poisoned
-from hpdist.child_runner import ChildRunner
-from hpdist.objective import objective_of
+from hpdist.core.attempt.child_runner import ChildRunner
+from hpdist.core.objective.objective import objective_of
 from hpdist.testing.executors import payload_of
 runner = ChildRunner(objective_of(poisoned))
 runner.start()

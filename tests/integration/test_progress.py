@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hpdist import progress_text as text
-from hpdist.errors import ConfigurationError
-from hpdist.events import (
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     Controlled,
@@ -26,11 +25,21 @@ from hpdist.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.forecast import Forecast
-from hpdist.model import Failure, FailureKind, Job, JobState, Limits, Success, Trial, WorkerInfo
+from hpdist.core.model.values import (
+    Failure,
+    FailureKind,
+    Job,
+    JobState,
+    Limits,
+    Success,
+    Trial,
+    WorkerInfo,
+)
+from hpdist.core.results import progress_text as text
+from hpdist.core.results.forecast import Forecast
+from hpdist.core.results.progress import LiveProgress, LogProgress, Progress, make_progress
+from hpdist.core.results.run_view import RunView
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SingleFidelity
-from hpdist.progress import LiveProgress, LogProgress, Progress, make_progress
-from hpdist.run_view import RunView
 
 EVIL = "\x1b[2J\x07red\r\nherring\u202e"
 BEGIN = 1000.0

@@ -13,10 +13,10 @@ import pytest
 from evaluator_functions import poisoned, square
 
 from hpdist import Float
-from hpdist.callbacks import SearchEarlyStopping, TargetReached, TqdmCallback
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 from hpdist.evaluator import Evaluator, MemoryStorage, SerialEvaluator, ThreadPoolEvaluator
-from hpdist.search import CBO, STRATEGIES, HpProblem, Search
+from hpdist.evaluator.callbacks import SearchEarlyStopping, TargetReached, TqdmCallback
+from hpdist.evaluator.search import CBO, STRATEGIES, HpProblem, Search
 
 SPACE = {"x": Float(-5.0, 5.0)}
 TIMES = ["m:timestamp_submit", "m:timestamp_gather", "m:timestamp_start", "m:timestamp_end"]

@@ -19,27 +19,27 @@ from Pyro4 import message as pyro_message
 from Pyro4 import util as pyro_util
 
 from hpdist.cluster import guests, pyro, pyro_server
-from hpdist.cluster.link import Link
-from hpdist.cluster.pyro_client import Connection
-from hpdist.cluster.server import Server
-from hpdist.errors import (
+from hpdist.cluster.transport.client import Connection
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.link import Link
+from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
     ProtocolMismatch,
     TransportError,
 )
-from hpdist.events import (
+from hpdist.core.model.events import (
     AttemptFinished,
     WorkerJoined,
 )
-from hpdist.executors.remote import RemoteExecutor
-from hpdist.inbox import QueueInbox
-from hpdist.model import Timing
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
     Welcome,
 )
+from hpdist.core.model.values import Timing
+from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.core.run.inbox import QueueInbox
 from hpdist.testing.executors import payload_of
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32

@@ -11,29 +11,34 @@ from typing import Any
 
 import pytest
 
-from hpdist.cluster.channel import Patience
-from hpdist.cluster.session import Session
-from hpdist.cluster.spool import Spool
-from hpdist.cluster.wire import decode, encode
-from hpdist.dispatch_state import DispatchState
-from hpdist.errors import AuthenticationError, ForeignPeer, ProtocolMismatch, TransportError
-from hpdist.events import (
+from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.journal.journal import MemoryJournal
+from hpdist.core.model.errors import (
+    AuthenticationError,
+    ForeignPeer,
+    ProtocolMismatch,
+    TransportError,
+)
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     ControlRequested,
     Record,
 )
-from hpdist.executors.remote import RemoteExecutor
-from hpdist.inbox import QueueInbox
-from hpdist.inline_runner import InlineRunner
-from hpdist.journal import MemoryJournal
-from hpdist.loop import Loop
-from hpdist.model import Limits, Timing, WorkerInfo
-from hpdist.objective import objective_of
-from hpdist.orders import (
+from hpdist.core.model.json_codec import decode, encode
+from hpdist.core.model.orders import (
     Cancel,
 )
-from hpdist.study import Study
+from hpdist.core.model.values import Limits, Timing, WorkerInfo
+from hpdist.core.objective.objective import objective_of
+from hpdist.core.remote.channel import Patience
+from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.session import Session
+from hpdist.core.run.inbox import QueueInbox
+from hpdist.core.run.loop import Loop
+from hpdist.core.study.study import Study
 
 TIMING = Timing(lease_s=2.0, heartbeat_s=0.2, closed_s=0.5, poll_s=1.0)
 SPACE = {"x": (0.0, 1.0)}

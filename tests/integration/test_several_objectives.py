@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import hpdist
-from hpdist.errors import ConfigurationError, JournalMismatch
-from hpdist.model import FailureKind, Limits
+from hpdist.core.model.errors import ConfigurationError, JournalMismatch
+from hpdist.core.model.values import FailureKind, Limits
+from hpdist.core.objective.pareto import hypervolume
+from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Asha, Hyperband, SingleFidelity, SuccessiveHalving
 from hpdist.optimizers import ParEGO
-from hpdist.pareto import hypervolume
-from hpdist.study import Study
 
 SPACE = {"x": (0.0, 1.0), "y": (0.0, 1.0), "z": (0.0, 1.0)}
 NAMES = ["loss", "seconds"]

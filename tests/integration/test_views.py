@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-from hpdist.errors import ConfigurationError, NoWorkers
+from hpdist.core.model.errors import ConfigurationError, NoWorkers
 from hpdist.views import Client, CompositeError, RemoteError, SealedValue
 
 

@@ -13,7 +13,7 @@ import pytest
 from cluster_scene import LIMIT_S, RUN, Scene, eventually, give_x, scene_in
 
 from hpdist import Results, Worker
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 from hpdist.multi_fidelity import SuccessiveHalving
 
 

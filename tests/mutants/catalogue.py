@@ -6,9 +6,17 @@ from durable_faults import DURABLE_FAULTS
 from mutation import Mutant
 from wire_faults import WIRE_MUTANTS
 
-BOOK, DISPATCH = "hpdist.dispatch_book", "hpdist.dispatch_state"
-RETRYING, STUDY, LOOP = "hpdist.retrying", "hpdist.study", "hpdist.loop"
-HANDOUT, JOURNAL, MAILBOX = "hpdist.handout", "hpdist.journal", "hpdist.executors.mailbox"
+BOOK, DISPATCH = "hpdist.core.dispatch.tables", "hpdist.core.dispatch.state"
+RETRYING, STUDY, LOOP = (
+    "hpdist.core.dispatch.retry",
+    "hpdist.core.study.study",
+    "hpdist.core.run.loop",
+)
+HANDOUT, JOURNAL, MAILBOX = (
+    "hpdist.core.dispatch.assignment",
+    "hpdist.core.journal.journal",
+    "hpdist.core.remote.mailbox",
+)
 
 MACHINE = "tests/property/test_dispatch_machine.py"
 ROWS = "tests/unit/test_dispatch_state.py::"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from mutation import Mutant
 
-DISPATCH, LOOP = "hpdist.dispatch_state", "hpdist.loop"
-JOURNAL, FORMAT, FILES = "hpdist.journal", "hpdist.journal_format", "hpdist.durable_files"
+DISPATCH, LOOP = "hpdist.core.dispatch.state", "hpdist.core.run.loop"
+JOURNAL, FORMAT, FILES = (
+    "hpdist.core.journal.journal",
+    "hpdist.core.journal.format",
+    "hpdist.core.journal.durable_files",
+)
 
 CRASHES = "tests/property/test_journal_crashes.py::"
 FILES_TESTS = "tests/property/test_durable_files.py::"

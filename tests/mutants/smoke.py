@@ -16,12 +16,12 @@ def quiet_run() -> None:
 
 def quiet_search() -> None:
     """Run Hyperband with two well-behaved workers, with a real journal, and read it back."""
-    from hpdist.dispatch_state import DispatchState
-    from hpdist.journal import Journal, read_journal
-    from hpdist.loop import Loop
-    from hpdist.model import Retry
+    from hpdist.core.dispatch.state import DispatchState
+    from hpdist.core.journal.journal import Journal, read_journal
+    from hpdist.core.model.values import Retry
+    from hpdist.core.run.loop import Loop
+    from hpdist.core.study.study import Study
     from hpdist.multi_fidelity import Hyperband
-    from hpdist.study import Study
     from hpdist.testing.simulate import SimulatedCluster, SimulatedInbox, quadratic
 
     study, inbox = Study({"x": (0.0, 1.0)}, Hyperband(1, 3)), SimulatedInbox()
@@ -41,15 +41,15 @@ def quiet_search() -> None:
 
 def quiet_talk() -> None:
     """Make a key, and let a worker and an operator call a dispatcher and hear its answers."""
-    from hpdist.cluster.link import Link
-    from hpdist.cluster.locate import Place
-    from hpdist.cluster.server import Server
+    from hpdist.cluster.discovery import Place
     from hpdist.cluster.service import Service
-    from hpdist.events import Event, WorkerJoined
-    from hpdist.executors.remote import RemoteExecutor
-    from hpdist.model import Timing
-    from hpdist.orders import Welcome
-    from hpdist.run_directory import find_key
+    from hpdist.cluster.transport.endpoint import Server
+    from hpdist.cluster.transport.link import Link
+    from hpdist.core.journal.run_directory import find_key
+    from hpdist.core.model.events import Event, WorkerJoined
+    from hpdist.core.model.orders import Welcome
+    from hpdist.core.model.values import Timing
+    from hpdist.core.remote.executor import RemoteExecutor
 
     executor = RemoteExecutor(Timing(), 1, "run", "book")
 

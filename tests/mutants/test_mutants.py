@@ -40,16 +40,16 @@ def test_no_fault_stands_twice_in_the_catalogue() -> None:
 @pytest.mark.parametrize("text", ["this was never written", "return"])
 def test_a_fault_whose_place_is_gone_or_there_twice_is_stale(text: str) -> None:
     path = str(ROOT / "hpdist" / "retrying.py")
-    loader = MutatingLoader("hpdist.retrying", path, [(text, "")])
+    loader = MutatingLoader("hpdist.core.dispatch.retry", path, [(text, "")])
     with pytest.raises(StaleMutantError, match=text):
-        loader.get_code("hpdist.retrying")
+        loader.get_code("hpdist.core.dispatch.retry")
 
 
 def test_a_fault_that_no_test_notices_survives() -> None:
     code = (
         "import sys; sys.path.insert(0, 'tests/mutants')\n"
         "from mutation import Mutant; from runner import judge_all\n"
-        "change = ('hpdist.retrying', 'if losses <= 1:', 'if losses < 2:')\n"
+        "change = ('hpdist.core.dispatch.retry', 'if losses <= 1:', 'if losses < 2:')\n"
         "mutant = Mutant('none', (change,), 'tests/unit/test_simulate.py', '')\n"
         "print([(verdict.killed, verdict.said) for verdict in judge_all([mutant])])\n"
     )

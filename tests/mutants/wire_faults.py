@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from mutation import Mutant
 
-WIRE, PYRO = "hpdist.cluster.wire", "hpdist.cluster.pyro"
-CLIENT, DAEMON = "hpdist.cluster.pyro_client", "hpdist.cluster.pyro_server"
-GUESTS, LINK, NAMES = "hpdist.cluster.guests", "hpdist.cluster.link", "hpdist.cluster.names"
-MESSAGES, FIELDS = "hpdist.executors.messages", "hpdist.executors.fields"
-FILES, DISK = "hpdist.run_directory", "hpdist.disk"
+WIRE, PYRO = "hpdist.core.model.json_codec", "hpdist.cluster.transport.pyro"
+CLIENT, DAEMON = "hpdist.cluster.transport.client", "hpdist.cluster.transport.server"
+GUESTS, LINK, NAMES = (
+    "hpdist.cluster.transport.connections",
+    "hpdist.cluster.transport.link",
+    "hpdist.cluster.directory",
+)
+MESSAGES, FIELDS = "hpdist.core.remote.messages", "hpdist.core.remote.fields"
+FILES, DISK = "hpdist.core.journal.run_directory", "hpdist.core.journal.disk"
 
 ENDS = "tests/fuzz/test_ends.py::"
 TEXTS = "tests/unit/test_wire.py::"

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, Record, RunCreated
-from hpdist.journal import FORMAT, Journal
-from hpdist.model import Failure, FailureKind, Job, Success, Trial
+from hpdist.core.journal.journal import FORMAT, Journal
+from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record, RunCreated
+from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial
 from hpdist.testing.simulated_disk import Dead, SimulatedDisk, SimulatedProcess
 
 PATH = Path("/runs/r/journal")

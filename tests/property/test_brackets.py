@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpdist.model import Job
+from hpdist.core.model.values import Job
 from hpdist.multi_fidelity import (
     Asha,
     Custom,

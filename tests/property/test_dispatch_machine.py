@@ -14,8 +14,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from hpdist.dispatch_state import DispatchState
-from hpdist.events import (
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
@@ -28,14 +28,23 @@ from hpdist.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.model import Failure, FailureKind, Job, JobState, Retry, Success, Timing, WorkerInfo
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
     Decision,
     Introduce,
     Launch,
     Recall,
+)
+from hpdist.core.model.values import (
+    Failure,
+    FailureKind,
+    Job,
+    JobState,
+    Retry,
+    Success,
+    Timing,
+    WorkerInfo,
 )
 
 NAMES = ("a", "b", "c")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from disk_scene import FIRST, PATH, at_call, begun, count_calls, die, until_dead
 
-from hpdist.durable_files import create_file, replace_file
-from hpdist.journal import Journal, repair
+from hpdist.core.journal.durable_files import create_file, replace_file
+from hpdist.core.journal.journal import Journal, repair
 from hpdist.testing.simulated_disk import SimulatedDisk
 
 WAYS = pytest.mark.parametrize("machine", [False, True], ids=["process", "machine"])

@@ -22,10 +22,10 @@ from disk_scene import (
     until_dead,
 )
 
-from hpdist.disk import Disk
-from hpdist.errors import JournalDamaged, JournalError, JournalFull
-from hpdist.events import RunResumed
-from hpdist.journal import Journal, repair
+from hpdist.core.journal.disk import Disk
+from hpdist.core.journal.journal import Journal, repair
+from hpdist.core.model.errors import JournalDamaged, JournalError, JournalFull
+from hpdist.core.model.events import RunResumed
 from hpdist.testing.simulated_disk import SimulatedDisk, SimulatedProcess
 
 CALLS = count_calls(lambda process: live(process, SECOND, Told()), begun(0)[0])

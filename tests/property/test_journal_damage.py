@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpdist.errors import JournalDamaged
-from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, RunCreated, RunEnded
-from hpdist.journal import FORMAT, Journal, repair, scan
-from hpdist.journal_format import NO_JOURNAL, encode
-from hpdist.model import Failure, FailureKind, Job, Success, Trial
+from hpdist.core.journal.format import NO_JOURNAL, encode
+from hpdist.core.journal.journal import FORMAT, Journal, repair, scan
+from hpdist.core.model.errors import JournalDamaged
+from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, RunCreated, RunEnded
+from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial
 
 RECORDS = [
     RunCreated(FORMAT, "r", {"x": [0, 1]}),

@@ -12,16 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpdist.dispatch_state import DispatchState
-from hpdist.events import AttemptEnded, ControlRequested, JobCreated, Record
-from hpdist.journal import Journal, read_journal
-from hpdist.journal_format import encode, scan
-from hpdist.loop import Loop
-from hpdist.model import Failure, FailureKind, JsonValue, Limits, Outcome, Retry, Success
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.journal.format import encode, scan
+from hpdist.core.journal.journal import Journal, read_journal
+from hpdist.core.model.events import AttemptEnded, ControlRequested, JobCreated, Record
+from hpdist.core.model.values import (
+    Failure,
+    FailureKind,
+    JsonValue,
+    Limits,
+    Outcome,
+    Retry,
+    Success,
+)
+from hpdist.core.results.summary import Summary
+from hpdist.core.run.loop import Loop
+from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SuccessiveHalving
 from hpdist.optimizers import Observation, Pending, Suggestion
-from hpdist.study import Study
-from hpdist.summary import Summary
 from hpdist.testing.simulate import Faults, SimulatedCluster, SimulatedInbox, crashing, quadratic
 
 ROUGH = Faults(delay_s=0.5, lost=0.05, doubled=0.1, kill_every_s=25.0, freeze_every_s=60.0)

@@ -13,7 +13,7 @@ from typing import Any
 
 from Pyro4 import message as pyro_message
 
-from hpdist.cluster import pyro
+from hpdist.cluster.transport import pyro
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 LIMIT_S = 30.0

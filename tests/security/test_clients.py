@@ -39,16 +39,21 @@ from Pyro4 import message as pyro_message
 from hpdist import Dispatcher, Master, NameServer, Timing, Worker
 from hpdist.cli.main import run as command
 from hpdist.cluster import background, pyro
-from hpdist.cluster.address import split_address
-from hpdist.cluster.link import Link
-from hpdist.cluster.locate import Place
-from hpdist.cluster.names import Names, register_dispatcher
-from hpdist.cluster.pyro_client import Connection
-from hpdist.errors import AuthenticationError, ConfigurationError, ForeignPeer, TransportError
+from hpdist.cluster.directory import Names, register_dispatcher
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.transport.address import split_address
+from hpdist.cluster.transport.client import Connection
+from hpdist.cluster.transport.link import Link
+from hpdist.core.journal.run_directory import RunDirectory, find_key, write_connection
+from hpdist.core.model.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ForeignPeer,
+    TransportError,
+)
+from hpdist.core.space.space import Space
 from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import RandomSearch
-from hpdist.run_directory import RunDirectory, find_key, write_connection
-from hpdist.space import Space
 
 Listen = Callable[..., Rogue]
 TIMING = Timing(lease_s=20.0, heartbeat_s=0.3, closed_s=5.0, poll_s=1.0)
@@ -341,7 +346,7 @@ def hpdist(*arguments: object) -> subprocess.CompletedProcess[str]:
 HARDENED = """
 import sys
 from Pyro4 import config, util
-import hpdist.cluster.pyro as pyro
+import hpdist.cluster.transport.pyro as pyro
 told = []
 real = pyro.harden_process
 def harden():
@@ -416,7 +421,7 @@ def test_a_program_refuses_an_environment_that_makes_pyro_unsafe(
 
 PERMISSIVE = """
 import sys
-from hpdist.cluster.server import Server
+from hpdist.cluster.transport.endpoint import Server
 server = Server(lambda m: {}, lambda m: {}, key=b"k" * 32, host="127.0.0.1")
 print("{}:{}".format(*server.start()), flush=True)
 sys.stdin.read()

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from hpdist import results as results_module
 from hpdist.cli.main import run as command
-from hpdist.cluster.names import Names, list_workers, register_worker
+from hpdist.cluster.directory import Names, list_workers, register_worker
 from hpdist.cluster.nameserver import NameServer
-from hpdist.events import (
+from hpdist.core.journal.format import FORMAT
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.reader import read_journal
+from hpdist.core.journal.run_directory import find_key
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     JobCreated,
@@ -25,15 +28,12 @@ from hpdist.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.forecast import Forecast
-from hpdist.journal import Journal
-from hpdist.journal_format import FORMAT
-from hpdist.journal_reader import read_journal
-from hpdist.model import Failure, FailureKind, Job, Success, Trial, WorkerInfo
+from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial, WorkerInfo
+from hpdist.core.results import results as results_module
+from hpdist.core.results.forecast import Forecast
+from hpdist.core.results.progress import LogProgress
+from hpdist.core.results.results import Results
 from hpdist.multi_fidelity import SingleFidelity
-from hpdist.progress import LogProgress
-from hpdist.results import Results
-from hpdist.run_directory import find_key
 
 #: A title, a cleared screen, a link, a bell, a return to overwrite, text from right to left.
 ESCAPES = "\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b31m\r\b\x00\u202egnp\u2066\x7f"

@@ -43,11 +43,11 @@ from Pyro4 import message as pyro_message
 
 from hpdist import Dispatcher, NameServer, Timing, Worker
 from hpdist.cluster import guests, pyro, pyro_server
-from hpdist.cluster.link import Link
-from hpdist.cluster.names import Names
-from hpdist.cluster.pyro_client import Connection
-from hpdist.cluster.server import Server
-from hpdist.errors import AuthenticationError, ForeignPeer, TransportError
+from hpdist.cluster.directory import Names
+from hpdist.cluster.transport.client import Connection
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.link import Link
+from hpdist.core.model.errors import AuthenticationError, ForeignPeer, TransportError
 
 URI = "PYRO:hpdist@127.0.0.1:4711"
 

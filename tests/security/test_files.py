@@ -13,14 +13,19 @@ import pytest
 from attackers import bomb
 
 import hpdist
-from hpdist.attempt_directories import AttemptDirectories
 from hpdist.cli.command_file import NAME, read_command, write_command
 from hpdist.cli.main import run as command
 from hpdist.cluster.nameserver import NameServer
-from hpdist.errors import ConfigurationError, ProtocolMismatch
-from hpdist.executors.messages import PROTOCOL
-from hpdist.executors.replies import read_reply
-from hpdist.run_directory import RunDirectory, find_key, read_connection, write_connection
+from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.journal.run_directory import (
+    RunDirectory,
+    find_key,
+    read_connection,
+    write_connection,
+)
+from hpdist.core.model.errors import ConfigurationError, ProtocolMismatch
+from hpdist.core.remote.messages import PROTOCOL
+from hpdist.core.remote.replies import read_reply
 
 NOBODY = 65534
 
@@ -295,7 +300,7 @@ def test_no_entry_point_takes_a_run_id_that_leads_elsewhere(run_id: str, tmp_pat
 
 
 def test_a_job_id_of_any_kind_becomes_a_number(tmp_path: Path) -> None:
-    from hpdist.cluster.submissions import Submissions
+    from hpdist.core.dispatch.submitted_jobs import Submissions
 
     jobs = Submissions(lambda job: None)
     for hostile in ("../../escaped", ("..", "/", 0), (1, 2), (1, 2, 3, 4), "a\0b"):

@@ -10,13 +10,18 @@ import pytest
 from attackers import KEY, LIMIT_S, OTHER_KEY, eventually
 
 from hpdist import Dispatcher, NameServer, Timing
-from hpdist.cluster.link import Link
-from hpdist.cluster.locate import Place
-from hpdist.cluster.names import Names, register_dispatcher, registered_dispatcher
-from hpdist.cluster.registry import Registry, Served
-from hpdist.cluster.wire import MAX_TEXT
-from hpdist.errors import AuthenticationError, ConfigurationError, ProtocolMismatch, TransportError
-from hpdist.run_directory import find_key
+from hpdist.cluster.directory import Names, register_dispatcher, registered_dispatcher
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.registration import Registry, Served
+from hpdist.cluster.transport.link import Link
+from hpdist.core.journal.run_directory import find_key
+from hpdist.core.model.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ProtocolMismatch,
+    TransportError,
+)
+from hpdist.core.model.json_codec import MAX_TEXT
 
 RUN = "mnist"
 WHO = {"epoch": 0, "worker": "w", "incarnation": "aaaaaaaa"}
@@ -232,7 +237,7 @@ def test_a_second_dispatcher_of_a_run_is_refused_while_the_first_answers(
 def test_a_nameserver_whose_answers_are_none_is_refused_with_a_word() -> None:
     from Pyro4 import core
 
-    from hpdist.cluster.pyro_server import GuardedDaemon, check_session
+    from hpdist.cluster.transport.server import GuardedDaemon, check_session
 
     class Liar:
         answers: Any = iter([None, 7, [1], {"a": 1}, {"a": [1, 2, 3]}, {"a": ["u", 7]}])

@@ -21,15 +21,15 @@ from attackers import LIMIT_S, eventually
 
 import hpdist
 from hpdist.cli.main import run as command
-from hpdist.cluster.address import split_address
-from hpdist.cluster.link import Link
-from hpdist.cluster.locate import Place
-from hpdist.cluster.names import Names
+from hpdist.cluster.directory import Names
+from hpdist.cluster.discovery import Place
 from hpdist.cluster.nameserver import NameServer
-from hpdist.cluster.pyro_client import Connection
-from hpdist.cluster.server import Server
-from hpdist.errors import ConfigurationError, TransportError
-from hpdist.run_directory import Key, find_key, read_connection
+from hpdist.cluster.transport.address import split_address
+from hpdist.cluster.transport.client import Connection
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.link import Link
+from hpdist.core.journal.run_directory import Key, find_key, read_connection
+from hpdist.core.model.errors import ConfigurationError, TransportError
 
 SCRIPT = """
 import time
@@ -83,7 +83,7 @@ def look(found: Seen, process: psutil.Process) -> None:
             found.listening.append(each.laddr)
         elif each.status == psutil.CONN_NONE:
             found.datagrams.append(each)
-    if "hpdist.child" in found.command_lines[process.pid]:
+    if "hpdist.core.attempt.child_main" in found.command_lines[process.pid]:
         links = Path(f"/proc/{process.pid}/fd").iterdir()
         found.child_files += [os.readlink(link) for link in links]
 
@@ -152,7 +152,7 @@ def shows(text: bytes | str, secret: str) -> bool:
 
 def test_no_command_line_shows_the_key(seen: Seen, secret: str) -> None:
     lines = seen.command_lines
-    assert any("hpdist.child" in line for line in lines.values())
+    assert any("hpdist.core.attempt.child_main" in line for line in lines.values())
     assert any("hpdist.cli.main worker" in line for line in lines.values())
     assert not [line for line in lines.values() if shows(line, secret)]
 

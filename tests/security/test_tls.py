@@ -21,21 +21,21 @@ import pytest
 from Pyro4 import message as pyro_message
 
 from hpdist import Master, NameServer, Timing, Worker
-from hpdist.child_process import _environment as environment_of_children
 from hpdist.cli import certificates
 from hpdist.cli.certificates import make_certificates
 from hpdist.cli.main import run as hpdist
-from hpdist.cluster.encryption import NEEDS_TLS
-from hpdist.cluster.link import Link
-from hpdist.cluster.locate import Place
-from hpdist.cluster.pyro import make_nonce, serializer
-from hpdist.cluster.server import Server
-from hpdist.cluster.tls import Tls, find_tls, read_tls
-from hpdist.errors import AuthenticationError, ConfigurationError, TransportError
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.transport.encryption import NEEDS_TLS
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.pyro import make_nonce, serializer
+from hpdist.cluster.transport.tls import Tls, find_tls, read_tls
+from hpdist.core.attempt.child_process import _environment as environment_of_children
+from hpdist.core.journal.run_directory import RunDirectory, find_key, write_connection
+from hpdist.core.model.errors import AuthenticationError, ConfigurationError, TransportError
+from hpdist.core.space.space import Space
 from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import RandomSearch
-from hpdist.run_directory import RunDirectory, find_key, write_connection
-from hpdist.space import Space
 
 KEY = b"k" * 32
 RUN = "secret-run"
@@ -73,7 +73,7 @@ def ended(sock: socket.socket) -> bool:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("HPDIST_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("hpdist.run_directory._environment_key", None)
+    monkeypatch.setattr("hpdist.core.journal.run_directory._environment_key", None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"
@@ -622,7 +622,7 @@ def test_a_directory_named_on_the_command_line_must_hold_certificates(
     monkeypatch: pytest.MonkeyPatch,
     command: str,
 ) -> None:
-    monkeypatch.setattr("hpdist.cluster.pyro.harden_process", lambda: None)
+    monkeypatch.setattr("hpdist.cluster.transport.pyro.harden_process", lambda: None)
     monkeypatch.setenv("HPDIST_TLS_DIR", "")  # so that it is forgotten after the test
     (tmp_path / "bowl.py").write_text("def f(config): return 0.0\n")
     find_key("r", tmp_path / "r")

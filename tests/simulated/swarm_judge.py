@@ -9,8 +9,9 @@ from pathlib import Path
 from swarm_draw import Swarm
 from swarm_parts import Touchy, book_state, make_study, study_state, true_loss
 
-from hpdist.dispatch_state import DispatchState
-from hpdist.events import (
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.journal.format import scan
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     Held,
@@ -18,15 +19,14 @@ from hpdist.events import (
     Record,
     WorkerChanged,
 )
-from hpdist.journal_format import scan
-from hpdist.model import Failure, FailureKind, Retry, Success
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
     Order,
 )
-from hpdist.recomputing import recompute
-from hpdist.study import Study
+from hpdist.core.model.values import Failure, FailureKind, Retry, Success
+from hpdist.core.run.recompute import recompute
+from hpdist.core.study.study import Study
 from hpdist.testing.simulate import SimulatedCluster
 from hpdist.testing.simulated_disk import SimulatedDisk
 

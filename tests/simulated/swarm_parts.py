@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from swarm_draw import Swarm
 
-from hpdist.dispatch_state import DispatchState
-from hpdist.events import RunCreated
-from hpdist.model import Failure, FailureKind, JsonValue, Outcome, Success
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.model.events import RunCreated
+from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success
+from hpdist.core.space.space import Space
+from hpdist.core.study.study import Study
 from hpdist.optimizers import Observation, Pending, Suggestion
-from hpdist.space import Space
-from hpdist.study import Study
 
 SPACE = Space.of({"x": (-1.0, 1.0)})
 

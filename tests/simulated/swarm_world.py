@@ -17,26 +17,26 @@ from swarm_draw import Swarm, draw
 from swarm_judge import Judge, Violation, demand
 from swarm_parts import evaluation, make_study
 
-from hpdist.dispatch_state import DispatchState
-from hpdist.errors import HpdistError, JournalDamaged, JournalError
-from hpdist.events import (
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.dispatch.watermarks import QueueSizes
+from hpdist.core.journal.journal import Journal, repair
+from hpdist.core.model.errors import HpdistError, JournalDamaged, JournalError
+from hpdist.core.model.events import (
     AttemptEnded,
     ControlRequested,
     Event,
     JobCreated,
     Record,
 )
-from hpdist.executors.base import Post
-from hpdist.inbox import Stamped
-from hpdist.journal import Journal, repair
-from hpdist.loop import Loop
-from hpdist.model import JobState, Retry
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Order,
 )
-from hpdist.queue_sizes import QueueSizes
-from hpdist.resuming import OpenRun, replay
-from hpdist.study import Study
+from hpdist.core.model.values import JobState, Retry
+from hpdist.core.run.inbox import Stamped
+from hpdist.core.run.loop import Loop
+from hpdist.core.run.resume import OpenRun, replay
+from hpdist.core.study.study import Study
 from hpdist.testing.simulate import SimulatedCluster
 from hpdist.testing.simulated_disk import Dead, SimulatedDisk, SimulatedProcess
 from hpdist.testing.simulated_time import SimulatedClock, SimulatedInbox

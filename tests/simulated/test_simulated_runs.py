@@ -6,15 +6,15 @@ from collections import Counter
 
 import pytest
 
-from hpdist.dispatch_state import DispatchState
-from hpdist.events import AttemptEnded, AttemptStarted, JobCreated, Record, RunEnded
-from hpdist.inbox import Stamped
-from hpdist.journal import MemoryJournal
-from hpdist.loop import Loop
-from hpdist.model import Failure, FailureKind, Limits, Retry
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.dispatch.watermarks import QueueSizes
+from hpdist.core.journal.journal import MemoryJournal
+from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record, RunEnded
+from hpdist.core.model.values import Failure, FailureKind, Limits, Retry
+from hpdist.core.run.inbox import Stamped
+from hpdist.core.run.loop import Loop
+from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SuccessiveHalving
-from hpdist.queue_sizes import QueueSizes
-from hpdist.study import Study
 from hpdist.testing.simulate import (
     Faults,
     SimulatedCluster,

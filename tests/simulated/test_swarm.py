@@ -14,7 +14,7 @@ import pytest
 from swarm_draw import draw
 from swarm_world import play
 
-from hpdist.errors import HpdistError
+from hpdist.core.model.errors import HpdistError
 
 SEEDS = 300
 CHUNKS = 10

@@ -24,28 +24,28 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from soak_samples import look
 
-from hpdist.cluster.channel import Patience
-from hpdist.cluster.link import Link
-from hpdist.cluster.server import Server
-from hpdist.cluster.session import Session
-from hpdist.cluster.spool import Spool
-from hpdist.events import (
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.link import Link
+from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.model.events import (
     AttemptFinished,
     Event,
     WorkerJoined,
 )
-from hpdist.executors.remote import RemoteExecutor
-from hpdist.inbox import QueueInbox
-from hpdist.inline_runner import InlineRunner
-from hpdist.model import Timing, WorkerInfo
-from hpdist.objective import objective_of
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Dismiss,
     Launch,
     Order,
     Welcome,
 )
+from hpdist.core.model.values import Timing, WorkerInfo
+from hpdist.core.objective.objective import objective_of
+from hpdist.core.remote.channel import Patience
+from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.session import Session
+from hpdist.core.run.inbox import QueueInbox
 
 RUN, KEY = "leaks", b"k" * 32
 MOST_BYTES = 5 * 1024 * 1024

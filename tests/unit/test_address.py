@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from hpdist.cluster.address import (
+from hpdist.cluster.transport.address import (
     bind_host,
     is_loopback,
     join_address,
@@ -15,7 +15,7 @@ from hpdist.cluster.address import (
     route_to,
     split_address,
 )
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(

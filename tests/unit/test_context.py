@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpdist.attempt_directories import AttemptDirectories
-from hpdist.context import Context, ReportValve
+from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.objective.context import Context, ReportValve
 from hpdist.testing.executors import payload_of
 
 

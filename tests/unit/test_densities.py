@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.space.encoding import Points
+from hpdist.core.space.space import Space
 from hpdist.optimizers import BOHB, ETPE, TPE, Observation, Optimizer, Pending, PriorBand
 from hpdist.optimizers.densities import Density, Kernels, aitchison_aitken
 from hpdist.optimizers.embedding import embedded_kernel
 from hpdist.optimizers.user_prior import user_prior
-from hpdist.points import Points
-from hpdist.space import Space
 from hpdist.testing.optimizers import spaces
 
 MIXED = Space.of({"x": (0.0, 1.0), "z": ["a", "b", "c"]})

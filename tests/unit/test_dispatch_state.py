@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hpdist.dispatch_state import DispatchState
-from hpdist.errors import StateError
-from hpdist.events import (
+from hpdist.core.dispatch.retry import backoff
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.model.errors import StateError
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
@@ -25,7 +26,17 @@ from hpdist.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.model import (
+from hpdist.core.model.orders import (
+    Acknowledge,
+    Cancel,
+    Decision,
+    Dismiss,
+    Introduce,
+    Launch,
+    Recall,
+    Welcome,
+)
+from hpdist.core.model.values import (
     Failure,
     FailureKind,
     Job,
@@ -36,17 +47,6 @@ from hpdist.model import (
     Timing,
     WorkerInfo,
 )
-from hpdist.orders import (
-    Acknowledge,
-    Cancel,
-    Decision,
-    Dismiss,
-    Introduce,
-    Launch,
-    Recall,
-    Welcome,
-)
-from hpdist.retrying import backoff
 
 GOOD = Success(0.5)
 CRASH = Failure(FailureKind.CRASH, "killed by SIGSEGV")

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpdist.early_stopping import NAMES, MedianRule, RungRule, StoppingRule, make_rule
-from hpdist.errors import ConfigurationError
-from hpdist.events import (
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     JobCreated,
     ReportReceived,
 )
-from hpdist.model import Limits, Success
-from hpdist.study import Study
+from hpdist.core.model.values import Limits, Success
+from hpdist.core.study.early_stopping import NAMES, MedianRule, RungRule, StoppingRule, make_rule
+from hpdist.core.study.study import Study
 
 CURVES = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=6), min_size=1, max_size=12)
 

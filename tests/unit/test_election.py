@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from hpdist.errors import JournalError, JournalLocked
-from hpdist.events import RunEnded
+from hpdist.core.journal.journal import Journal, read_journal
+from hpdist.core.model.errors import JournalError, JournalLocked
+from hpdist.core.model.events import RunEnded
 from hpdist.folder.election import FINISHED, FREE, Election, FencedDisk, Watch, take_journal
-from hpdist.journal import Journal, read_journal
 
 
 class Clock:

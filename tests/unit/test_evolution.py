@@ -9,12 +9,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hpdist.errors import ConfigurationError, MissingExtra
-from hpdist.model import Limits
+from hpdist.core.model.errors import ConfigurationError, MissingExtra
+from hpdist.core.model.values import Limits
+from hpdist.core.space.space import Float, Int, Ordinal, Space
+from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Hyperband, SingleFidelity
 from hpdist.optimizers import CMAES, DEHB, Forest, Grid, Observation, Optimizer
-from hpdist.space import Float, Int, Ordinal, Space
-from hpdist.study import Study
 from hpdist.testing.optimizers import spaces
 
 PLANE = Space.of({"x": (-5.0, 5.0), "y": (-5.0, 5.0)})

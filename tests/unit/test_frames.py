@@ -7,16 +7,16 @@ import os
 
 import pytest
 
-from hpdist.child_attempt import describe
-from hpdist.child_messages import (
+from hpdist.core.attempt.child_attempt import describe
+from hpdist.core.attempt.child_messages import (
     ForgedMessageError,
     check_outcome,
     check_report,
     parse_message,
 )
-from hpdist.frames import FrameError, FrameReader, frame, read_frame, write_frame
-from hpdist.model import Failure, FailureKind, Outcome, Success
-from hpdist.record_json import outcome_to_json
+from hpdist.core.attempt.framing import FrameError, FrameReader, frame, read_frame, write_frame
+from hpdist.core.model.record_codec import outcome_to_json
+from hpdist.core.model.values import Failure, FailureKind, Outcome, Success
 
 BODIES = [b"", b"a", b"x" * 1000, b"\x00\xff"]
 

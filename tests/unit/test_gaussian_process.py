@@ -7,13 +7,13 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from hpdist.core.space.space import Categorical, Space
 from hpdist.optimizers import GaussianProcess, Observation, Pending
 from hpdist.optimizers.acquisition import log_expected_improvement
 from hpdist.optimizers.gaussian_process import Posterior, _negative_log_posterior, fit
 from hpdist.optimizers.kernel import Encoding, Inputs, Kernel
 from hpdist.optimizers.surrogate import BudgetRange
 from hpdist.optimizers.transform import transform
-from hpdist.space import Categorical, Space
 
 BOWL = Space.of({"x": (0.0, 1.0), "y": (0.0, 1.0), "kind": ["a", "b", "c"]})
 

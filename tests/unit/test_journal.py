@@ -8,15 +8,25 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from hpdist.disk import Disk
-from hpdist.errors import (
+from hpdist.core.journal.disk import Disk
+from hpdist.core.journal.format import encode
+from hpdist.core.journal.journal import (
+    FORMAT,
+    Journal,
+    JournalReader,
+    MemoryJournal,
+    read_journal,
+    repair,
+    scan,
+)
+from hpdist.core.model.errors import (
     JournalDamaged,
     JournalError,
     JournalFull,
     JournalLocked,
     JournalVersion,
 )
-from hpdist.events import (
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     Controlled,
@@ -27,17 +37,7 @@ from hpdist.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.journal import (
-    FORMAT,
-    Journal,
-    JournalReader,
-    MemoryJournal,
-    read_journal,
-    repair,
-    scan,
-)
-from hpdist.journal_format import encode
-from hpdist.model import Failure, FailureKind, Job, Success, Trial, WorkerInfo
+from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial, WorkerInfo
 
 TRIAL = Trial(0, (0, 0, 0), {"x": 0.1, "name": "Zürich \ud800\n\x00"}, {"origin": "model"})
 EVERY_KIND = [
@@ -243,7 +243,7 @@ def test_a_second_writer_in_this_process_is_refused_until_the_first_closes(path)
 
 
 def test_a_second_process_is_refused_with_the_holder_named(path):
-    code = "import sys; from hpdist.journal import Journal; Journal.open(sys.argv[1])"
+    code = "import sys; from hpdist.core.journal.journal import Journal; Journal.open(sys.argv[1])"
     with closing(Journal.open(path)):
         other = subprocess.run(
             [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60
@@ -255,7 +255,8 @@ def test_a_second_process_is_refused_with_the_holder_named(path):
 
 def test_the_lock_of_a_killed_process_is_free(path):
     code = (
-        "import os, sys; from hpdist.journal import Journal; Journal.open(sys.argv[1]);"
+        "import os, sys; from hpdist.core.journal.journal import Journal\n"
+        "Journal.open(sys.argv[1]);"
         "os.kill(os.getpid(), 9)"
     )
     other = subprocess.run([sys.executable, "-c", code, str(path)], timeout=60)
@@ -525,7 +526,7 @@ def test_a_newer_format_is_refused_by_readers_and_writers(path):
 )
 def test_a_record_of_unknown_make_is_damage_even_at_the_end(monkeypatch, record):
     good, crc = encode(EVERY_KIND[0], 0.0, 0)
-    monkeypatch.setattr("hpdist.journal_format.record_to_json", lambda _: dict(record))
+    monkeypatch.setattr("hpdist.core.journal.format.record_to_json", lambda _: dict(record))
     bad, _ = encode(EVERY_KIND[1], 1.0, crc)
     found = scan(good + bad)
     assert len(found.records) == 1
@@ -534,7 +535,7 @@ def test_a_record_of_unknown_make_is_damage_even_at_the_end(monkeypatch, record)
 
 
 def test_numbers_that_json_does_not_know_are_damage(monkeypatch):
-    monkeypatch.setattr("hpdist.journal_format._ENCODE", lambda _: '{"kind":"ended","at":NaN}')
+    monkeypatch.setattr("hpdist.core.journal.format._ENCODE", lambda _: '{"kind":"ended","at":NaN}')
     line, _ = encode(EVERY_KIND[0], 0.0, 0)
     assert "NaN" in scan(line).damage.reason
 

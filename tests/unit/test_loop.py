@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from hpdist.dispatch_state import DispatchState
-from hpdist.errors import ConfigurationError, HpdistError, JournalError, JournalFull
-from hpdist.events import (
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.dispatch.watermarks import QueueSizes
+from hpdist.core.model.errors import ConfigurationError, HpdistError, JournalError, JournalFull
+from hpdist.core.model.events import (
     AttemptCurtailed,
     AttemptEnded,
     AttemptFinished,
@@ -32,11 +34,7 @@ from hpdist.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.executors.base import Post
-from hpdist.loop import LINGER_S, Loop
-from hpdist.model import Failure, FailureKind, Limits, Outcome, Success, Timing, WorkerInfo
-from hpdist.multi_fidelity import SingleFidelity
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
     Curtail,
@@ -46,8 +44,18 @@ from hpdist.orders import (
     Order,
     Recall,
 )
-from hpdist.queue_sizes import QueueSizes
-from hpdist.study import Study
+from hpdist.core.model.values import (
+    Failure,
+    FailureKind,
+    Limits,
+    Outcome,
+    Success,
+    Timing,
+    WorkerInfo,
+)
+from hpdist.core.run.loop import LINGER_S, Loop
+from hpdist.core.study.study import Study
+from hpdist.multi_fidelity import SingleFidelity
 from hpdist.testing.simulate import SimulatedInbox
 
 SECONDS = 10.0

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from hpdist.errors import ConfigurationError, StateError
-from hpdist.model import Job
+from hpdist.core.model.errors import ConfigurationError, StateError
+from hpdist.core.model.values import Job
 from hpdist.multi_fidelity import (
     NAMES,
     Asha,

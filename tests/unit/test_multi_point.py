@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.space.space import Space
 from hpdist.optimizers import GaussianProcess, Observation, Pending, Suggestion
 from hpdist.optimizers.multi_point import PENDING, PERIOD, TEMPERATURE, shuffled, width
-from hpdist.space import Space
 
 LINE = Space.of({"x": (0.0, 1.0)})
 

@@ -16,8 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpdist.model import Failure, FailureKind, Success
-from hpdist.normalise import MAX_BYTES, MAX_DEPTH, MAX_NODES, normalise_result, to_number
+from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.objective.returned_value import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_NODES,
+    normalise_result,
+    to_number,
+)
 
 
 class FakeTensor:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from hpdist.attempt import evaluate
-from hpdist.context import Context
-from hpdist.errors import ConfigurationError
-from hpdist.model import Failure, FailureKind, Success
-from hpdist.objective import check_signature, load_objective, objective_of
+from hpdist.core.attempt.evaluate import evaluate
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.objective.context import Context
+from hpdist.core.objective.objective import check_signature, load_objective, objective_of
 from hpdist.testing.executors import payload_of
 
 
@@ -287,7 +287,7 @@ def test_a_good_result_is_a_success(tmp_path: Path) -> None:
 
 def test_the_child_starts_without_heavy_imports() -> None:
     heavy = "{'numpy', 'scipy', 'pandas', 'ConfigSpace', 'Pyro4', 'psutil', 'cloudpickle'}"
-    code = f"import sys, hpdist.child; print({heavy} & set(sys.modules))"
+    code = f"import sys, hpdist.core.attempt.child_main; print({heavy} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )

@@ -4,7 +4,9 @@ import ConfigSpace as CS
 import numpy as np
 import pytest
 
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.space.space import Space
+from hpdist.core.study.study import Study
 from hpdist.optimizers import (
     NAMES,
     GaussianProcess,
@@ -14,8 +16,6 @@ from hpdist.optimizers import (
     Sobol,
     make_optimizer,
 )
-from hpdist.space import Space
-from hpdist.study import Study
 
 
 def square():

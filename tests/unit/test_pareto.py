@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpdist.pareto import crowding, hypervolume, non_dominated, order
+from hpdist.core.objective.pareto import crowding, hypervolume, non_dominated, order
 
 POINTS = st.integers(1, 4).flatmap(
     lambda m: st.lists(st.lists(st.integers(0, 5), min_size=m, max_size=m), max_size=9).map(

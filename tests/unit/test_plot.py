@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpdist import Results, maximize, minimize
-from hpdist.errors import ConfigurationError
+from hpdist.core.model.errors import ConfigurationError
 from hpdist.multi_fidelity import Hyperband
 from hpdist.plot import (
     figure_size,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hpdist.points import Points, keys
+from hpdist.core.space.encoding import Points, keys
 from hpdist.testing.optimizers import spaces
 
 

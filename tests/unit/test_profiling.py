@@ -11,8 +11,8 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from hpdist.errors import ConfigurationError, HpdistError
-from hpdist.profiling import profile
+from hpdist.core.model.errors import ConfigurationError, HpdistError
+from hpdist.evaluator.profiling import profile
 
 MB = 2**20
 

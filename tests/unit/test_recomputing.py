@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from hpdist.dispatch_state import DispatchState
-from hpdist.errors import ConfigurationError
-from hpdist.events import ControlRequested, JobCreated, Record
-from hpdist.journal import MemoryJournal
-from hpdist.loop import Loop
-from hpdist.model import Limits
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.dispatch.watermarks import QueueSizes
+from hpdist.core.journal.journal import MemoryJournal
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import ControlRequested, JobCreated, Record
+from hpdist.core.model.values import Limits
+from hpdist.core.run.loop import Loop
+from hpdist.core.run.recompute import known_generator, recompute, study_of
+from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import (
     Asha,
     Custom,
@@ -20,9 +23,6 @@ from hpdist.multi_fidelity import (
     SingleFidelity,
     SuccessiveHalving,
 )
-from hpdist.queue_sizes import QueueSizes
-from hpdist.recomputing import known_generator, recompute, study_of
-from hpdist.study import Study
 from hpdist.testing.simulate import Faults, SimulatedCluster, SimulatedInbox, crashing
 
 GENERATORS = [

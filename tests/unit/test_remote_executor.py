@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpdist.events import (
+from hpdist.core.model.events import (
     AttemptFinished,
     AttemptReleased,
     ConnectionLost,
@@ -21,9 +21,7 @@ from hpdist.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.executors.remote import RemoteExecutor
-from hpdist.model import Failure, FailureKind, Success, Timing
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
     Dismiss,
@@ -32,6 +30,8 @@ from hpdist.orders import (
     Recall,
     Welcome,
 )
+from hpdist.core.model.values import Failure, FailureKind, Success, Timing
+from hpdist.core.remote.executor import RemoteExecutor
 
 ONE, TWO = "aaaaaaaa", "bbbbbbbb"
 
@@ -134,7 +134,7 @@ def test_work_that_comes_with_the_welcome_is_in_its_reply(desk: Desk) -> None:
 def test_hello_without_a_welcome_in_time_says_unknown_and_loses_nothing(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpdist.executors.remote._WELCOME_WITHIN_S", 0.01)
+    monkeypatch.setattr("hpdist.core.remote.executor._WELCOME_WITHIN_S", 0.01)
     assert desk.say("hello", 0, info={})["kind"] == "unknown"
     desk.executor.perform([Welcome("w", ONE), launch(1)])
     reply = desk.say("hello", 1, info={})
@@ -381,7 +381,7 @@ def test_a_worker_silent_for_long_is_forgotten_when_another_arrives(
 ) -> None:
     desk.join()
     desk.executor.perform([launch(1)])
-    monkeypatch.setattr("hpdist.executors.remote._FORGET_AFTER_LEASES", -1)
+    monkeypatch.setattr("hpdist.core.remote.executor._FORGET_AFTER_LEASES", -1)
     desk.say("step", 1, worker="other", wait=0)
     assert work(desk.say("step", 1, wait=0)) == []
 

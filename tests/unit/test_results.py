@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpdist.errors import ConfigurationError, JournalDamaged, JournalError
-from hpdist.events import (
+from hpdist.core.journal.journal import Journal
+from hpdist.core.model.errors import ConfigurationError, JournalDamaged, JournalError
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     JobCreated,
@@ -16,9 +17,8 @@ from hpdist.events import (
     RunEnded,
     WorkerChanged,
 )
-from hpdist.journal import Journal
-from hpdist.model import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
-from hpdist.results import COLUMNS, Results, warm_start_observations
+from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
+from hpdist.core.results.results import COLUMNS, Results, warm_start_observations
 
 START = 1_700_000_000.0
 TRIALS = [
@@ -283,7 +283,7 @@ def test_a_warm_start_from_a_plain_table_needs_three_kinds_of_columns():
 
 
 def test_reading_results_needs_no_pandas():
-    code = "import sys, hpdist.results; sys.exit('pandas' in sys.modules)"
+    code = "import sys, hpdist.core.results.results; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

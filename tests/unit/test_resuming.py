@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from hpdist.errors import ConfigurationError, JournalError, JournalLocked, JournalMismatch
-from hpdist.events import (
+from hpdist.core.journal.journal import Journal
+from hpdist.core.model.errors import (
+    ConfigurationError,
+    JournalError,
+    JournalLocked,
+    JournalMismatch,
+)
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     Controlled,
@@ -18,12 +24,11 @@ from hpdist.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.journal import Journal
-from hpdist.model import Failure, FailureKind, JobState, Limits, Success, WorkerInfo
+from hpdist.core.model.values import Failure, FailureKind, JobState, Limits, Success, WorkerInfo
+from hpdist.core.run.definition import Search
+from hpdist.core.run.resume import OpenRun, change_limits, header_arguments, open_run
+from hpdist.core.space.space import Space
 from hpdist.multi_fidelity import Hyperband
-from hpdist.resuming import OpenRun, change_limits, header_arguments, open_run
-from hpdist.search_spec import Search
-from hpdist.space import Space
 
 SPACE = {"x": (-1.0, 1.0)}
 NOW = 1000.0

@@ -8,9 +8,8 @@ import sys
 
 import pytest
 
-from hpdist import run_directory
-from hpdist.errors import ConfigurationError
-from hpdist.run_directory import (
+from hpdist.core.journal import run_directory
+from hpdist.core.journal.run_directory import (
     RunDirectory,
     check_run_id,
     connection_is_stale,
@@ -19,6 +18,7 @@ from hpdist.run_directory import (
     remove_connection,
     write_connection,
 )
+from hpdist.core.model.errors import ConfigurationError
 
 KEY = "ab" * 32
 
@@ -254,7 +254,7 @@ def test_the_process_that_comes_second_takes_the_key_of_the_first(run, monkeypat
 def test_processes_that_make_a_key_at_once_agree(run):
     code = (
         "import sys; sys.stdin.readline();"
-        "from hpdist.run_directory import find_key;"
+        "from hpdist.core.journal.run_directory import find_key;"
         "print(find_key('demo', sys.argv[1]).hex())"
     )
     processes = [

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpdist.errors import StateError
-from hpdist.events import (
+from hpdist.core.model.errors import StateError
+from hpdist.core.model.events import (
     AttemptFinished,
     AttemptReleased,
     Event,
@@ -18,8 +18,7 @@ from hpdist.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.model import Failure, Success
-from hpdist.orders import (
+from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
     Dismiss,
@@ -27,6 +26,7 @@ from hpdist.orders import (
     Launch,
     Recall,
 )
+from hpdist.core.model.values import Failure, Success
 from hpdist.testing.simulate import (
     RESEND_S,
     Faults,

@@ -9,8 +9,8 @@ import ConfigSpace as CS
 import numpy as np
 import pytest
 
-from hpdist.errors import ConfigurationError
-from hpdist.space import Categorical, Constant, Float, Int, Ordinal, Space
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.space.space import Categorical, Constant, Float, Int, Ordinal, Space
 from hpdist.testing.optimizers import spaces
 
 
@@ -53,7 +53,7 @@ def rng(seed=0):
 
 
 def test_the_module_is_imported_without_configspace():
-    code = "import sys, hpdist.space; sys.exit('ConfigSpace' in sys.modules)"
+    code = "import sys, hpdist.core.space.space; sys.exit('ConfigSpace' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -244,7 +244,7 @@ def test_a_space_in_which_almost_nothing_is_allowed_gives_an_error_instead_of_ha
         CS.ForbiddenLessThanRelation(space["a"], space["b"]),
         CS.ForbiddenGreaterThanRelation(space["a"], space["b"]),
     )
-    monkeypatch.setattr("hpdist.space.MAX_TRIES", 50)
+    monkeypatch.setattr("hpdist.core.space.space.MAX_TRIES", 50)
     with pytest.raises(ConfigurationError, match="50 random configurations were all forbidden"):
         Space.of(space).sample(rng())
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hpdist.cluster.hands import Hands
-from hpdist.cluster.spool import MAX_TOLD_BYTES, ORPHANED_AFTER_S, Spool, tell
-from hpdist.events import AttemptResult, Held
-from hpdist.model import Failure, FailureKind, Success
+from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.remote.in_flight import Hands
+from hpdist.core.remote.outbox import MAX_TOLD_BYTES, ORPHANED_AFTER_S, Spool, tell
 
 ONE, TWO = "aaaaaaaa", "bbbbbbbb"
 HELD: Held = (4, 2)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpdist.errors import ConfigurationError, StateError
-from hpdist.events import AttemptEnded, Controlled, JobCreated
-from hpdist.model import Failure, FailureKind, Job, Limits, Success
+from hpdist.core.model.errors import ConfigurationError, StateError
+from hpdist.core.model.events import AttemptEnded, Controlled, JobCreated
+from hpdist.core.model.values import Failure, FailureKind, Job, Limits, Success
+from hpdist.core.space.space import Space
+from hpdist.core.study.study import Evaluation, Study
 from hpdist.multi_fidelity import Asha, Hyperband, SingleFidelity, SuccessiveHalving
 from hpdist.optimizers import Observation, Pending, RandomSearch, Suggestion
-from hpdist.space import Space
-from hpdist.study import Evaluation, Study
 
 SPACE = {"x": (-1.0, 1.0), "k": (1, 8)}
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from hpdist.events import (
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     Controlled,
@@ -13,8 +13,8 @@ from hpdist.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.model import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
-from hpdist.summary import RECENT, Summary
+from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
+from hpdist.core.results.summary import RECENT, Summary
 
 HEADER = RunCreated(1, "demo")
 

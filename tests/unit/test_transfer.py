@@ -6,9 +6,9 @@ import ConfigSpace as CS
 import pytest
 
 import hpdist
-from hpdist.errors import ConfigurationError
-from hpdist.space import Float, Space
-from hpdist.study import Study
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.space.space import Float, Space
+from hpdist.core.study.study import Study
 
 OLD = [
     {"config": {"lr": 0.1, "units": 64, "opt": "sgd"}, "budget": 1.0, "loss": 1.0},

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hpdist.errors import ConfigurationError
-from hpdist.model import Failure, FailureKind
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.values import Failure, FailureKind
 from hpdist.views import pieces
 from hpdist.views.engine import CALL, execute
 from hpdist.views.long_calls import fetch_tasks, in_pieces

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from hpdist.events import (
+from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     JobCreated,
     ReportReceived,
     WorkerChanged,
 )
-from hpdist.model import Failure, FailureKind, Success, WorkerInfo
+from hpdist.core.model.values import Failure, FailureKind, Success, WorkerInfo
 from hpdist.views.direct import blocks
 from hpdist.views.policies import POLICIES, Load
 from hpdist.views.tasks import ENGINE_LEFT, MAX_LOSSES, Task, Tasks

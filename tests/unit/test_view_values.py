@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpdist.errors import ProtocolMismatch
+from hpdist.core.model.errors import ProtocolMismatch
 from hpdist.views.pickled import pack
 from hpdist.views.values import _READERS, SealedValue, read_value, write_value
 

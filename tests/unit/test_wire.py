@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpdist.cluster.wire import MAX_DEPTH, MAX_DIGITS, MAX_TEXT, MAX_VALUES, decode, encode
-from hpdist.errors import ConfigurationError, ProtocolMismatch
+from hpdist.core.model.errors import ConfigurationError, ProtocolMismatch
+from hpdist.core.model.json_codec import MAX_DEPTH, MAX_DIGITS, MAX_TEXT, MAX_VALUES, decode, encode
 
 LEAVES = (
     st.none()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist import Master, NameServer, Retry, Space, Timing
-from hpdist.journal import Journal
+from hpdist.core.journal.journal import Journal
 from hpdist.multi_fidelity import Hyperband, SingleFidelity
 from hpdist.optimizers import RandomSearch
 

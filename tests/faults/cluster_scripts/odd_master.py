@@ -21,7 +21,7 @@ import master
 from oddities import enter, shift_clock
 
 from hpdist import NameServer
-from hpdist.disk import Disk
+from hpdist.core.journal.disk import Disk
 
 NO_ROOM, BAD_SYNC = Path("no-room"), Path("bad-sync")
 write_as_ever, sync_as_ever = Disk.write, Disk.sync_data

@@ -18,7 +18,7 @@ from typing import Any
 import worker
 from oddities import enter, shift_clock
 
-from hpdist.cluster.locate import Place
+from hpdist.cluster.discovery import Place
 
 
 def main(options: dict[str, Any]) -> int:

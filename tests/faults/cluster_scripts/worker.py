@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from hpdist import Worker
-from hpdist.cluster import locate
+from hpdist.cluster import discovery as locate
 from hpdist.cluster import worker as module
-from hpdist.cluster.hands import Hands
-from hpdist.cluster.link import Link
+from hpdist.cluster.transport.link import Link
+from hpdist.core.remote.in_flight import Hands
 
 OBJECTIVE = f"{Path(__file__).with_name('objective.py')}:evaluate"
 PROXY = Path("proxy")

@@ -1,0 +1,87 @@
+"""A cluster of this process's own: nameserver, dispatcher and worker processes; others may join."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.run_host import RunHost
+from hpdist.cluster.service import Listening
+from hpdist.cluster.worker_processes import WorkerProcesses
+from hpdist.core.journal.run_names import safe_run_id
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.values import Timing
+from hpdist.core.objective.objective import FunctionObjective, ImportedObjective, Objective
+from hpdist.executors.registry import available_cpus
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def own_cluster(
+    reference: str,
+    path: Path,
+    workers: int,
+    options: Mapping[str, Any],
+    listening: Listening | None = None,
+    timing: Timing | None = None,
+) -> RunHost:
+    """Return the executor of a run whose workers dial in, ``workers`` of them started here.
+
+    Parameters
+    ----------
+    reference
+        "path/file.py:function" or "module:function": what workers evaluate.
+    options
+        Those of ``hpdist worker``, by their names; None where one is not given.
+    """
+    processes = None
+    if workers:
+        arguments = [reference, "--run", str(path), *_arguments(options)]
+        processes = WorkerProcesses(workers, arguments, path, _threads(workers))
+    return RunHost(
+        Place(safe_run_id(path.resolve().name), directory=path),
+        listening or Listening(),
+        timing=timing,
+        own_nameserver=True,
+        processes=processes,
+    )
+
+
+def reference_of(objective: Objective) -> str:
+    """Return the name by which another process finds an objective.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is no function of a file's or module's top level.
+    """
+    if isinstance(objective, ImportedObjective):
+        return objective.reference
+    function = objective.function if isinstance(objective, FunctionObjective) else None
+    name = getattr(function, "__qualname__", "")
+    try:
+        file = inspect.getsourcefile(inspect.unwrap(function)) if function else None
+    except TypeError:
+        file = None
+    if file is None or not name.isidentifier():
+        raise ConfigurationError(
+            f"workers in other processes cannot find the objective {objective.name} by its name",
+            cause="it is not defined at the top level of a file",
+            do='define it there with "def", or use executor="process"',
+        )
+    return f"{Path(file).resolve()}:{name}"
+
+
+def _arguments(options: Mapping[str, Any]) -> list[str]:
+    given = [(name, value) for name, value in options.items() if value is not None]
+    return [text for name, value in given for text in ("--" + name.replace("_", "-"), str(value))]
+
+
+def _threads(workers: int) -> dict[str, str]:
+    """Share the CPUs out, where the user has not: more threads than CPUs only wait."""
+    each = str(max(1, available_cpus() // workers))
+    return {name: each for name in _THREADS if name not in os.environ}

@@ -1,0 +1,142 @@
+"""The dispatcher's ear: one object with two methods, text in and text out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from Pyro4 import core
+
+from hpdist.cluster.transport.address import join_address
+from hpdist.cluster.transport.pyro import OBJECT_ID
+from hpdist.cluster.transport.server import GuardedDaemon, check_session
+from hpdist.cluster.transport.tls import Tls
+from hpdist.core.model.errors import HpdistError
+from hpdist.core.model.json_codec import decode, encode
+from hpdist.core.remote.messages import make_reply
+
+logger = logging.getLogger(__name__)
+
+Handler = Callable[[Mapping[str, Any]], dict[str, Any]]
+"""Answers a message; may take its time, and is called from many threads."""
+
+OnDisconnect = Callable[[str, str], None]
+"""Told (worker id, incarnation) when a connection that a worker used has ended."""
+
+
+class Server:
+    """Serves workers over Pyro4.
+
+    Parameters
+    ----------
+    exchange, control
+        Answer the messages of workers and the commands of operators.
+    key
+        Whoever connects must have it.
+    host, port
+        Where to listen; port 0 takes any that is free.
+    max_workers
+        Each may have two connections; more are turned away.
+    tls
+        The run's certificates, if it has any; whoever connects must have them too.
+    """
+
+    def __init__(
+        self,
+        exchange: Handler,
+        control: Handler,
+        *,
+        key: bytes,
+        host: str,
+        port: int = 0,
+        max_workers: int = 1024,
+        on_disconnect: OnDisconnect | None = None,
+        tls: Tls | None = None,
+    ) -> None:
+        self._exchange, self._control = exchange, control
+        self._key, self._host, self._port = key, host, port
+        self._max_workers, self._on_disconnect = max_workers, on_disconnect
+        self._tls = tls
+        self._daemon: _Daemon | None = None
+
+    def start(self) -> tuple[str, int]:
+        """Listen from now on; returns host and port.
+
+        Raises
+        ------
+        TransportError
+            If the port is taken or the address is not one of this machine.
+        ConfigurationError
+            If the key is too short for the network.
+        """
+        peers = 2 * self._max_workers + 64
+        daemon = _Daemon(self._host, self._port, self._key, peers, tls=self._tls)
+        daemon.on_disconnect = self._on_disconnect
+        daemon.register(Endpoint(self._exchange, self._control), OBJECT_ID)
+        daemon.serve("hpdist-pyro-accept")
+        self._daemon = daemon
+        return daemon.address
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port at which it listens."""
+        if self._daemon is None:
+            raise RuntimeError("the server was not started")
+        return self._daemon.address
+
+    @property
+    def uri(self) -> str:
+        """The Pyro4 URI of the dispatcher's object."""
+        return f"PYRO:{OBJECT_ID}@{join_address(*self.address)}"
+
+    def close(self, grace_s: float = 1.0) -> None:
+        """Stop listening and cut all connections; may be called again.
+
+        Calls that are being answered get ``grace_s`` seconds to finish.
+        """
+        if self._daemon is not None:
+            self._daemon.stop(grace_s)
+
+
+class _Daemon(GuardedDaemon):
+    on_disconnect: OnDisconnect | None = None
+
+    def disconnected(self, conn: Any) -> None:
+        if conn.peer is not None and self.on_disconnect is not None:
+            self.on_disconnect(*conn.peer)
+
+
+class Endpoint:
+    """What is exposed. Errors cross as data, never as exceptions."""
+
+    def __init__(self, exchange: Handler, control: Handler) -> None:
+        self._handlers = {"exchange": exchange, "control": control}
+
+    def exchange(self, text: str) -> str:
+        return self._answer("exchange", text)
+
+    def control(self, text: str) -> str:
+        return self._answer("control", text)
+
+    def _answer(self, method: str, text: str) -> str:
+        check_session()
+        try:
+            message = decode(text)
+            _note_peer(message)
+            return encode(self._handlers[method](message))
+        except HpdistError as error:
+            return encode(make_reply("refused", 0, message=str(error)))
+        except Exception:
+            logger.exception("a message could not be answered")
+            return encode(make_reply("refused", 0, message="a bug in hpdist: see its log"))
+
+
+core.expose(Endpoint)
+
+
+def _note_peer(message: Mapping[str, Any]) -> None:
+    """Remember whose connection this is, to tell when it ends."""
+    worker, incarnation = message.get("worker"), message.get("incarnation")
+    if isinstance(worker, str) and isinstance(incarnation, str):
+        core.current_context.client.peer = (worker, incarnation)

@@ -1,0 +1,98 @@
+"""A worker's or operator's line to the dispatcher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hpdist.cluster.transport.address import split_address
+from hpdist.cluster.transport.client import Connection
+from hpdist.cluster.transport.pyro import OBJECT_ID
+from hpdist.cluster.transport.tls import Tls
+from hpdist.core.model.json_codec import decode, encode
+from hpdist.core.remote.messages import PROTOCOL
+from hpdist.core.remote.replies import check_reply, read_reply
+
+
+class Link:
+    """Calls the dispatcher; to be used by one thread.
+
+    It connects when it is needed and again after an error. Nothing is sent twice by itself: a
+    caller that gets an error repeats the message, which is safe because of its request number.
+
+    Parameters
+    ----------
+    key
+        The key, or a function that finds it, called before each connection: it may be made anew
+        while nobody listens.
+    address
+        Of the dispatcher, in any form that `split_address` reads, or a function that finds it
+        out, called before each connection.
+    timeout_s
+        For connecting, and for an answer beyond the time that a message allows for waiting; may be
+        changed between calls.
+    tls
+        The run's certificates, if it has any.
+    """
+
+    def __init__(
+        self,
+        key: bytes | Callable[[], bytes],
+        address: str | Callable[[], str],
+        run_id: str,
+        timeout_s: float = 10.0,
+        tls: Tls | None = None,
+    ) -> None:
+        self._key, self._address, self._run_id = key, address, run_id
+        self.timeout_s, self._tls = timeout_s, tls
+        self._connection: Connection | None = None
+
+    def call(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a worker's message and return the reply.
+
+        Raises
+        ------
+        TransportError
+            If no answer came; the message may have arrived nevertheless.
+        AuthenticationError
+            If the dispatcher has another key.
+        ProtocolMismatch
+            If it refused the message: another run, another version, a field it cannot accept; or
+            if a field of its reply cannot be accepted here.
+        """
+        return read_reply(self._call("exchange", message))
+
+    def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a command and return the reply; raises as `call` does."""
+        return self._call("control", command)
+
+    def close(self) -> None:
+        """Hang up, from any thread; a call that waits fails at once, a later one dials anew."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _call(self, method: str, message: Mapping[str, Any]) -> dict[str, Any]:
+        text = encode({"v": PROTOCOL, "run": self._run_id, **message})
+        connection = self._connect()
+        try:
+            timeout_s = self.timeout_s + float(message.get("wait", 0.0))
+            reply = decode(connection.invoke(method, (text,), timeout_s))
+        except BaseException:
+            self.close()
+            raise
+        return check_reply(reply, int(message.get("epoch", 0)))
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            address = self._address if isinstance(self._address, str) else self._address()
+            host, port = split_address(address)
+            key = self._key if isinstance(self._key, bytes) else self._key()
+            self._connection = Connection(
+                "the dispatcher", OBJECT_ID, host, port, key, self.timeout_s, self._tls
+            )
+        return self._connection
+
+    def __repr__(self) -> str:
+        where = self._address if isinstance(self._address, str) else "an address to be found"
+        return f"<Link to run {self._run_id!r} at {where}>"

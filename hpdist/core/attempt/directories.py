@@ -1,0 +1,78 @@
+"""Where attempts keep their files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.objective.context import Payload
+
+
+class AttemptDirectories:
+    """Finds directories below a given run directory, or in a temporary one of its own."""
+
+    def __init__(self) -> None:
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._run: RunDirectory | None = None  #: the last one, which is nearly always the next one
+
+    def of(self, root: Path | None, payload: Payload, attempt: int) -> tuple[Path, Path | None]:
+        """Return an attempt's directory (not made yet) and the one to continue from, if any.
+
+        Only numbers of the payload become part of a path, so that none leads elsewhere.
+
+        Raises
+        ------
+        ConfigurationError
+            If a symbolic link in the run directory leads out of it.
+        """
+        run, trial_id = self._run_at(root), int(payload["trial_id"])
+        own = run.attempt_directory(trial_id, float(payload["budget"]), int(attempt))
+        _check_inside(run.path, own)
+        previous = payload.get("previous")
+        if previous is None:
+            return own, None
+        former = run.attempt_directory(
+            trial_id, float(previous["budget"]), int(previous["attempt"])
+        )
+        _check_inside(run.path, former)
+        return own, former if former.is_dir() else None
+
+    def _run_at(self, root: Path | None) -> RunDirectory:
+        if root is None:
+            if self._temporary is None:
+                self._temporary = tempfile.TemporaryDirectory(prefix="hpdist-")
+            root = Path(self._temporary.name)
+        root = root.absolute()
+        if self._run is None or self._run.path != root:
+            self._run = RunDirectory(root)
+        return self._run
+
+    def close(self) -> None:
+        """Remove the temporary directory."""
+        if self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
+
+
+def _check_inside(root: Path, directory: Path) -> None:
+    if not any(os.path.islink(part) for part in _below(root, directory)):
+        return  # nearly always, and far cheaper than to resolve both
+    found = directory.resolve()
+    if not found.is_relative_to(root.resolve()):
+        raise ConfigurationError(
+            f"{directory} leads to {found}, out of the run directory",
+            cause="there is a symbolic link in its path, and no attempt writes through one",
+            do="remove the link, or give the worker a place of its own: --directory DIR",
+        )
+
+
+def _below(root: Path, directory: Path) -> Iterator[str]:
+    """Name ``directory`` and what is between it and ``root``."""
+    end, part = str(root), str(directory)
+    while part != end:
+        yield part
+        part = os.path.dirname(part)

@@ -1,0 +1,66 @@
+"""Runs attempts in the calling thread."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.attempt.evaluate import StopSwitch, evaluate
+from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.objective.context import Context, Payload, Report, ReportValve
+from hpdist.core.objective.objective import Call, Objective
+
+
+class InlineRunner:
+    """Runs attempts in the calling thread (``isolation="none"``).
+
+    Nothing protects the process from the objective, and nothing can end it by force: a cancelled
+    attempt is handed back when the objective returns.
+    """
+
+    def __init__(self, objective: Objective, *, device: str = "") -> None:
+        self._objective = objective
+        self._device = device
+        self._call: Call | None = None
+        self._directories = AttemptDirectories()
+
+    def start(self, switch: StopSwitch | None = None) -> None:
+        self._built()
+
+    def run(
+        self,
+        payload: Payload,
+        held: Held,
+        *,
+        directory_root: Path | None = None,
+        on_report: Report | None = None,
+        switch: StopSwitch | None = None,
+    ) -> AttemptResult | None:
+        job_id, attempt = held
+        switch = switch or StopSwitch()
+        call = self._built()
+        reports = ReportValve(on_report) if on_report else None
+        context = Context(
+            payload,
+            attempt,
+            *self._directories.of(directory_root, payload, attempt),
+            device=self._device,
+            report=reports,
+            stop_requested=lambda: switch.stop_requested,
+        )
+        started, begin = time.time(), time.monotonic()
+        outcome = evaluate(call, self._objective.name, payload, context)
+        if reports:
+            reports.close()
+        if switch.cancelled:
+            return None
+        return AttemptResult(job_id, attempt, outcome, time.monotonic() - begin, started)
+
+    def close(self) -> None:
+        self._directories.close()
+
+    def _built(self) -> Call:
+        if self._call is None:
+            self._call = self._objective.build()
+        return self._call

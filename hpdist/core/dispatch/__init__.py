@@ -1,0 +1,5 @@
+"""Who runs what, and how often it is tried: a pure state machine over jobs and workers.
+
+It knows nothing of what a job is about; ports to what it drives (executor, job source, journal)
+are declared here. Open `state` first, then `retry` and `assignment`.
+"""

@@ -1,0 +1,40 @@
+"""The port of an executor: how attempts get run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from hpdist.core.model.events import (
+    Event,
+)
+from hpdist.core.model.orders import (
+    Order,
+)
+
+Post = Callable[[Sequence[Event]], None]
+"""Hand events to the loop, from any thread; those of one call are handled together."""
+
+
+class Executor(Protocol):
+    """Runs attempts. Capacity is announced by events (`WorkerJoined`), never asked for.
+
+    Attributes
+    ----------
+    keeps_running
+        Whether attempts outlive this process, so that after a restart they may be handed in.
+    """
+
+    keeps_running: bool
+
+    def start(self, post: Post) -> None:
+        """Begin; from now on events may be posted."""
+        ...
+
+    def perform(self, orders: Sequence[Order]) -> None:
+        """Carry out ``orders``; returns soon, and reports trouble as events only."""
+        ...
+
+    def close(self, grace_s: float) -> None:
+        """End everything within ``grace_s`` seconds; nothing is posted afterwards."""
+        ...

@@ -1,0 +1,47 @@
+"""When to try again: the outcome policy, as pure functions of what happened so far."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+from hpdist.core.model.values import Failure, FailureKind, Outcome, Retry
+
+#: Different jobs that must crash in a row on one worker before it is put aside.
+QUARANTINE_AFTER = 3
+
+
+def verdict(outcome: Outcome, before: Counter[FailureKind], retry: Retry) -> tuple[bool, Outcome]:
+    """Decide whether ``outcome`` settles its job, given the failures ``before`` by kind.
+
+    Returns
+    -------
+    final
+        False if the job is to be tried again.
+    outcome
+        The outcome; where a limit was used up, its message says so.
+    """
+    if not isinstance(outcome, Failure) or outcome.kind is FailureKind.CANCELLED:
+        return True, outcome
+    allowed = {
+        FailureKind.CRASH: retry.max_crashes,
+        FailureKind.LOST: retry.max_losses,
+        FailureKind.EXCEPTION: retry.exceptions + 1,
+        FailureKind.INVALID: retry.invalid + 1,
+        FailureKind.TIMEOUT: retry.timeouts + 1,
+        FailureKind.MEMORY: retry.memory + 1,
+    }[outcome.kind]
+    attempts = before[outcome.kind] + 1
+    if attempts < allowed:
+        return False, outcome
+    if allowed > 1:
+        note = f"{outcome.message} (given up after {attempts} such attempts)"
+        return True, replace(outcome, message=note)
+    return True, outcome
+
+
+def backoff(losses: int, longest_s: float) -> float:
+    """Seconds to wait before the next attempt: none after the first loss, then 1, 2, 4, ..."""
+    if losses <= 1:
+        return 0.0
+    return float(min(longest_s, 2.0 ** min(losses - 2, 30)))

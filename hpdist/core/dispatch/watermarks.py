@@ -1,0 +1,52 @@
+"""When to choose further configurations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_flag, check_list, check_whole, shown
+
+LARGEST = 10**6
+
+
+@dataclass(frozen=True)
+class QueueSizes:
+    """When to choose further configurations, counted in evaluations that run or wait.
+
+    When there are no more than ``least``, proposals are made until there are ``most``. With
+    ``dynamic`` both are relative to the number of places that the workers have; the default
+    keeps each place busy and nothing queued.
+    """
+
+    least: int = -1
+    most: int = 0
+    dynamic: bool = True
+
+    def __post_init__(self) -> None:
+        check_whole("the first of job_queue_sizes", self.least, most=LARGEST)
+        check_whole("the second of job_queue_sizes", self.most, most=LARGEST)
+        check_flag("dynamic_queue_size", self.dynamic)
+        if self.least >= self.most:
+            raise ConfigurationError(
+                f"job_queue_sizes=({self.least}, {self.most}): the first must be the smaller"
+            )
+        if not self.dynamic and self.most < 1:
+            raise ConfigurationError(
+                f"job_queue_sizes=({self.least}, {self.most}) would never start a job: with "
+                "dynamic_queue_size=False the second must be at least 1"
+            )
+
+    @classmethod
+    def of(cls, pair: object, dynamic: object) -> QueueSizes:
+        """Take both from a pair, as people give them."""
+        sizes = check_list("job_queue_sizes", pair, of="two whole numbers")
+        if len(sizes) != 2:
+            raise ConfigurationError(f"job_queue_sizes must be two numbers, got {shown(pair)}")
+        return cls(sizes[0], sizes[1], check_flag("dynamic_queue_size", dynamic))
+
+    def bounds(self, places: int) -> tuple[int, int]:
+        """Return (refill when at most so many, refill up to so many) for ``places`` places."""
+        check_whole("the number of workers", places, least=0)
+        base = places if self.dynamic else 0
+        return base + self.least, base + self.most

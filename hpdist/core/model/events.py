@@ -1,0 +1,293 @@
+"""The whole protocol in one file: what can happen, what can be ordered, what is recorded.
+
+*Events* are facts in the past tense that reach the loop. *Orders* are imperatives that the loop
+gives to an executor. *Records* are what the journal keeps; applying them is the only way in which
+durable state changes, live and on resume alike.
+
+An evaluation has at most three records when nothing goes wrong: `JobCreated` (with its trial when
+that is new), `AttemptStarted` and `AttemptEnded`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from hpdist.core.model.values import (
+    Job,
+    JsonValue,
+    Outcome,
+    Trial,
+    WorkerInfo,
+)
+
+Held = tuple[int, int]
+"""(job_id, attempt): an attempt that a worker has in its hands."""
+
+
+# --------------------------------------------------------------------------------- events
+
+
+@dataclass(frozen=True)
+class WorkerJoined:
+    """A worker introduced itself, with the attempts it still holds (begun, or unacknowledged)."""
+
+    worker: WorkerInfo
+    holds: tuple[Held, ...] = ()
+
+
+@dataclass(frozen=True)
+class WorkerSeen:
+    """A worker gave a sign of life; ``holds`` as in `WorkerJoined`, None when not told.
+
+    With ``leaving`` it wants no more work.
+    """
+
+    worker_id: str
+    incarnation: str
+    holds: tuple[Held, ...] | None = None
+    leaving: bool = False
+
+
+@dataclass(frozen=True)
+class WorkerLeft:
+    """A worker said good-bye, handing back whatever it holds."""
+
+    worker_id: str
+    incarnation: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ConnectionLost:
+    """A worker's connection was closed: a hint, not a proof."""
+
+    worker_id: str
+    incarnation: str
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker is known to be gone for good, with nothing left running (local executors)."""
+
+    worker_id: str
+    incarnation: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class AttemptResult:
+    """What an attempt came to, as its worker tells it.
+
+    ``seconds`` is the duration on the worker's monotonic clock, ``started`` the wall time there
+    in seconds since 1970, ``output`` the tail of what was printed.
+    """
+
+    job_id: int
+    attempt: int
+    outcome: Outcome
+    seconds: float = 0.0
+    started: float = 0.0
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class AttemptFinished:
+    """A worker handed in a result: its own, or that of a dead one, named in ``evaluated_by``."""
+
+    worker_id: str
+    incarnation: str
+    result: AttemptResult
+    evaluated_by: str = ""
+
+
+@dataclass(frozen=True)
+class AttemptReleased:
+    """A worker handed a job back undone: preempted, recalled or cancelled. Nobody's fault."""
+
+    worker_id: str
+    incarnation: str
+    job_id: int
+    attempt: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ProgressReported:
+    """An objective called ``ctx.report(step, loss)``."""
+
+    worker_id: str
+    incarnation: str
+    job_id: int
+    attempt: int
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class JobSubmitted:
+    """A caller without a study handed in a job of its own making."""
+
+    job: Job
+
+
+@dataclass(frozen=True)
+class ControlRequested:
+    """Somebody with the key asked for ``command`` (stop, drain, pause, resume, retry, extend)."""
+
+    command: str
+    arguments: dict[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExecutorFailed:
+    """A thread of the executor died of a bug: the run must end, loudly."""
+
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class WorkOffered:
+    """There may be something new to propose."""
+
+
+WorkerEvent = WorkerJoined | WorkerSeen | WorkerLeft | ConnectionLost | WorkerDied
+AttemptEvent = AttemptFinished | AttemptReleased | ProgressReported
+Event = WorkerEvent | AttemptEvent | JobSubmitted | WorkOffered | ControlRequested | ExecutorFailed
+
+
+# --------------------------------------------------------------------------------- records
+
+
+@dataclass(frozen=True)
+class RunCreated:
+    """The journal's first record: what this search is, enough to refuse another one.
+
+    ``space``, ``iter_generator`` and ``optimizer`` are JSON descriptions; ``warm_start`` holds
+    observations of earlier runs: dicts with config, budget and loss (None when it failed).
+    """
+
+    kind: ClassVar[str] = "run"
+    format: int
+    run_id: str
+    space: JsonValue = None
+    direction: str = "minimize"
+    seed: int = 0
+    iter_generator: JsonValue = None
+    optimizer: JsonValue = None
+    objective: str = ""
+    initial_configs: list[JsonValue] = field(default_factory=list)
+    warm_start: list[JsonValue] = field(default_factory=list)
+    limits: dict[str, JsonValue] = field(default_factory=dict)
+    early_stopping: JsonValue = None
+    objectives: list[str] = field(default_factory=lambda: ["loss"])
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobCreated:
+    """A job was decided on; ``trial`` is given when its configuration is new."""
+
+    kind: ClassVar[str] = "job"
+    job: Job
+    trial: Trial | None = None
+
+
+@dataclass(frozen=True)
+class AttemptStarted:
+    """An attempt was handed to a worker, or taken back by one that was thought lost."""
+
+    kind: ClassVar[str] = "start"
+    job_id: int
+    attempt: int
+    worker_id: str
+
+
+@dataclass(frozen=True)
+class AttemptEnded:
+    """An attempt came to an end.
+
+    ``final`` says whether the job is settled by it; otherwise the job is queued again.
+    ``outcome`` is None when the attempt was handed back undone, which counts against nobody.
+    """
+
+    kind: ClassVar[str] = "done"
+    job_id: int
+    attempt: int
+    worker_id: str
+    outcome: Outcome | None
+    final: bool = True
+    seconds: float = 0.0
+    started: float = 0.0
+    output: str = ""
+
+
+@dataclass(frozen=True)
+class WorkerChanged:
+    """A worker joined, returned after a restart of the master, left, was lost or quarantined.
+
+    ``forgiven`` lists the jobs whose crash on this worker no longer counts.
+    """
+
+    kind: ClassVar[str] = "worker"
+    state: str
+    worker: WorkerInfo
+    reason: str = ""
+    forgiven: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ReportReceived:
+    """An intermediate loss of a running attempt."""
+
+    kind: ClassVar[str] = "report"
+    job_id: int
+    attempt: int
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class AttemptCurtailed:
+    """A running attempt is to end early, because of what it reported at ``step``."""
+
+    kind: ClassVar[str] = "curtail"
+    job_id: int
+    attempt: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Controlled:
+    """A command that changes the run was accepted."""
+
+    kind: ClassVar[str] = "control"
+    command: str
+    arguments: dict[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunResumed:
+    """A process took the run over; ``epoch`` rises by one each time, the first is 1."""
+
+    kind: ClassVar[str] = "resumed"
+    epoch: int
+    pid: int = 0
+    host: str = ""
+    address: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The run came to an end: finished, stopped, time_limit or failed."""
+
+    kind: ClassVar[str] = "ended"
+    reason: str
+    message: str = ""
+
+
+JobRecord = JobCreated | AttemptStarted | AttemptEnded | ReportReceived | AttemptCurtailed
+Record = RunCreated | JobRecord | WorkerChanged | Controlled | RunResumed | RunEnded

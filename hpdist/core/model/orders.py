@@ -1,0 +1,96 @@
+"""Orders: what a worker is told to do, once the records that they follow from are durable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hpdist.core.model.events import Record
+from hpdist.core.model.values import JsonValue
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Run this attempt on this worker. The loop fills ``payload`` before the order goes out."""
+
+    worker_id: str
+    incarnation: str
+    job_id: int
+    attempt: int
+    payload: dict[str, JsonValue] | None = None
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """The worker may forget this result: its record is durable, or it is not wanted."""
+
+    worker_id: str
+    incarnation: str
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop this attempt; its result is not wanted any more."""
+
+    worker_id: str
+    incarnation: str
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Hand this attempt back if it has not begun."""
+
+    worker_id: str
+    incarnation: str
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Curtail:
+    """Ask this attempt to end early, with the loss that it has by then."""
+
+    worker_id: str
+    incarnation: str
+    job_id: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Welcome:
+    """The introduction is accepted."""
+
+    worker_id: str
+    incarnation: str
+
+
+@dataclass(frozen=True)
+class Introduce:
+    """The worker is not known (any more): it has to introduce itself, keeping what it holds."""
+
+    worker_id: str
+    incarnation: str
+
+
+@dataclass(frozen=True)
+class Dismiss:
+    """Leave: after the attempts in hand (``drain``), or at once, handing them back."""
+
+    worker_id: str
+    incarnation: str
+    drain: bool = True
+    reason: str = ""
+
+
+Order = Launch | Acknowledge | Cancel | Recall | Curtail | Welcome | Introduce | Dismiss
+
+
+@dataclass
+class Decision:
+    """What a call led to: records to write first, orders to give once they are durable."""
+
+    records: list[Record] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)

@@ -1,0 +1,285 @@
+"""The values everything else speaks of: trials, jobs, outcomes, workers, limits.
+
+All are frozen and validated when made, so nothing invalid can travel inward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import (
+    check_kind,
+    check_number,
+    check_seconds,
+    check_whole,
+    maybe,
+    shown,
+)
+
+JsonValue = Any
+"""None, bool, int, finite float, str, and lists and dicts of these with str keys."""
+
+Configuration = Mapping[str, JsonValue]
+"""An assignment of hyperparameters: plain Python values by name, inactive ones absent."""
+
+ConfigId = tuple[int, int, int]
+"""(iteration, budget index at which it was sampled, running index): how people name a trial."""
+
+
+class JobState(Enum):
+    """Where an evaluation stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+
+
+class FailureKind(Enum):
+    """Why an evaluation has no loss."""
+
+    EXCEPTION = "exception"  #: the objective raised, or called sys.exit
+    INVALID = "invalid"  #: the result is no finite number, or cannot be recorded
+    TIMEOUT = "timeout"  #: it ran past its time limit
+    MEMORY = "memory"  #: it used more memory than allowed
+    CRASH = "crash"  #: its process died by itself, as often as is allowed
+    LOST = "lost"  #: contact with its worker was lost, as often as is allowed
+    CANCELLED = "cancelled"  #: it was withdrawn
+
+    @property
+    def counts(self) -> bool:
+        """Whether the configuration is to blame: told to the optimizer, as an infinite loss."""
+        return self not in (FailureKind.LOST, FailureKind.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Success:
+    """An evaluation that returned a loss.
+
+    ``loss`` has the user's own sign; ``cost`` is in the user's unit, None where the objective
+    gave none; ``info`` is whatever else the objective returned.
+    """
+
+    loss: float
+    cost: float | None = None
+    info: JsonValue = None
+
+    def __post_init__(self) -> None:
+        _settle(self, loss=check_number("loss", self.loss))
+        _settle(self, cost=maybe(check_number, "cost", self.cost))
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An evaluation that has no loss, and why; ``traceback`` is the objective's own."""
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+
+    def __post_init__(self) -> None:
+        check_kind("kind", self.kind, FailureKind, do="kind=FailureKind.EXCEPTION")
+        check_kind("message", self.message, str)
+        check_kind("traceback", self.traceback, str)
+        _settle(self, message=_sendable(self.message), traceback=_sendable(self.traceback))
+
+
+Outcome = Success | Failure
+
+
+def settled_state(outcome: Outcome | None) -> JobState:
+    """The state in which ``outcome`` leaves a job."""
+    if isinstance(outcome, Failure):
+        cancelled = outcome.kind is FailureKind.CANCELLED
+        return JobState.CANCELLED if cancelled else JobState.FAILED
+    return JobState.COMPLETED
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration's life within a run; ``trial_id`` is dense from 0."""
+
+    trial_id: int
+    config_id: ConfigId
+    config: dict[str, JsonValue]
+    config_info: dict[str, JsonValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_whole("trial_id", self.trial_id, least=0)
+        place = self.config_id
+        triple = isinstance(place, tuple) and len(place) == 3
+        if not (triple and all(type(part) is int and part >= 0 for part in place)):
+            raise ConfigurationError(f"config_id must be three whole numbers, got {shown(place)}")
+        check_kind("config", self.config, dict)
+        check_kind("config_info", self.config_info, dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Evaluate trial ``trial_id`` at ``budget``: the unit of scheduling.
+
+    ``retry_of`` is the failed job that an operator asked to run again.
+    """
+
+    job_id: int
+    trial_id: int
+    budget: float
+    bracket: int = 0
+    rung: int = 0
+    worker: str | None = None  #: pinned to this worker
+    retry_of: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("job_id", "trial_id", "bracket", "rung"):
+            check_whole(name, getattr(self, name), least=0)
+        check_number("budget", self.budget, above=0)
+        maybe(check_kind, "worker", self.worker, kind=str)
+        maybe(check_whole, "retry_of", self.retry_of, least=0)
+
+
+@dataclass(frozen=True)
+class WorkerInfo:
+    """What a worker says of itself when it joins.
+
+    ``incarnation`` differs between two processes that use the same ``worker_id``. A worker runs
+    ``slots`` attempts at a time and holds ``prefetch`` more that it has not begun.
+    """
+
+    worker_id: str
+    incarnation: str
+    host: str = ""
+    pid: int = 0
+    slots: int = 1
+    prefetch: int = 0
+    device: str = ""
+    details: dict[str, JsonValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("worker_id", "incarnation", "host", "device"):
+            check_kind(name, getattr(self, name), str)
+        _settle(self, slots=check_whole("slots", self.slots, least=1))
+        _settle(self, prefetch=check_whole("prefetch", self.prefetch, least=0))
+        check_whole("pid", self.pid, least=0)
+        check_kind("details", self.details, dict)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a search ends; None means no limit. The first limit reached stops new evaluations.
+
+    ``max_cost`` is compared with the sum of the costs the objective returned, or of the budgets
+    where it returned none.
+    """
+
+    n_iterations: int | None = None
+    n_trials: int | None = None
+    n_evaluations: int | None = None
+    max_cost: float | None = None
+    target_loss: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_iterations", "n_trials", "n_evaluations"):
+            _settle(self, **{name: maybe(check_whole, name, getattr(self, name), least=0)})
+        _settle(self, max_cost=maybe(check_number, "max_cost", self.max_cost, least=0))
+        _settle(self, target_loss=maybe(check_number, "target_loss", self.target_loss))
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often an evaluation is tried, by what happened to its attempts.
+
+    A child process that dies counts as a crash; contact that is lost counts as a loss, with a
+    limit of its own, since losing a worker says nothing about the configuration. The others
+    are extra attempts after a failure that the objective itself caused.
+    """
+
+    max_crashes: int = 3
+    max_losses: int = 20
+    exceptions: int = 0
+    invalid: int = 0
+    timeouts: int = 0
+    memory: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            least = 1 if name.startswith("max_") else 0
+            _settle(self, **{name: check_whole(f"Retry.{name}", value, least=least)})
+
+
+MAX_WAIT_S = 3600.0
+"""The longest that a worker may ask to be kept waiting for an answer."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that decide when a silent worker is given up, and how often it speaks.
+
+    ``closed_s`` is the shorter patience once the worker's connection is known to be closed.
+    """
+
+    lease_s: float = 30.0
+    heartbeat_s: float = 5.0
+    closed_s: float = 10.0
+    poll_s: float = 10.0
+    backoff_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name, value in list(vars(self).items()):
+            _settle(self, **{name: check_seconds(f"Timing.{name}", value)})
+        for name in ("heartbeat_s", "poll_s"):
+            if getattr(self, name) > MAX_WAIT_S:
+                raise ConfigurationError(
+                    f"Timing.{name} must be at most {MAX_WAIT_S:g} s, got {getattr(self, name):g}",
+                    cause="an answer is not waited for any longer",
+                )
+        if self.lease_s < 2 * self.heartbeat_s:
+            raise ConfigurationError(
+                f"lease_s={self.lease_s:g} leaves no room for two heartbeats of "
+                f"{self.heartbeat_s:g} s: every worker would be given up again and again",
+                do=f"choose lease_s >= {2 * self.heartbeat_s:g} or a shorter heartbeat_s",
+            )
+
+
+def _settle(owner: object, **values: object) -> None:
+    """Put checked values in the place of those given; the classes are frozen, hence the detour."""
+    for name, value in values.items():
+        object.__setattr__(owner, name, value)
+
+
+def _sendable(text: str) -> str:
+    """Write out lone surrogates, which no file, wire or terminal can carry."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `Study.ask` hands out: evaluate ``config`` at ``budget``.
+
+    ``seed`` is the trial's own, for the objective's random numbers.
+    """
+
+    job: Job
+    trial: Trial
+    seed: int
+
+    @property
+    def config(self) -> dict[str, JsonValue]:
+        return dict(self.trial.config)
+
+    @property
+    def budget(self) -> float:
+        return self.job.budget

@@ -1,0 +1,127 @@
+"""What an objective can know and say while it runs: the argument ``ctx``."""
+
+from __future__ import annotations
+
+import math
+import operator
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from hpdist.core.model.values import ConfigId, JsonValue
+from hpdist.core.objective.returned_value import to_number
+
+Payload = Mapping[str, JsonValue]
+"""What to evaluate: ``trial_id, config_id, config, config_info, budget, seed`` and ``previous``,
+which is None or the ``budget`` and ``attempt`` of the last success at a lower budget."""
+
+MAX_STEP = 2**53 - 1
+"""The largest step of a report: what any JSON reader takes for a whole number."""
+
+Report = Callable[[int, float], None]
+"""Takes (step, loss): an intermediate loss on its way to whoever watches."""
+
+
+class Context:
+    """One attempt, as its objective sees it.
+
+    Attributes
+    ----------
+    previous_directory, previous_dir
+        The directory of this configuration's last success at a lower budget: read a model to
+        continue from here. None when there is none, or when it is not on this host.
+    device
+        The device that belongs to this attempt alone, such as "cuda"; empty when not told.
+    seed
+        Differs between trials, the same each time a trial is repeated.
+    """
+
+    def __init__(
+        self,
+        payload: Payload,
+        attempt: int,
+        directory: Path,
+        previous_directory: Path | None = None,
+        *,
+        device: str = "",
+        report: Report | None = None,
+        stop_requested: Callable[[], bool] = lambda: False,
+    ) -> None:
+        iteration, rung, index = payload["config_id"]
+        self.trial_id: int = payload["trial_id"]
+        self.config_id: ConfigId = (iteration, rung, index)
+        self.budget: float = payload["budget"]
+        self.seed: int = payload["seed"]
+        self.attempt = attempt
+        self.device = device
+        self.previous_directory = self.previous_dir = previous_directory
+        self._directory = directory
+        self._report = report
+        self._stop_requested = stop_requested
+
+    @property
+    def directory(self) -> Path:
+        """This attempt's own directory, made when first asked for."""
+        self._directory.mkdir(parents=True, exist_ok=True)
+        return self._directory
+
+    @property
+    def dir(self) -> Path:
+        """Short for `directory`."""
+        return self.directory
+
+    def should_stop(self) -> bool:
+        """Tell whether to return soon: somebody wants this worker back, or the attempt ended."""
+        return self._stop_requested()
+
+    def report(self, step: int, loss: float) -> str | None:
+        """Tell an intermediate loss; return "stop" when `should_stop`, else None.
+
+        A loss that is not finite is not passed on. Of very frequent reports some are left out.
+
+        Raises
+        ------
+        TypeError
+            If ``step`` is no int or ``loss`` no number.
+        ValueError
+            If ``step`` is negative or above `MAX_STEP`.
+        """
+        number = to_number(loss)
+        if number is None:
+            raise TypeError(f"ctx.report(step, loss) needs a number as loss, got {loss!r}")
+        step = operator.index(step)
+        if not 0 <= step <= MAX_STEP:
+            raise ValueError(f"ctx.report(step, loss) needs 0 <= step <= 2**53 - 1, got {step!r}")
+        if self._report is not None and math.isfinite(number):
+            self._report(step, number)
+        return "stop" if self.should_stop() else None
+
+
+class ReportValve:
+    """Lets the first ``free`` reports of an attempt through, later ones every ``interval_s``.
+
+    The last report always gets through, at `close`.
+    """
+
+    def __init__(self, send: Report, free: int = 1000, interval_s: float = 0.1) -> None:
+        self._send = send
+        self._free = free
+        self._interval_s = interval_s
+        self._next = 0.0
+        self._held: tuple[int, float] | None = None
+
+    def __call__(self, step: int, loss: float) -> None:
+        """Send this report, or hold it back."""
+        self._free -= 1
+        if self._free < 0 and time.monotonic() < self._next:
+            self._held = (step, loss)
+            return
+        self._held = None
+        self._send(step, loss)
+        self._next = time.monotonic() + self._interval_s
+
+    def close(self) -> None:
+        """Send the last report if it was held back."""
+        if self._held is not None:
+            self._send(*self._held)
+            self._held = None

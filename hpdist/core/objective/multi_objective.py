@@ -1,0 +1,64 @@
+"""The objectives of a search by name: "loss", and what else an objective returns. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_list, shown, to_real
+from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success
+
+ONE = ("loss",)
+"""The objectives of a search with one."""
+
+
+def check_objectives(names: object) -> tuple[str, ...]:
+    """Return the names, "loss" first.
+
+    Raises
+    ------
+    ConfigurationError
+        If they are no names, or not different, or do not begin with "loss".
+    """
+    listed = tuple(check_list("objectives", names, of="names"))
+    names_only = [name for name in listed if isinstance(name, str) and name]
+    distinct = len({*names_only, "cost", "info"}) == len(listed) + 2
+    if distinct and names_only[:1] == ["loss"]:
+        return listed
+    raise ConfigurationError(
+        f"objectives={shown(names)} are not the objectives of a search",
+        do='objectives=["loss", "latency"]: "loss" first, then other keys of the dict that the '
+        "objective returns",
+    )
+
+
+def losses_of(
+    outcome: Outcome | None, names: Sequence[str], sign: float = 1.0
+) -> tuple[float, ...] | None:
+    """Return ``sign`` times the values of all objectives; None if one is missing."""
+    if not isinstance(outcome, Success):
+        return None
+    info = outcome.info if isinstance(outcome.info, dict) else {}
+    values = [outcome.loss, *(to_real(info.get(name)) for name in names[1:])]
+    known = tuple(sign * value for value in values if value is not None and math.isfinite(value))
+    return known if len(known) == len(names) else None
+
+
+def demand(outcome: Outcome, names: Sequence[str], function_name: str) -> Outcome:
+    """Return the outcome; or, where an objective is missing in it, the failure that this is."""
+    if isinstance(outcome, Failure) or losses_of(outcome, names) is not None:
+        return outcome
+    info = outcome.info if isinstance(outcome.info, dict) else {}
+    missing = [name for name in names[1:] if losses_of(outcome, ("loss", name)) is None]
+    said = ", ".join(f"{name} is {shown(info[name])}" for name in missing if name in info)
+    return Failure(
+        FailureKind.INVALID,
+        f"the result of {function_name} is invalid: it has no number for {', '.join(missing)}, "
+        f"which the search minimizes{said and ': ' + said}",
+    )
+
+
+def payload_part(names: Sequence[str]) -> dict[str, JsonValue]:
+    """Return what a worker has to know of the objectives: nothing if there is one."""
+    return {"objectives": list(names)} if len(names) > 1 else {}

@@ -1,0 +1,53 @@
+"""Commands that an operator gives a running dispatcher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import shown
+from hpdist.core.model.values import Limits
+
+#: Commands that are taken from outside.
+COMMANDS = ("stop", "drain", "pause", "resume", "retry", "extend", "cancel")
+
+
+_ALLOWED: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "retry": {"jobs": list},
+    "cancel": {"jobs": list, "reason": str},
+    "extend": {
+        "n_iterations": int,
+        "n_trials": int,
+        "n_evaluations": int,
+        "max_cost": (int, float),
+        "target_loss": (int, float),
+    },
+    "stop": {"reason": str},
+    "drain": {"reason": str},
+}
+
+
+def check_arguments(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return what a command may carry.
+
+    Raises
+    ------
+    ConfigurationError
+        Naming what it may not carry, or what is missing.
+    """
+    allowed = _ALLOWED.get(command, {})
+    for name, value in arguments.items():
+        number = name not in ("jobs", "reason") and isinstance(value, bool)
+        if name not in allowed or number or not isinstance(value, allowed[name]):
+            raise ConfigurationError(
+                f"{command} does not take {name}={shown(value)}",
+                do=f"it takes {', '.join(allowed) or 'nothing'}",
+            )
+    if command == "extend":
+        Limits(**arguments)
+    jobs = arguments.get("jobs", [])
+    if not all(type(job_id) is int and job_id >= 0 for job_id in jobs):
+        raise ConfigurationError(f"{command} takes jobs by their numbers, got {shown(jobs)}")
+    if command == "cancel" and "jobs" not in arguments:
+        raise ConfigurationError("cancel needs jobs=[...]")
+    return dict(arguments)

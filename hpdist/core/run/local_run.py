@@ -1,0 +1,243 @@
+"""One process that holds a run: opens its journal, evaluates on this machine, and shows it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.journal.disk import REAL, Disk
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_names import safe_run_id
+from hpdist.core.model.events import (
+    AttemptEnded,
+    Controlled,
+    Record,
+    RunCreated,
+    RunEnded,
+    RunResumed,
+)
+from hpdist.core.model.validation import check_seconds
+from hpdist.core.model.values import Timing
+from hpdist.core.results.evaluations import EvaluationResult, EvaluationTable
+from hpdist.core.results.progress import Progress
+from hpdist.core.results.progress_text import found
+from hpdist.core.results.results import Results
+from hpdist.core.run.definition import Search
+from hpdist.core.run.inbox import QueueInbox
+from hpdist.core.run.loop import Loop, Observer
+from hpdist.core.run.resume import OpenRun, change, change_limits, check_ways, open_run
+from hpdist.core.run.signals import interruptible
+
+logger = logging.getLogger(__name__)
+
+Callback = Callable[[EvaluationResult], object]
+"""Called with each evaluation that is settled."""
+
+
+@dataclass(frozen=True)
+class LocalRun:
+    """A search in its directory, and who evaluates it.
+
+    Attributes
+    ----------
+    retry_failed
+        Evaluate again, on a resumed run, what failed before.
+    keep_limits
+        Leave a resumed run's limits as they were.
+    resume, on_change
+        As for `hpdist.core.run.resume.open_run`.
+    time_limit_s
+        Seconds from now until nothing new starts.
+    timing
+        When a silent worker is given up.
+    on_open
+        Called when the journal is this process's, before anything starts.
+    observers
+        Told of all that is recorded from then on.
+    disk
+        What the journal is written with.
+    """
+
+    search: Search
+    directory: RunDirectory
+    executor: Executor
+    progress: Progress
+    callbacks: Sequence[Callback] = ()
+    keep_limits: bool = False
+    retry_failed: bool = False
+    resume: str = "auto"
+    on_change: str = "error"
+    time_limit_s: float = math.inf
+    timing: Timing | None = None
+    on_open: Callable[[OpenRun], None] = lambda run: None
+    observers: Sequence[Observer] = ()
+    disk: Disk = REAL
+
+    def __post_init__(self) -> None:
+        check_ways(self.resume, self.on_change)
+        check_seconds("time_limit_s", self.time_limit_s, infinite=True)
+
+    def run(self) -> Results:
+        """Go on to the end, and return what came of it.
+
+        Raises
+        ------
+        HpdistError
+            If the journal cannot be used, or is another search's; if evaluating is impossible.
+        KeyboardInterrupt
+            At the second Ctrl-C.
+        """
+        new = [each for each in self._paths if not os.path.lexists(each)]
+        try:
+            run = self._open()
+        except BaseException:
+            _take_back([each for each in new if each.is_dir()])  # no file is ours without the lock
+            raise
+        try:
+            notes = self._notes(run)
+            has_work = self._prepare(run)
+            self.on_open(run)
+            self.progress.begin(run.records, notes)
+            try:
+                if has_work:
+                    self._drive(run)
+            finally:
+                self.progress.end()
+        except BaseException:
+            if not run.resumed and not run.study.ledger.jobs:
+                _take_back(new)
+            raise
+        finally:
+            run.journal.close()
+        return Results.read(self.directory.path)
+
+    @property
+    def _paths(self) -> list[Path]:
+        """What a search makes of its own; directories after what lies in them."""
+        directory = self.directory
+        files = [directory.journal, directory.lock]
+        return [*files, directory.path, *directory.path.parents]
+
+    def _open(self) -> OpenRun:
+        return open_run(
+            self.directory.journal,
+            self.search.make_study,
+            run_id=safe_run_id(self.directory.path.resolve().name),
+            at=time.time(),
+            objective=self.search.fingerprint,
+            on_change=self.on_change,
+            resume=self.resume,
+            timing=self.timing,
+            disk=self.disk,
+        )
+
+    def _notes(self, run: OpenRun) -> list[str]:
+        """Say what was found of an earlier session."""
+        header = run.records[0][1]
+        if not run.resumed or not isinstance(header, RunCreated):
+            return []
+        notes = [found(run.found)]
+        if run.journal.cut_bytes:
+            notes.append(f"a torn record of {run.journal.cut_bytes} bytes was cut off")
+        if kept := self.search.kept_from(header):
+            notes.append(f"{' and '.join(kept)} stay as the run began with")
+        return notes
+
+    def _prepare(self, run: OpenRun) -> bool:
+        """Record what has changed since the last session; return whether anything is to be done."""
+        at = time.time()
+        if run.resumed and not self.keep_limits:
+            change_limits(run, self.search.limits, at)
+        if self.retry_failed and (failed := run.study.retryable()):
+            change(run, Controlled("retry", {"jobs": failed}), at)
+        if run.dispatch.paused:
+            change(run, Controlled("resume"), at)
+        has_work = not run.study.done
+        if has_work and not self.executor.keeps_running:
+            run.announce(at)  # others do so themselves, with their address
+        elif not has_work and not _finished(run):
+            change(run, RunEnded("finished"), at)
+        run.journal.commit()
+        return has_work
+
+    def _drive(self, run: OpenRun) -> None:
+        inbox = QueueInbox()
+        observers: list[Observer] = [self.progress, *self.observers]
+        if self.callbacks:
+            observers.append(Settled(self.callbacks, run.records))
+        loop = Loop(
+            run.study,
+            run.dispatch,
+            run.journal,
+            self.executor,
+            inbox,
+            observers=observers,
+            time_limit_s=self.time_limit_s,
+        )
+        with interruptible(inbox, self._interrupted):
+            loop.run()
+
+    def _interrupted(self) -> None:
+        self.progress.notice(
+            "waiting for the evaluations that run; Ctrl-C again stops them now. To go on later: "
+            f"the same command again, or: hpdist resume {self.directory.path}"
+        )
+
+
+class Settled:
+    """An observer of the loop that calls callbacks with each evaluation that is settled.
+
+    Parameters
+    ----------
+    records
+        Those of before, of which nobody is told.
+    """
+
+    def __init__(
+        self, callbacks: Sequence[Callback], records: Iterable[tuple[float, Record]]
+    ) -> None:
+        self._callbacks = tuple(callbacks)
+        self._table = EvaluationTable()
+        self._begin: float | None = None
+        for at, record in records:
+            self._apply(at, record)
+
+    def __call__(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        for at, record in fresh:
+            self._apply(at, record)
+            if isinstance(record, AttemptEnded) and record.final:
+                self._tell(self._table.rows[record.job_id])
+
+    def _apply(self, at: float, record: Record) -> None:
+        self._begin = at if self._begin is None else self._begin
+        self._table.apply(at - self._begin, record)
+
+    def _tell(self, result: EvaluationResult) -> None:
+        for callback in self._callbacks:
+            try:
+                callback(result)
+            except Exception:  # a caller's function must end neither his search nor the next one
+                logger.exception("the callback %r failed; the search goes on", callback)
+
+
+def _take_back(made: Sequence[Path]) -> None:
+    """Remove what was made for a search that failed before its first evaluation."""
+    for path in made:
+        # A directory in which there is anything else stays.
+        with suppress(OSError):
+            path.unlink() if path.is_file() else path.rmdir()
+
+
+def _finished(run: OpenRun) -> bool:
+    """Whether the run has finished, and nothing was asked of it since."""
+    # Workers that leave are recorded after the end.
+    kinds = (RunEnded, RunResumed, Controlled)
+    last = next((each for _, each in reversed(run.records) if isinstance(each, kinds)), None)
+    return isinstance(last, RunEnded) and last.reason == "finished"

@@ -1,0 +1,279 @@
+"""Open a run's journal: a new one, or the one of before, replayed through the live code."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import platform
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.journal.disk import REAL, Disk
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.reader import read_header
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
+from hpdist.core.model.events import Controlled, Record, RunCreated, RunEnded, RunResumed
+from hpdist.core.model.validation import check_choice, shown
+from hpdist.core.model.values import JobState, Limits, Retry, Timing
+from hpdist.core.study.study import Study
+
+MakeStudy = Callable[[RunCreated | None], Study]
+"""Builds the study; given the first record of a journal that is resumed, with its limits,
+first configurations and warm start."""
+
+#: What makes two searches different, in the order in which differences are shown.
+IDENTITY = (
+    *("space", "direction", "seed", "iter_generator", "optimizer"),
+    *("early_stopping", "objectives", "objective"),
+)
+
+#: What can never change, because it says what the recorded results mean.
+FIXED = frozenset(("space", "direction", "objectives"))
+
+
+@dataclass
+class OpenRun:
+    """A run whose journal this process holds.
+
+    ``found`` counts the jobs of before by state; ``ended`` is how it ended last, None if it
+    never did.
+    """
+
+    journal: Journal
+    study: Study
+    dispatch: DispatchState
+    records: list[tuple[float, Record]]
+    epoch: int
+    found: dict[JobState, int]
+    ended: RunEnded | None = None
+    former_address: str = ""
+
+    @property
+    def resumed(self) -> bool:
+        """Whether there was anything before."""
+        return self.epoch > 1
+
+    @property
+    def book(self) -> str:
+        """What tells it apart from other runs of its name: when its journal was begun."""
+        return repr(self.records[0][0])
+
+    @property
+    def former_port(self) -> int:
+        """Where the dispatcher of before listened; 0 if that is not known."""
+        return int(self.former_address.rpartition(":")[2] or 0)
+
+    def announce(self, at: float, address: str = "") -> None:
+        """Record that this process has taken the run over; durable at the next commit."""
+        record = RunResumed(self.epoch, os.getpid(), socket.gethostname(), address, versions())
+        self.journal.append(record, at)
+        self.records.append((at, record))
+
+
+def open_run(
+    path: Path,
+    make_study: MakeStudy,
+    *,
+    run_id: str,
+    at: float,
+    objective: str = "",
+    on_change: str = "error",
+    resume: str = "auto",
+    sync_every: int = 1,
+    retry: Retry | None = None,
+    timing: Timing | None = None,
+    disk: Disk = REAL,
+) -> OpenRun:
+    """Open the journal at ``path`` for writing.
+
+    Parameters
+    ----------
+    at
+        Wall time of new records, in seconds since 1970.
+    objective
+        Name and fingerprint of the objective; "" is not compared.
+    on_change
+        What to do when the journal holds another search: "error", or "continue" with the new
+        objective, optimizer or generator (another space or direction is never accepted).
+    resume
+        "auto" resumes if there is anything to resume; "never" refuses, "must" insists.
+
+    Raises
+    ------
+    JournalMismatch
+        If the journal holds another search; the differences are shown.
+    JournalError
+        If it is locked, damaged or unreadable.
+    """
+    check_ways(resume, on_change)
+    # All that can be refused is refused before anything is locked, written or cut off.
+    header = _header(path, resume)
+    study = make_study(header)
+    now = study.describe(run_id, objective=objective, versions=versions())
+    if header is not None:
+        check_same_search(header, now, path, on_change)
+    RunDirectory(path.parent).create()
+    journal = Journal.open(path, sync_every=sync_every, disk=disk)
+    try:
+        _check_unchanged(journal, header)
+        if header is None:
+            journal.append(now, at)
+            journal.records.append((at, now))
+        return _resumed(journal, study, DispatchState(retry, timing), on_change)
+    except BaseException:
+        journal.close()
+        raise
+
+
+def check_ways(resume: object, on_change: object) -> None:
+    """Refuse words that say neither when to resume nor what to do about changes."""
+    check_choice("resume", resume, ("auto", "never", "must"))
+    check_choice("on_change", on_change, ("error", "continue"))
+
+
+def _header(path: Path, resume: str) -> RunCreated | None:
+    """Return the header of the run that is there, None if there is none."""
+    found = read_header(path)
+    if found is None and resume == "must":
+        raise ConfigurationError(
+            f"there is no run to resume: {path} does not exist or is empty",
+            do="leave resume='must' out, or: hpdist run SCRIPT",
+        )
+    if found is not None and resume == "never":
+        raise ConfigurationError(
+            f"{path} holds a run already, and resume='never' was asked for",
+            do="choose another run directory, or leave resume='never' out to go on with this one",
+        )
+    if found is not None and not isinstance(found, RunCreated):
+        raise JournalMismatch(f"{path} does not begin with the header of a run")
+    return found
+
+
+def _check_unchanged(journal: Journal, header: RunCreated | None) -> None:
+    """Refuse a journal that another process began or replaced before it was locked."""
+    found = journal.records[0][1] if journal.records else None
+    if found != header:
+        raise JournalLocked(
+            f"{journal.path} was written by another process just now",
+            do="the same command again goes on with what it began",
+        )
+
+
+def _resumed(journal: Journal, study: Study, dispatch: DispatchState, on_change: str) -> OpenRun:
+    records = list(journal.records)
+    run = OpenRun(journal, study, dispatch, records, 1, dict.fromkeys(JobState, 0))
+    try:
+        replay(run, (record for _, record in records))
+    except (StateError, LookupError, TypeError, ValueError) as error:
+        raise JournalMismatch(
+            f"{journal.path} holds what this search would not have done: {error or repr(error)}",
+            cause="the iteration generator is another one than the journal's"
+            if on_change == "continue"
+            else "another version of hpdist, or of the iteration generator, wrote it",
+            do="start another run with --new (in Python: another run=...)",
+        ) from error
+    return run
+
+
+def replay(run: OpenRun, records: Iterable[Record]) -> None:
+    """Apply records of before, and note what the journal says of its own history."""
+    for record in records:
+        run.study.apply(record)
+        run.dispatch.apply(record)
+        if isinstance(record, RunResumed):
+            run.epoch, run.former_address = record.epoch + 1, record.address
+        run.ended = record if isinstance(record, RunEnded) else run.ended
+    for entry in run.dispatch.jobs.values():
+        run.found[entry.state] += 1
+
+
+def change_limits(run: OpenRun, limits: Limits, at: float) -> None:
+    """Record other limits than the journal's; extending a search that has ended reopens it."""
+    if limits == run.study.limits:
+        return
+    change(run, Controlled("extend", asdict(limits)), at)
+
+
+def change(run: OpenRun, record: Record, at: float) -> None:
+    """Record and apply what changed since the last session."""
+    run.study.apply(record)
+    run.dispatch.apply(record)
+    run.journal.append(record, at)
+    run.records.append((at, record))
+
+
+def header_arguments(header: RunCreated) -> dict[str, Any]:
+    """What a study is built with again: from the journal, not from what the caller says now."""
+    try:
+        limits = Limits(**header.limits)
+    except (TypeError, ConfigurationError) as error:
+        raise JournalMismatch(
+            f"the journal's limits {shown(header.limits)} are not known here",
+            cause=str(error),
+            do="pip install --upgrade hpdist",
+        ) from error
+    return {
+        "limits": limits,
+        "initial_configs": header.initial_configs,
+        "warm_start": header.warm_start,
+    }
+
+
+def check_same_search(header: RunCreated, now: RunCreated, path: Path, on_change: str) -> None:
+    """Refuse to go on with another search than the journal's.
+
+    Raises
+    ------
+    JournalMismatch
+        With the differences.
+    """
+    names = [name for name in IDENTITY if _differ(header, now, name)]
+    if not names or (on_change == "continue" and not FIXED.intersection(names)):
+        return
+    changes = "\n".join(
+        line for name in names for line in _difference(name, vars(header)[name], vars(now)[name])
+    )
+    do = "start another run with --new (in Python: another run=...)"
+    if not FIXED.intersection(names):
+        do += ", or go on with the new\none with --on-change continue (in Python: on_change=...)"
+    verb = "differs" if len(names) == 1 else "differ"
+    raise JournalMismatch(
+        f"{path} holds another search: {', '.join(names)} {verb}", cause=changes, do=do
+    )
+
+
+def _differ(header: RunCreated, now: RunCreated, name: str) -> bool:
+    old, new = vars(header)[name], vars(now)[name]
+    return old != new and not (name == "objective" and "" in (old, new))
+
+
+def _difference(name: str, old: Any, new: Any) -> list[str]:
+    before, after = (
+        json.dumps(value, indent=1, sort_keys=True).splitlines() for value in (old, new)
+    )
+    lines = difflib.unified_diff(before, after, f"{name} in the journal", f"{name} now", n=1)
+    return [line.rstrip("\n") for line in lines if not line.startswith("@@")]
+
+
+def versions() -> dict[str, str]:
+    """Versions that matter when a result is to be understood later."""
+    found = {name: version(name) for name in ("hpdist", "numpy", "ConfigSpace")}
+    return {"python": platform.python_version(), **found}
+
+
+def finished_iterations(records: Sequence[tuple[float, Record]]) -> int:
+    """How many iterations were asked for by the calls of `Master.run` that came to their end."""
+    asked = finished = 0
+    for _, record in records:
+        if isinstance(record, Controlled) and record.command == "extend":
+            asked = record.arguments.get("n_iterations", asked) or 0
+        elif isinstance(record, RunEnded) and record.reason == "finished":
+            finished = asked
+    return finished

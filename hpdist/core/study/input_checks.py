@@ -1,0 +1,110 @@
+"""What a study is given from outside, checked: observations of before, suggestions, results."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.events import RunCreated
+from hpdist.core.model.validation import shown, to_real
+from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome
+from hpdist.core.objective.multi_objective import demand
+from hpdist.core.objective.returned_value import normalise_result
+from hpdist.core.space.space import Space
+from hpdist.multi_fidelity import check_budget
+
+FAILED = math.inf
+"""A loss the optimizer is told where there is none."""
+
+
+def known_observation(observation: object, space: Space, sign: float) -> dict[str, Any]:
+    """Return an observation of an earlier run with the loss as the optimizer is told it.
+
+    Parameters
+    ----------
+    observation
+        A mapping with ``config``, ``budget`` and ``loss``, None for a failure.
+    sign
+        1 where losses are minimized, -1 where they are maximized.
+    """
+    if not (isinstance(observation, Mapping) and {"config", "budget"} <= observation.keys()):
+        raise ConfigurationError(
+            f"an observation must be a dict with config, budget and loss, got {shown(observation)}",
+            do="warm_start=results.observations(), of an earlier run",
+        )
+    loss = observation.get("loss")
+    number = FAILED if loss is None else to_real(loss)
+    if number is None:
+        raise ConfigurationError(f"the loss of an observation is {shown(loss)}, no number")
+    return {
+        "config": space.check(observation["config"]),
+        "budget": check_budget("the budget of an observation", observation["budget"]),
+        "loss": sign * number if math.isfinite(number) else FAILED,
+    }
+
+
+def suggested(optimizer: object, suggestions: Any, space: Space) -> tuple[dict[str, Any], Any]:
+    """Return configuration and info of the one suggestion that an optimizer was asked for."""
+    try:
+        (suggestion,) = suggestions
+        return space.check(suggestion.config), dict(suggestion.info)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{type(optimizer).__name__}.ask suggested {shown(suggestions)}",
+            cause=str(error),
+            do="return a list of one Suggestion(config, info), with a configuration of the space",
+        ) from error
+
+
+def told_outcome(loss: object, cost: object, info: JsonValue, objectives: Sequence[str]) -> Outcome:
+    """Return what came of an evaluation; ``loss=None`` says that it failed."""
+    if loss is None:
+        return Failure(FailureKind.EXCEPTION, "told as failed")
+    outcome = normalise_result({"loss": loss, "cost": cost, "info": info}, "tell")
+    outcome = demand(outcome, objectives, "tell")
+    if isinstance(outcome, Failure):
+        raise ConfigurationError(outcome.message, do="a failure is told as loss=None")
+    return outcome
+
+
+def described(study: Any, run_id: str, **more: Any) -> RunCreated:
+    """Say what a `Study` is: the first record of its journal."""
+    sign = study.ledger.sign
+    return RunCreated(
+        format=1,
+        run_id=run_id,
+        space=study.space.to_json(),
+        direction=study.direction,
+        seed=study.seed,
+        iter_generator=check_described(study.iter_generator),
+        optimizer=check_described(study.optimizer),
+        initial_configs=list(study.initial_configs),
+        warm_start=[
+            known | {"loss": None if known["loss"] == FAILED else sign * known["loss"]}
+            for known in study.warm_start
+        ],
+        limits=asdict(study.limits),
+        early_stopping=study.early_stopping and check_described(study.early_stopping),
+        objectives=list(study.objectives),
+        **more,
+    )
+
+
+def check_described(owner: Any) -> dict[str, JsonValue]:
+    """Return how an optimizer or iteration generator describes itself, if JSON keeps that."""
+    description = owner.describe()
+    try:
+        same = json.loads(json.dumps(description, allow_nan=False)) == description
+    except (TypeError, ValueError, RecursionError):
+        same = False
+    if same and isinstance(description, dict):
+        return description
+    raise ConfigurationError(
+        f"{type(owner).__name__}.describe() must return a dict that JSON keeps as it is, "
+        f"got {shown(description)}",
+        cause="it is written to the journal, and compared with when the run is resumed",
+    )

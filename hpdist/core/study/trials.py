@@ -1,0 +1,136 @@
+"""What is known of a search's trials and evaluations: pure bookkeeping, no decisions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpdist.core.model.errors import StateError
+from hpdist.core.model.events import AttemptEnded, JobCreated
+from hpdist.core.model.values import (
+    Failure,
+    Job,
+    JobState,
+    JsonValue,
+    Outcome,
+    Success,
+    Trial,
+    settled_state,
+)
+from hpdist.optimizers import Pending
+
+
+@dataclass
+class LedgerEntry:
+    """A job and what came of it; ``attempt`` is the one that settled it."""
+
+    job: Job
+    outcome: Outcome | None = None
+    attempt: int = 0
+
+    @property
+    def state(self) -> JobState:
+        """Whether it is open (then: queued), or how it was settled."""
+        return JobState.QUEUED if self.outcome is None else settled_state(self.outcome)
+
+
+class Ledger:
+    """Trials, jobs, costs and the incumbent, as records made them.
+
+    Parameters
+    ----------
+    seed
+        Of the run; objectives get seeds derived from it.
+    sign
+        1 where losses are minimized, -1 where they are maximized.
+    """
+
+    def __init__(self, seed: int, sign: float) -> None:
+        self.seed, self.sign = seed, sign
+        self.trials: list[Trial] = []
+        self.jobs: list[LedgerEntry] = []
+        self.pending: dict[int, Pending] = {}  #: the open jobs
+        self.total_cost = 0.0
+        self.best: LedgerEntry | None = None
+        self._successes: dict[int, list[tuple[float, int]]] = {}
+
+    def created(self, record: JobCreated) -> None:
+        """Enter a job, and its trial if that is new."""
+        job, trial = record.job, record.trial
+        if job.job_id != len(self.jobs):
+            raise StateError(f"{job} follows {len(self.jobs)} jobs")
+        if trial is not None:
+            if trial.trial_id != len(self.trials):
+                raise StateError(f"{trial} follows {len(self.trials)} trials")
+            self.trials.append(trial)
+        self.jobs.append(LedgerEntry(job))
+        config = self.trials[job.trial_id].config
+        self.pending[job.job_id] = Pending(job.trial_id, config, job.budget)
+
+    def settled(self, record: AttemptEnded) -> LedgerEntry:
+        """Enter what came of a job."""
+        if record.job_id not in self.pending or record.outcome is None:
+            raise StateError(f"{record} settles a job that is not open")
+        entry = self.jobs[record.job_id]
+        entry.outcome, entry.attempt = record.outcome, record.attempt
+        del self.pending[record.job_id]
+        if isinstance(record.outcome, Success):
+            self._succeeded(entry, record.outcome)
+        return entry
+
+    def _succeeded(self, entry: LedgerEntry, outcome: Success) -> None:
+        job = entry.job
+        self.total_cost += job.budget if outcome.cost is None else outcome.cost
+        self._successes.setdefault(job.trial_id, []).append((job.budget, entry.attempt))
+        if self.best is None or self._rank(entry) < self._rank(self.best):
+            self.best = entry
+
+    def _rank(self, entry: LedgerEntry) -> tuple[float, float, int]:
+        """Incumbent: the largest budget first, then the loss; the earlier job wins ties."""
+        assert isinstance(entry.outcome, Success)
+        return (-entry.job.budget, self.sign * entry.outcome.loss, entry.job.job_id)
+
+    def reached(self, target_loss: float, budget: float) -> bool:
+        """Whether the incumbent, evaluated at ``budget`` or more, is as good as the target."""
+        if self.best is None or self.best.job.budget < budget:
+            return False
+        assert isinstance(self.best.outcome, Success)
+        return self.sign * self.best.outcome.loss <= self.sign * target_loss
+
+    def payload(self, job_id: int) -> dict[str, JsonValue]:
+        """What a worker is told of a job.
+
+        ``previous`` names budget and attempt of the configuration's last success at a lower
+        budget, whose directory a training may continue from; None where there is none.
+        """
+        job = self.jobs[job_id].job
+        trial = self.trials[job.trial_id]
+        lower = [done for done in self._successes.get(job.trial_id, ()) if done[0] < job.budget]
+        budget, attempt = max(lower, default=(None, None))
+        return {
+            "trial_id": trial.trial_id,
+            "config_id": list(trial.config_id),
+            "config": trial.config,
+            "config_info": trial.config_info,
+            "budget": job.budget,
+            "seed": self.trial_seed(trial.trial_id),
+            "previous": None if budget is None else {"budget": budget, "attempt": attempt},
+        }
+
+    def trial_seed(self, trial_id: int) -> int:
+        """The objective's seed: one a trial, the same at each budget and in each attempt."""
+        digest = hashlib.blake2b(f"{self.seed}/{trial_id}".encode(), digest_size=4).digest()
+        return int.from_bytes(digest, "big")
+
+    def retryable(self, job_ids: Sequence[int] | None, waiting: Sequence[int]) -> list[int]:
+        """Which of these jobs (None: all) failed, and neither were retried nor wait for it."""
+        again = {entry.job.retry_of for entry in self.jobs} | set(waiting)
+        chosen = range(len(self.jobs)) if job_ids is None else job_ids
+        return [
+            job_id
+            for job_id in chosen
+            if 0 <= job_id < len(self.jobs)
+            and isinstance(self.jobs[job_id].outcome, Failure)
+            and job_id not in again
+        ]

@@ -1,0 +1,174 @@
+"""Runs attempts as coroutines, in an event loop of its own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.attempt.evaluate import failure_of
+from hpdist.core.dispatch.executor import Post
+from hpdist.core.model.events import (
+    AttemptFinished,
+    AttemptReleased,
+    AttemptResult,
+    Event,
+    ExecutorFailed,
+    Held,
+    ProgressReported,
+    WorkerJoined,
+    WorkerLeft,
+)
+from hpdist.core.model.orders import Cancel, Dismiss, Launch, Order
+from hpdist.core.model.validation import check_whole
+from hpdist.core.model.values import FailureKind, Outcome, WorkerInfo
+from hpdist.core.objective.context import Context
+from hpdist.core.objective.returned_value import normalise_result
+from hpdist.evaluator.run_function import AsyncCall
+
+
+class AsyncObjective(Protocol):
+    """Makes what is called in the event loop."""
+
+    @property
+    def name(self) -> str: ...
+
+    def build_async(self) -> AsyncCall: ...
+
+
+class CoroutineExecutor:
+    """One worker whose ``workers`` attempts at a time take turns wherever they await something.
+
+    The event loop has a thread of its own, so that it goes along with one that runs in the
+    caller's, as in notebooks. A function that never awaits holds up the others, and cannot be
+    cancelled.
+    """
+
+    keeps_running = False
+
+    def __init__(
+        self, objective: AsyncObjective, workers: int = 1, root: Path | None = None
+    ) -> None:
+        workers = check_whole("workers", workers, least=1)
+        self._objective, self._root = objective, root
+        host, pid = socket.gethostname(), os.getpid()
+        self._worker = WorkerInfo("coroutines", uuid.uuid4().hex, host, pid, slots=workers)
+        self._directories = AttemptDirectories()
+        self._tasks: dict[Held, asyncio.Task[None]] = {}
+        self._cancelled: set[Held] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._post: Post | None = None
+
+    def start(self, post: Post) -> None:
+        self._post = post
+        self._loop = loop = asyncio.new_event_loop()
+        # a thread that hangs in the user's code must not keep the program from ending
+        self._thread = threading.Thread(
+            target=self._serve, args=(loop,), name="hpdist-coroutines", daemon=True
+        )
+        self._thread.start()
+
+    def perform(self, orders: Sequence[Order]) -> None:
+        if self._loop is not None:
+            for order in orders:
+                self._loop.call_soon_threadsafe(self._carry_out, order)
+
+    def close(self, grace_s: float) -> None:
+        """Cancel what runs; a function that does not end within ``grace_s`` is left to itself."""
+        loop, self._post, self._loop = self._loop, None, None
+        if loop is not None and self._thread is not None:
+            loop.call_soon_threadsafe(self._end)
+            self._thread.join(max(grace_s, 1.0))
+        self._directories.close()
+
+    # ------------------------------------------------------------------ in the event loop
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            self._call = self._objective.build_async()
+            self._tell(WorkerJoined(self._worker))
+            loop.run_forever()
+            loop.run_until_complete(_gone(list(self._tasks.values())))
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        except BaseException as error:  # noqa: BLE001 - the top of a thread
+            self._tell(ExecutorFailed(repr(error), traceback.format_exc()))
+        finally:
+            loop.close()
+
+    def _end(self) -> None:
+        for held in self._tasks:
+            self._cancel(held)
+        asyncio.get_running_loop().stop()
+
+    def _carry_out(self, order: Order) -> None:
+        if isinstance(order, Launch):
+            task = asyncio.get_running_loop().create_task(self._run(order))
+            self._tasks[order.job_id, order.attempt] = task
+        elif isinstance(order, Cancel):
+            self._cancel((order.job_id, order.attempt))
+        elif isinstance(order, Dismiss):
+            self._tell(WorkerLeft(*self._name, order.reason or "dismissed"))
+
+    def _cancel(self, held: Held) -> None:
+        if held in self._tasks:
+            self._cancelled.add(held)
+            self._tasks[held].cancel()
+
+    async def _run(self, launch: Launch) -> None:
+        held = (launch.job_id, launch.attempt)
+        started, begin = time.time(), time.monotonic()
+        try:
+            outcome = await self._outcome(launch, held)
+        finally:
+            del self._tasks[held]
+            cancelled = held in self._cancelled
+            self._cancelled.discard(held)
+            if cancelled:
+                self._tell(AttemptReleased(*self._name, *held, "cancelled"))
+        if not cancelled:
+            result = AttemptResult(*held, outcome, time.monotonic() - begin, started)
+            self._tell(AttemptFinished(*self._name, result))
+
+    async def _outcome(self, launch: Launch, held: Held) -> Outcome:
+        assert launch.payload is not None, "the loop fills the payload"
+        context = Context(
+            launch.payload,
+            launch.attempt,
+            *self._directories.of(self._root, launch.payload, launch.attempt),
+            report=lambda step, loss: self._tell(ProgressReported(*self._name, *held, step, loss)),
+            stop_requested=lambda: held in self._cancelled,
+        )
+        try:
+            value = await self._call(launch.payload, context)
+        except asyncio.CancelledError as error:
+            if held in self._cancelled:
+                raise
+            return failure_of(FailureKind.EXCEPTION, error)
+        except MemoryError as error:
+            return failure_of(FailureKind.MEMORY, error)
+        except BaseException as error:  # noqa: BLE001 - the boundary around the user's function
+            return failure_of(FailureKind.EXCEPTION, error)
+        return normalise_result(value, self._objective.name)
+
+    @property
+    def _name(self) -> tuple[str, str]:
+        return self._worker.worker_id, self._worker.incarnation
+
+    def _tell(self, event: Event) -> None:
+        post = self._post
+        if post is not None:
+            post([event])
+
+
+async def _gone(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)

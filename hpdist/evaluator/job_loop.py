@@ -1,0 +1,134 @@
+"""The thread in which an evaluator's jobs are handed out: one loop over one executor."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hpdist.cluster.run_host import RunHost
+from hpdist.core.dispatch.executor import Executor
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.dispatch.submitted_jobs import FinishedJob, Submissions
+from hpdist.core.journal.journal import MemoryJournal
+from hpdist.core.model.events import ControlRequested, JobSubmitted
+from hpdist.core.model.values import Failure, FailureKind, JsonValue, Timing
+from hpdist.core.run.inbox import QueueInbox
+from hpdist.core.run.loop import Loop
+from hpdist.evaluator.place import temporary_place
+
+logger = logging.getLogger(__name__)
+
+#: Workers are in this process or watched by it: their silence means nothing.
+_PATIENT = Timing(lease_s=1e9)
+
+_EXTRA_S = 5.0  #: waited for beyond the time of grace
+
+
+class Session:
+    """From the first job to the end, which is told by `stop` or comes when time is up.
+
+    Parameters
+    ----------
+    make_executor
+        Called with a directory for the attempts.
+    on_finished
+        Called in the session's thread with each job that ends.
+    """
+
+    def __init__(
+        self,
+        make_executor: Callable[[Path], Executor],
+        on_finished: Callable[[FinishedJob], None],
+        grace_s: float,
+    ) -> None:
+        place, self._remove = temporary_place(self)
+        self._inbox = QueueInbox()
+        self._source = Submissions(on_finished)
+        self._grace_s = grace_s
+        executor = make_executor(place)
+        host = executor if isinstance(executor, RunHost) else None  #: whose workers are elsewhere
+        self._loop = Loop(
+            self._source,
+            DispatchState(timing=_PATIENT if host is None else host.timing),
+            MemoryJournal(),
+            executor,
+            self._inbox,
+            observers=[self._source.observe, *([] if host is None else [host.observe])],
+            stay=True,
+            grace_s=grace_s,
+        )
+        self._thread = threading.Thread(target=self._serve, name="hpdist-evaluator", daemon=True)
+        self._over: Failure | None = None  #: what becomes of jobs that come too late
+        self.error: BaseException | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it evaluates nothing any more."""
+        return self._over is not None
+
+    def start(self) -> None:
+        """Begin, unless it has begun."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def submit(self, job_id: str, arguments: dict[str, JsonValue]) -> None:
+        """Queue a job.
+
+        Raises
+        ------
+        ConfigurationError
+            If the arguments are no JSON.
+        """
+        entry = {"config": arguments, "config_info": {"job_id": job_id}}
+        job = self._source.add(job_id, entry, time.time())
+        assert job is not None, "ids of jobs are new"
+        self._inbox.post([JobSubmitted(job)])
+        if self._over is not None:
+            self._source.abandon(self._over, time.time())
+
+    def limit(self, seconds: float) -> None:
+        """End in ``seconds`` from now, those that run having the time of grace."""
+        self._inbox.post([ControlRequested("time_limit", {"seconds": seconds})])
+
+    def cancel(self, job_ids: list[str], reason: str) -> None:
+        """Settle jobs as cancelled, and end those that run."""
+        numbers = [self._source.number_of(job_id) for job_id in job_ids]
+        jobs = [number for number in numbers if number is not None]
+        self._inbox.post([ControlRequested("cancel", {"jobs": jobs, "reason": reason})])
+
+    def stop(self) -> None:
+        """Ask it to end now."""
+        self._inbox.post([ControlRequested("stop", {"reason": "closed"})])
+
+    def end(self) -> None:
+        """End it now, and wait for that."""
+        self.stop()
+        self.join()
+
+    def join(self) -> None:
+        """Wait for its end, if it has begun."""
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(self._grace_s + _EXTRA_S)
+        else:
+            self._remove()
+
+    def _serve(self) -> None:
+        late = Failure(FailureKind.CANCELLED, "the evaluator's time was up, or it was closed")
+        try:
+            self._loop.run()
+        except BaseException as error:  # noqa: BLE001 - the top of a thread; `gather` raises it
+            self.error = error
+            late = Failure(FailureKind.LOST, f"the evaluator failed: {error}")
+        finally:
+            self._over = late
+            self._source.abandon(late, time.time())
+            self._remove()
+
+
+def seconds_left(deadline: float) -> float:
+    """Return the seconds until a time of the monotonic clock; inf for never."""
+    return math.inf if deadline == math.inf else max(0.0, deadline - time.monotonic())

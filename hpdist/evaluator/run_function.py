@@ -1,0 +1,159 @@
+"""Run functions: what an evaluator calls with a dict of parameters, and what they return."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import check_kind, shown
+from hpdist.core.model.values import JsonValue
+from hpdist.core.objective.context import Context, Payload
+from hpdist.core.objective.objective import Call, function_name
+from hpdist.core.objective.returned_value import RefusedResult, to_number
+
+FAIL_RETURN_VALUE = "F"
+"""What a run function's result begins with, and a failed job's objective, if there is none."""
+
+AsyncCall = Callable[[Payload, Context], Awaitable[object]]
+
+
+class Parameters(dict[str, Any]):
+    """The parameters of a job, as its run function gets them.
+
+    Iterating yields their names only; ``["job_id"]`` is answered, too.
+    """
+
+    def __init__(self, parameters: Mapping[str, Any], job_id: str) -> None:
+        super().__init__(parameters)
+        self.id = self.job_id = job_id
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """A plain dict of them."""
+        return dict(self)
+
+    def __missing__(self, name: str) -> Any:
+        if name == "job_id":
+            return self.job_id
+        raise KeyError(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self or name == "job_id" else default
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Parameters, (dict(self), self.job_id)
+
+
+@dataclass(frozen=True)
+class RunFunction:
+    """``function(parameters, **options)`` as an `hpdist.core.objective.objective.Objective`."""
+
+    function: Callable[..., object]
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(self.function, self.options)
+
+    @property
+    def name(self) -> str:
+        return function_name(self.function)
+
+    def build(self) -> Call:
+        """Return what calls it; what is awaitable is awaited in an event loop of its own."""
+
+        def call(payload: Payload, context: Context) -> object:
+            value = self._call(payload)
+            return told(asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value)
+
+        return call
+
+    def build_async(self) -> AsyncCall:
+        """Return what calls it within an event loop."""
+
+        async def call(payload: Payload, context: Context) -> object:
+            value = self._call(payload)
+            return told(await value if inspect.isawaitable(value) else value)
+
+        return call
+
+    def _call(self, payload: Payload) -> object:
+        job_id = payload["config_info"].get("job_id", str(payload["trial_id"]))
+        return self.function(Parameters(payload["config"], job_id), **self.options)
+
+
+async def _awaited(value: Any) -> object:
+    return await value
+
+
+def _check(function: object, options: object) -> None:
+    name = function_name(function)
+    if not callable(function) or inspect.isclass(function):
+        raise ConfigurationError(
+            f"run_function must be a function, got {shown(function)}",
+            do="def run(job): return -job['x'] ** 2",
+        )
+    options = check_kind("run_function_kwargs", options, dict)
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # such as functions of C
+        return
+    try:
+        signature.bind({}, **options)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"the run function {name}{signature} cannot be called as "
+            f"{name}({', '.join(['job', *(f'{key}=...' for key in options)])})",
+            cause=str(error),
+            do="give it one parameter for the job; those of run_function_kwargs come by name",
+        ) from error
+
+
+def told(returned: object) -> dict[str, JsonValue]:
+    """Turn what a run function returned into a result with ``loss`` and ``info``.
+
+    Raises
+    ------
+    RefusedResult
+        If it is nothing that a run function may return.
+    """
+    objective, metadata = _parts(returned)
+    if isinstance(objective, str) and objective.startswith(FAIL_RETURN_VALUE):
+        return {"loss": 0.0, "info": {"objective": objective, "metadata": metadata}}
+    if isinstance(objective, tuple | list) or getattr(objective, "ndim", 0) == 1:
+        numbers: list[JsonValue] = [_number(value) for value in objective]  # type: ignore[attr-defined]
+        if not numbers:
+            raise RefusedResult("there is no number in it")
+        return {"loss": numbers[0], "info": {"objective": numbers, "metadata": metadata}}
+    number = _number(objective)
+    return {"loss": number, "info": {"objective": number, "metadata": metadata}}
+
+
+def _number(value: object) -> float:
+    number = to_number(value)
+    if number is None or not math.isfinite(number):
+        raise RefusedResult(
+            f"the objective is {shown(value)}; accepted are finite numbers, several of them, and "
+            f"text that begins with {FAIL_RETURN_VALUE!r}"
+        )
+    return number
+
+
+def _parts(returned: object) -> tuple[object, dict[str, Any]]:
+    """Take objective and metadata apart, of a profiled function, too."""
+    metadata: dict[str, Any] = {}
+    for name in ("output", "objective"):
+        if isinstance(returned, Mapping) and name in returned:
+            if unknown := set(returned) - {name, "metadata"}:
+                raise RefusedResult(
+                    f"the dict has keys beside {name!r} and 'metadata': {shown(sorted(unknown))}"
+                )
+            metadata.update(returned.get("metadata") or {})
+            returned = returned[name]
+    if isinstance(returned, Mapping):
+        raise RefusedResult(f"the dict has no 'objective', only {shown(list(returned))}")
+    return returned, metadata

@@ -1,0 +1,81 @@
+"""An objective on its way to a process of another system, where its module may not exist."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpdist.core.attempt.child_runner import by_value, pickled
+from hpdist.core.objective.objective import (
+    Call,
+    FunctionObjective,
+    ImportedObjective,
+    Objective,
+    load_objective,
+    objective_of,
+)
+
+
+@dataclass(frozen=True)
+class Shipment:
+    """An objective as bytes, and what its attempts may take; equal for equal searches."""
+
+    name: str
+    data: bytes
+    job_timeout: float | None = None
+    memory_limit: int | None = None
+
+    def build(self) -> Call:
+        """Make what is called; only in the child process that evaluates."""
+        objective: Objective = pickle.loads(self.data)
+        return objective.build()
+
+    @property
+    def key(self) -> str:
+        """What tells it from others."""
+        limits = f"{self.name} {self.job_timeout} {self.memory_limit} "
+        return hashlib.sha256(limits.encode() + self.data).hexdigest()
+
+
+def ship(objective: Objective, job_timeout: float | None, memory_limit: int | None) -> Shipment:
+    """Pack an objective, with the code of its module where that is the user's own.
+
+    Raises
+    ------
+    ConfigurationError
+        If it cannot be imported here, or pickled.
+    """
+    if isinstance(objective, ImportedObjective):
+        objective = objective_of(load_objective(objective.reference))
+    function = objective.function if isinstance(objective, FunctionObjective) else None
+    with carried(function):
+        data = pickled(objective)
+    return Shipment(objective.name, data, job_timeout, memory_limit)
+
+
+@contextmanager
+def carried(function: object) -> Iterator[None]:
+    """Have a function pickled with the code of its module, where that is the user's own."""
+    module = getattr(function, "__module__", None) or ""
+    with by_value(module) if _is_own(module) else nullcontext():
+        yield
+
+
+def _is_own(module: str) -> bool:
+    """Whether a module is the user's: neither Python's, nor installed, nor ours."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    # what is in __main__ is pickled by value anyway
+    if (
+        file is None
+        or module in ("__main__", "__mp_main__")
+        or module.partition(".")[0] == "hpdist"
+    ):
+        return False
+    places = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    return not any(Path(file).is_relative_to(place) for place in places)

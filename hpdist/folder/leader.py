@@ -1,0 +1,174 @@
+"""What the elected process does beside its own evaluations: the loop, over the folder's mail."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from hpdist.core.dispatch.executor import Executor, Post
+from hpdist.core.journal.run_names import safe_run_id
+from hpdist.core.model.errors import HpdistError
+from hpdist.core.model.events import ControlRequested
+from hpdist.core.model.orders import (
+    Order,
+)
+from hpdist.core.model.values import Timing
+from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.core.run.local_run import LocalRun
+from hpdist.core.run.resume import OpenRun
+from hpdist.folder.election import FINISHED, FREE, Election, FencedDisk, take_journal
+from hpdist.folder.transport import MailRoom
+
+logger = logging.getLogger(__name__)
+
+
+class FolderExecutor:
+    """Gives work to the processes that write to a directory."""
+
+    keeps_running = True
+
+    def __init__(self, directory: Path, timing: Timing) -> None:
+        self._directory, self._timing = directory, timing
+        self._remote: RemoteExecutor | None = None
+        self._mail: MailRoom | None = None
+        self._post: Post | None = None
+        self._run: OpenRun | None = None
+
+    def take_over(self, run: OpenRun) -> None:
+        """Learn which run it is."""
+        self._run = run
+        name = safe_run_id(self._directory.resolve().name)
+        self._remote = RemoteExecutor(self._timing, run.epoch, name, run.book)
+        self._mail = MailRoom(self._directory / "mail", self._remote.exchange)
+
+    def start(self, post: Post) -> None:
+        assert self._remote is not None, "the run is open before anything starts"
+        assert self._mail is not None
+        assert self._run is not None
+        self._post = post
+        self._run.announce(time.time())
+        self._remote.start(post)
+        self._mail.start()
+
+    def perform(self, orders: Sequence[Order]) -> None:
+        assert self._remote is not None
+        self._remote.perform(orders)
+
+    def close(self, grace_s: float) -> None:
+        if self._remote is not None and self._mail is not None:
+            self._remote.close(grace_s)
+            self._mail.close()
+        self._post = None
+
+    def hand_over(self) -> None:
+        """End the loop; what runs goes on, for the next holder."""
+        if self._post is not None:
+            self._post([ControlRequested("stop", {"reason": "handed over", "dismiss": False})])
+
+
+class Candidate:
+    """Stands for election for as long as the search goes on, and holds the run when elected.
+
+    Parameters
+    ----------
+    make_run
+        Makes the search from its executor, only where it is needed: spaces are slow to load.
+    on_end
+        Told why, when there is nothing more to hold; in the candidate's thread.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        make_run: Callable[[Executor], LocalRun],
+        timing: Timing,
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._on_end = on_end
+        self._directory, self._make_run, self._timing = directory, make_run, timing
+        self.election = Election(directory / "holders", name, timing.lease_s)
+        self.failure: BaseException | None = None
+        self._leaving = threading.Event()
+        self._executor: FolderExecutor | None = None
+        self._renew = True
+        self._thread = threading.Thread(target=self._stand, name="hpdist-candidate", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def leave(self) -> None:
+        """Hold nothing any more; waits until others can take over."""
+        self._leaving.set()
+        executor = self._executor
+        if executor is not None:
+            executor.hand_over()
+        self._thread.join()
+
+    def _stand(self) -> None:
+        try:
+            while not self._leaving.is_set():
+                if self.election.stand(renew=self._renew):
+                    self._renew = False  # of a search that had finished only to see whether it has
+                    self._hold()
+                else:
+                    _, said = self.election.look()
+                    self._renew = self._renew and said.get("state") == FINISHED
+                self._leaving.wait(self._timing.lease_s / 10)
+        except BaseException as error:  # noqa: BLE001 - the top of a thread; `run` raises it
+            self.failure = error
+            self._on_end("the search cannot be held")
+
+    def _hold(self) -> None:
+        over, state = threading.Event(), FREE
+        beat = threading.Thread(target=self._beat, args=(over,), name="hpdist-beat", daemon=True)
+        beat.start()
+        try:
+            state = FINISHED if self._drive() else FREE
+        except HpdistError:
+            if not self.election.superseded:
+                raise
+            logger.warning("another process has taken %s over", self._directory)
+        finally:
+            over.set()
+            beat.join()
+            self.election.resign(state)
+        if state == FINISHED:
+            self._on_end("finished")
+
+    def _drive(self) -> bool:
+        """Run the loop to its end; whether the search has finished."""
+        disk = FencedDisk(lambda: self.election.superseded)
+        take_journal(self._directory / "journal", disk)
+        executor = FolderExecutor(self._directory, self._timing)
+        made = self._make_run(executor)
+
+        def begin(run: OpenRun) -> None:
+            executor.take_over(run)
+            made.on_open(run)
+
+        run = replace(
+            made,
+            executor=executor,
+            on_open=begin,
+            disk=disk,
+            timing=self._timing,
+        )
+        self._executor = executor
+        if self._leaving.is_set():
+            return False
+        try:
+            return run.run().reason not in ("stopped", "failed")
+        finally:
+            self._executor = None
+
+    def _beat(self, over: threading.Event) -> None:
+        while not over.wait(self._timing.lease_s / 10):
+            if self.election.superseded and not over.is_set():
+                logger.debug("%s is not held by this process any more", self._directory)
+                return
+            self.election.beat()
