@@ -10,6 +10,7 @@ from benchmarks.folder import main as folder
 from benchmarks.quality.command import main as quality
 from benchmarks.suggestion import main as suggestion
 from benchmarks.trainings.command import main as trainings
+from benchmarks.trip import main as trip
 from benchmarks.views import main as views
 
 COMMANDS = {
@@ -19,6 +20,7 @@ COMMANDS = {
     "demo": demo,
     "executors": executors,
     "folder": folder,
+    "trip": trip,
     "views": views,
 }
 
