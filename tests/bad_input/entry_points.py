@@ -416,7 +416,7 @@ ENTRIES: dict[str, Entry] = {
         },
     ),
     "transfer": Entry(
-        hpdist.core.run.warm_start,
+        hpdist.transfer,
         {"sources": [], "space": SPACE},
         {
             "sources": (5, [3], "nowhere", {}, [{}], b"x", None, Unprintable()),

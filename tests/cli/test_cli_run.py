@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from cli_scene import BOWL, WAITING, Commands, Program, eventually, records, write
 
-from hpdist import Context, Results, demo
+from hpdist import Context, Results
+from hpdist.cli import demo_objective
 from hpdist.cli.failures import Exit
 from hpdist.core.model.events import AttemptStarted, RunCreated, WorkerChanged
 from hpdist.core.model.values import JobState
@@ -226,9 +227,9 @@ def test_the_demo_goes_on_from_where_the_lower_budget_ended(tmp_path: Path) -> N
             payload, 1, tmp_path / name, previous, report=lambda step, loss: told.append(step)
         )
 
-    first = demo.train(config, 2, context("low", None))
+    first = demo_objective.train(config, 2, context("low", None))
     assert told == [1, 2]
-    second = demo.train(config, 4, context("high", tmp_path / "low"))
+    second = demo_objective.train(config, 4, context("high", tmp_path / "low"))
     assert told == [1, 2, 3, 4]
     assert second["loss"] < first["loss"]
     assert second["accuracy"] > first["accuracy"]

@@ -16,12 +16,12 @@ from fuzz_wire import COMMANDS, MESSAGES, REPLIES, control, exchange
 from Pyro4 import constants, errors, message, util
 
 from hpdist.cluster.directory import Names, find_dispatcher, list_runs, list_workers
-from hpdist.cluster.nameserver import _make_daemon
 from hpdist.cluster.transport import client as pyro_client
 from hpdist.cluster.transport.address import split_address
 from hpdist.cluster.transport.client import Connection
 from hpdist.cluster.transport.endpoint import Endpoint
 from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.name_registry import make_daemon
 from hpdist.cluster.transport.pyro import NONCE_BYTES, OBJECT_ID, Reader, session_mark
 from hpdist.cluster.transport.server import GuardedDaemon
 from hpdist.core.model.errors import TransportError
@@ -44,7 +44,7 @@ def dispatcher() -> GuardedDaemon:
 @functools.cache
 def nameserver() -> GuardedDaemon:
     """A nameserver's daemon, which serves nobody by itself."""
-    return _make_daemon("127.0.0.1", 0, KEY, None)
+    return make_daemon("127.0.0.1", 0, KEY, None)
 
 
 def close() -> None:

@@ -18,7 +18,8 @@ import pytest
 from Pyro4 import message as pyro_message
 from Pyro4 import util as pyro_util
 
-from hpdist.cluster import guests, pyro, pyro_server
+from hpdist.cluster.transport import connections, pyro
+from hpdist.cluster.transport import server as pyro_server
 from hpdist.cluster.transport.client import Connection
 from hpdist.cluster.transport.endpoint import Server
 from hpdist.cluster.transport.link import Link
@@ -308,7 +309,7 @@ def test_the_stranger_who_waits_longest_makes_room_for_whoever_comes(
     server: Server, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pyro_server, "HANDSHAKE_S", 60.0)
-    monkeypatch.setattr(guests, "MAX_STRANGERS", 5)
+    monkeypatch.setattr(connections, "MAX_STRANGERS", 5)
     link.call({})
     strangers = [dial(server) for _ in range(5)]
     until(lambda: own_threads().count("hpdist-pyro-connection") == 6)

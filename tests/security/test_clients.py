@@ -38,9 +38,10 @@ from Pyro4 import message as pyro_message
 
 from hpdist import Dispatcher, Master, NameServer, Timing, Worker
 from hpdist.cli.main import run as command
-from hpdist.cluster import background, pyro
+from hpdist.cluster import worker_process
 from hpdist.cluster.directory import Names, register_dispatcher
 from hpdist.cluster.discovery import Place
+from hpdist.cluster.transport import pyro
 from hpdist.cluster.transport.address import split_address
 from hpdist.cluster.transport.client import Connection
 from hpdist.cluster.transport.link import Link
@@ -392,9 +393,9 @@ def test_a_worker_that_was_started_as_a_process_unlearns_it_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     began: list[str] = []
-    monkeypatch.setattr(background, "harden_process", lambda: began.append("hardened"))
+    monkeypatch.setattr(worker_process, "harden_process", lambda: began.append("hardened"))
     with pytest.raises(EOFError):
-        background._serve(b"")
+        worker_process._serve(b"")
     assert began == ["hardened"]
 
 

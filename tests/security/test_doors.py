@@ -42,8 +42,9 @@ from conftest import Door
 from Pyro4 import message as pyro_message
 
 from hpdist import Dispatcher, NameServer, Timing, Worker
-from hpdist.cluster import guests, pyro, pyro_server
 from hpdist.cluster.directory import Names
+from hpdist.cluster.transport import connections, pyro
+from hpdist.cluster.transport import server as pyro_server
 from hpdist.cluster.transport.client import Connection
 from hpdist.cluster.transport.endpoint import Server
 from hpdist.cluster.transport.link import Link
@@ -387,7 +388,7 @@ def test_a_hundred_idle_connections_at_each_port_keep_no_worker_out(cluster: Clu
 def test_a_flood_of_connections_keeps_no_worker_out(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guests, "MAX_STRANGERS", 32)
+    monkeypatch.setattr(connections, "MAX_STRANGERS", 32)
     monkeypatch.setattr(pyro_server, "HANDSHAKE_S", 60.0)
     idlers = [Idlers(address, 100) for address in cluster.ports]
     try:
@@ -403,7 +404,7 @@ def test_a_flood_of_connections_keeps_no_worker_out(
 def test_a_peer_with_the_key_is_never_cut_to_make_room(
     dispatcher: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guests, "MAX_STRANGERS", 4)
+    monkeypatch.setattr(connections, "MAX_STRANGERS", 4)
     peers = [connect(dispatcher) for _ in range(3)]
     for peer in peers:
         peer.invoke("exchange", ("{}",), 10.0)
@@ -416,8 +417,8 @@ def test_a_peer_with_the_key_is_never_cut_to_make_room(
 
 
 def test_the_address_that_takes_most_places_makes_room() -> None:
-    room = guests.Guests(max_peers=8)
-    for number in range(guests.MAX_STRANGERS - 1):
+    room = connections.Guests(max_peers=8)
+    for number in range(connections.MAX_STRANGERS - 1):
         assert room.arrive(number, "10.0.0.66") is None
     assert room.arrive("somebody", "10.0.0.7") is None
     assert room.arrive("another", "10.0.0.8") == 0
