@@ -214,7 +214,7 @@ class Master:
             self.dispatcher.post(ControlRequested("time_limit", limit))
         endless = self.iter_generator.default_iterations is None
         planned = 0 if endless else self.iter_generator.num_all_configs(target)
-        with self.views.shown(len(self._run.study.ledger.jobs), planned):
+        with self.views.shown(len(self._run.study.table.jobs), planned):
             if kwargs:
                 self.dispatcher.post(ControlRequested("iteration_kwargs", kwargs))
             self._ends.forget()

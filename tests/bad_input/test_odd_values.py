@@ -158,7 +158,7 @@ def test_tells(loss: Any, cost: Any, info: Any) -> None:
     except HpdistError:
         assert study.n_results == before
         study.tell(asked, 1.0)
-    outcome = study.ledger.jobs[0].outcome
+    outcome = study.table.jobs[0].outcome
     if isinstance(outcome, hpdist.Success):
         assert kept(outcome.info) == outcome.info
         assert math.isfinite(outcome.loss)

@@ -268,7 +268,7 @@ def test_commands_pause_resume_extend_and_stop_a_run(scene: Scene, gate: Gate) -
     eventually(lambda: [r for r in scene.records if isinstance(r, Controlled)][-1:], "the pause")
     gate.let(1)
     eventually(lambda: master.results().evaluations[0].state is JobState.COMPLETED)
-    assert len(master.study.ledger.jobs) == 1, "nothing starts while it is paused"
+    assert len(master.study.table.jobs) == 1, "nothing starts while it is paused"
     scene.control(uri, "extend", n_iterations=3)
     scene.control(uri, "resume")
     gate.let(1)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from every_search import END, START, UNPROTECTED
 
-from hpdist.core.study.trials import Ledger
+from hpdist.core.study.trial_table import TrialTable
 
 SCRIPT = Path(__file__).with_name("every_search.py")
 EXECUTORS = ["serial", "thread", "process", "loky", "dask", "ray", "mpi", "cluster", "folder"]
@@ -45,11 +45,11 @@ def expected() -> list[list[Any]]:
     """What each trial comes to: its number, configuration, seed as loss, or failure."""
     failures = {"raise": "exception", "nan": "invalid", "lock": "invalid"}
     failures |= {"exit": "crash", "slow": "timeout"}
-    ledger = Ledger(3, 1.0)
+    table = TrialTable(3, 1.0)
     rows = []
     for number, config in enumerate([*START, *END]):
         kind = config["kind"]
-        loss = None if kind in failures else ledger.trial_seed(number)
+        loss = None if kind in failures else table.trial_seed(number)
         rows.append([number, kind, config["x"], loss, failures.get(kind)])
     return rows
 

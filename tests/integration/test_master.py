@@ -267,7 +267,7 @@ def test_so_many_evaluations_are_chosen_ahead(
     scene.worker(lambda config: go_on.wait(LIMIT_S) and 0.0)
     caller = threading.Thread(target=master.run)
     caller.start()
-    jobs = master.study.ledger.jobs
+    jobs = master.study.table.jobs
     eventually(lambda: len(jobs) >= expected, f"{expected} jobs")
     assert master.dispatcher.discover_workers(), "the loop had time for one job more"
     assert len(jobs) == expected

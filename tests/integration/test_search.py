@@ -147,7 +147,7 @@ def test_what_others_of_the_search_found_is_learnt_from() -> None:
             results = search.search(max_evals=4)
     assert len(results) == 15
     assert results["job_id"].is_unique
-    info = [trial.config_info for trial in search._study.ledger.trials]
+    info = [trial.config_info for trial in search._study.table.trials]
     assert [each["origin"] for each in info].count("model") >= 1, "eleven are known after the first"
 
 

@@ -33,8 +33,8 @@ def quiet_search() -> None:
         found = read_journal(path).records
     assert ended.reason == "finished"
     planned = study.iter_generator.num_all_configs(2)
-    assert len(study.ledger.jobs) == planned
-    assert study.ledger.best is not None
+    assert len(study.table.jobs) == planned
+    assert study.table.best is not None
     kinds = [record.kind for _, record in found]
     assert kinds.count("job") == kinds.count("start") == kinds.count("done") == planned
 

@@ -70,13 +70,13 @@ def make_study(generator: str, seed: int) -> Study:
 
 def study_state(study: Study) -> str:
     """All that lasts of a study, as text that is equal only if it is equal."""
-    ledger = study.ledger
+    table = study.table
     return repr(
         (
-            [vars(entry) for entry in ledger.jobs],
-            ledger.trials,
-            ledger.pending,
-            (ledger.total_cost, ledger.best and ledger.best.job.job_id, ledger._successes),
+            [vars(entry) for entry in table.jobs],
+            table.trials,
+            table.pending,
+            (table.total_cost, table.best and table.best.job.job_id, table._successes),
             [_inside(bracket) for bracket in study.brackets],
             (study.n_results, study.limits, study._retries, study._sampled),
             study.optimizer.told,
@@ -276,4 +276,4 @@ def test_the_incumbent_does_not_depend_on_the_order_of_results(
     for record in records:
         summary.apply(0.0, record)
     best = losses.index(min(losses))
-    assert study.ledger.best.job.job_id == summary.best.job_id == best, "a tie went by time"
+    assert study.table.best.job.job_id == summary.best.job_id == best, "a tie went by time"

@@ -66,14 +66,14 @@ def evaluation(swarm: Swarm) -> Any:
 
 def study_state(study: Study) -> str:
     """All that lasts of a study, as text that is equal only if it is equal."""
-    ledger = study.ledger
+    table = study.table
     assert isinstance(study.optimizer, Touchy)
     return repr(
         (
-            [vars(entry) for entry in ledger.jobs],
-            ledger.trials,
-            ledger.pending,
-            (ledger.total_cost, ledger.best and ledger.best.job.job_id),
+            [vars(entry) for entry in table.jobs],
+            table.trials,
+            table.pending,
+            (table.total_cost, table.best and table.best.job.job_id),
             [sorted(vars(bracket).items()) for bracket in study.brackets if _plain(bracket)],
             (study.n_results, study.limits, study.retryable()),
             study.optimizer.told,

@@ -65,7 +65,7 @@ def check_finished(study: Study, records: list[Record]) -> None:
     created = [r.job.job_id for r in records if isinstance(r, JobCreated)]
     assert outcomes(records) == Counter(created)
     assert study.done
-    assert len(study.ledger.jobs) == len(created)
+    assert len(study.table.jobs) == len(created)
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
@@ -76,8 +76,8 @@ def test_a_quiet_cluster_evaluates_exactly_the_plan(workers: int, prefetch: int)
     ended, records = play(study, cluster, inbox)
     assert ended.reason == "finished"
     check_finished(study, records)
-    assert len(study.ledger.jobs) == study.iter_generator.num_all_configs(3)
-    assert len(cluster.started) == len(study.ledger.jobs), "something ran twice"
+    assert len(study.table.jobs) == study.iter_generator.num_all_configs(3)
+    assert len(cluster.started) == len(study.table.jobs), "something ran twice"
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -89,7 +89,7 @@ def test_a_rough_cluster_still_settles_every_job_once(seed: int) -> None:
     ended, records = play(study, cluster, inbox)
     assert ended.reason == "finished"
     check_finished(study, records)
-    lost = [e for e in study.ledger.jobs if isinstance(e.outcome, Failure)]
+    lost = [e for e in study.table.jobs if isinstance(e.outcome, Failure)]
     assert not lost, "losing workers counted against a configuration"
 
 
@@ -100,17 +100,17 @@ def test_crashes_are_tried_again_and_then_fail_and_are_not_promoted(seed: int) -
     cluster = SimulatedCluster(inbox, crashing(0.7), workers=4, faults=faults, seed=seed)
     _, records = play(study, cluster, inbox)
     check_finished(study, records)
-    for entry in study.ledger.jobs:
+    for entry in study.table.jobs:
         if isinstance(entry.outcome, Failure):
             assert entry.outcome.kind is FailureKind.CRASH
             # More than three where crashes on one worker were forgiven.
             assert entry.attempt >= 3, "an attempt was counted twice"
     failed = {
         (entry.job.trial_id, entry.job.rung)
-        for entry in study.ledger.jobs
+        for entry in study.table.jobs
         if isinstance(entry.outcome, Failure)
     }
-    evaluated = {(entry.job.trial_id, entry.job.rung - 1) for entry in study.ledger.jobs}
+    evaluated = {(entry.job.trial_id, entry.job.rung - 1) for entry in study.table.jobs}
     assert failed, "nothing failed: this shows nothing"
     assert not failed & evaluated, "a failed configuration was promoted"
 
@@ -131,8 +131,8 @@ def test_a_search_ends_when_its_trials_are_made_and_promoted(generator: IterGene
     ended, records = play(study, SimulatedCluster(inbox, quadratic, workers=3), inbox)
     assert ended.reason == "finished"
     check_finished(study, records)
-    assert len(study.ledger.trials) == 20
-    assert len(study.ledger.jobs) > 20, "nothing was promoted"
+    assert len(study.table.trials) == 20
+    assert len(study.table.jobs) > 20, "nothing was promoted"
 
 
 @pytest.mark.parametrize("generator", [Asha(1, 27), SuccessiveHalving(1, 27), Hyperband(1, 27)])
@@ -143,7 +143,7 @@ def test_no_generator_leaves_workers_idle_beside_work(generator: IterGenerator) 
     cluster = SimulatedCluster(inbox, quadratic, workers=8)
     _, records = play(study, cluster, inbox)
     check_finished(study, records)
-    cost = sum(entry.job.budget for entry in study.ledger.jobs)
+    cost = sum(entry.job.budget for entry in study.table.jobs)
     assert inbox.now() < 3.0 * cost / 8 + 120.0
 
 
@@ -239,7 +239,7 @@ def test_time_runs_out_without_losing_what_runs() -> None:
     assert ended.reason == "time_limit"
     back = [r for r in records if isinstance(r, AttemptEnded) and r.outcome is None]
     assert all(not r.final for r in back)
-    open_jobs = set(study.ledger.pending)
+    open_jobs = set(study.table.pending)
     assert open_jobs == {r.job_id for r in back}
     assert inbox.now() < 25.0
 

@@ -156,5 +156,5 @@ def test_a_forest_suggests_beside_pending_evaluations() -> None:
             oldest = open_ones.pop(0)
             study.tell(oldest, valley(oldest.config) + 1 / oldest.budget)
     assert "model" in origins
-    configs = [tuple(trial.config.values()) for trial in study.ledger.trials]
+    configs = [tuple(trial.config.values()) for trial in study.table.trials]
     assert len(set(configs)) == len(configs), "nothing that runs is suggested again"

@@ -356,7 +356,7 @@ def test_stop_withdraws_what_runs_and_leaves_it_resumable(scene: Scene) -> None:
     back = scene.diary.of(AttemptEnded)[-1]
     assert (back.job_id, back.outcome, back.final) == (1, None, False)
     assert scene.hands.given(Cancel) == [Cancel("a", "a.1", 1, 1)]
-    assert list(scene.study.ledger.pending) == [1]
+    assert list(scene.study.table.pending) == [1]
 
 
 def test_drain_waits_for_what_runs_and_takes_back_what_waits() -> None:
@@ -407,7 +407,7 @@ def test_a_failed_job_is_evaluated_again_when_an_operator_says_so() -> None:
     scene.at(60.0, "stop")
     scene.run(stay=True)
     assert scene.settled() == [0, 1, 2, 3]
-    again = [entry.job.retry_of for entry in scene.study.ledger.jobs]
+    again = [entry.job.retry_of for entry in scene.study.table.jobs]
     assert again == [None, None, 1, None], "not once, and first"
     assert scene.study.done
 
@@ -419,7 +419,7 @@ def test_a_job_cancelled_by_command_is_not_told_to_the_optimizer(scene: Scene) -
     scene.at(5.0, "cancel", jobs=[0], reason="not wanted")
     scene.run()
     assert scene.settled() == [0, 1, 2]
-    assert scene.study.ledger.jobs[0].outcome == Failure(FailureKind.CANCELLED, "not wanted")
+    assert scene.study.table.jobs[0].outcome == Failure(FailureKind.CANCELLED, "not wanted")
     assert told == [1, 2], "told of an evaluation that never was"
 
 
@@ -473,7 +473,7 @@ def test_after_the_grace_period_what_runs_is_taken_back_and_stays_open() -> None
     assert scene.settled() == [0]
     assert scene.hands.given(Cancel) == [Cancel("a", "a.1", 1, 1)]
     assert 15.0 <= scene.inbox.now() < 15.0 + LINGER_S
-    assert list(scene.study.ledger.pending) == [1]
+    assert list(scene.study.table.pending) == [1]
 
 
 def test_the_time_limit_may_be_set_while_it_runs() -> None:

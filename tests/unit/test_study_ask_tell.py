@@ -94,7 +94,7 @@ def test_a_search_in_which_everything_fails_comes_to_an_end() -> None:
     evaluations = play(study, lambda each: None)
     assert {each.job.rung for each in evaluations} == {0}
     assert study.done
-    assert study.ledger.best is None
+    assert study.table.best is None
 
 
 def test_maximizing_is_minimizing_with_the_other_sign() -> None:
@@ -105,7 +105,7 @@ def test_maximizing_is_minimizing_with_the_other_sign() -> None:
         [each.job for each in play(up, lambda e: -bowl(e))],
     ]
     assert jobs[0] == jobs[1]
-    best_down, best_up = down.ledger.best, up.ledger.best
+    best_down, best_up = down.table.best, up.table.best
     assert best_down is not None
     assert best_up is not None
     assert isinstance(best_down.outcome, Success)
@@ -151,7 +151,7 @@ def test_proposing_changes_nothing() -> None:
     first = study.propose()
     assert first is not None
     assert study.propose() == first
-    assert not study.ledger.jobs
+    assert not study.table.jobs
     asked = study.ask()
     assert asked is not None
     assert asked.job == first.job
@@ -201,7 +201,7 @@ def test_a_configuration_that_is_asked_for_is_a_copy() -> None:
     asked = study.ask()
     assert asked is not None
     asked.config["x"] = "changed"
-    assert asked.config == study.ledger.trials[0].config != {"x": "changed"}
+    assert asked.config == study.table.trials[0].config != {"x": "changed"}
 
 
 # ------------------------------------------------------------------ beginning
@@ -240,7 +240,7 @@ def test_a_warm_start_is_told_first_as_trials_of_their_own(direction: str, sign:
         Observation(-2, {"x": 0.1, "k": 2}, 1.0, math.inf),
     ]
     assert study.describe("r").warm_start == known
-    assert study.ledger.best is None
+    assert study.table.best is None
 
 
 def test_a_warm_start_outside_the_space_is_refused() -> None:
@@ -291,7 +291,7 @@ def test_a_loss_that_is_not_finite_is_refused_and_the_evaluation_stays_open(loss
     with pytest.raises(ConfigurationError, match="finite"):
         study.tell(asked, loss)
     study.tell(asked, 1.0)
-    assert study.ledger.jobs[0].outcome == Success(1.0)
+    assert study.table.jobs[0].outcome == Success(1.0)
 
 
 def test_an_evaluation_of_another_study_is_refused() -> None:
@@ -307,8 +307,8 @@ def test_cost_and_info_are_kept() -> None:
     asked = study.ask()
     assert asked is not None
     study.tell(asked, np.float32(0.5), cost=2, info={"acc": 0.9})
-    assert study.ledger.jobs[0].outcome == Success(0.5, 2.0, {"acc": 0.9})
-    assert study.ledger.total_cost == 2.0
+    assert study.table.jobs[0].outcome == Success(0.5, 2.0, {"acc": 0.9})
+    assert study.table.total_cost == 2.0
 
 
 def test_lost_and_cancelled_evaluations_are_not_told_to_the_optimizer() -> None:
@@ -320,7 +320,7 @@ def test_lost_and_cancelled_evaluations_are_not_told_to_the_optimizer() -> None:
         study.apply(AttemptEnded(asked.job.job_id, 1, "w", Failure(kind, "gone")))
     assert recorder.told == []
     assert study.n_results == 0
-    assert not study.ledger.pending
+    assert not study.table.pending
 
 
 def test_an_attempt_that_is_not_final_changes_nothing() -> None:
@@ -381,7 +381,7 @@ def test_what_is_out_may_be_told_after_the_limit() -> None:
     assert not study.done
     study.tell(second, 0.05)
     assert study.done
-    assert study.ledger.best is study.ledger.jobs[1]
+    assert study.table.best is study.table.jobs[1]
 
 
 def test_a_target_is_reached_at_the_largest_budget_only() -> None:

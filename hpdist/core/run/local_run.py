@@ -111,7 +111,7 @@ class LocalRun:
             finally:
                 self.progress.end()
         except BaseException:
-            if not run.resumed and not run.study.ledger.jobs:
+            if not run.resumed and not run.study.table.jobs:
                 _take_back(new)
             raise
         finally:

@@ -1,6 +1,6 @@
-"""Ending evaluations that do not promise: rules that judge what ``ctx.report`` tells.
+"""Early stopping: rules that judge running evaluations by what they pass to ``ctx.report``.
 
-A rule is a pure state machine. An evaluation that is curtailed is asked to end (``ctx.report``
+A rule is a pure state machine. An evaluation that is stopped early is asked to end (``ctx.report``
 returns "stop"); the loss that it returns then is its result.
 """
 
@@ -23,31 +23,31 @@ from hpdist.multi_fidelity.budgets import check_eta, exact
 
 @runtime_checkable
 class StoppingRule(Protocol):
-    """Judges running evaluations; told of everything in the order in which it is recorded.
+    """Judges running evaluations; its methods are called in the order of the journal.
 
-    Losses are minimized. ``attempt`` tells a repetition from what was reported before it.
+    Losses are minimized. ``attempt`` separates the reports of a retry from those before it.
     """
 
     def report(self, job_id: int, attempt: int, budget: float, step: int, loss: float) -> None:
-        """Take notice of an intermediate loss."""
+        """Add an intermediate loss."""
         ...
 
     def finished(self, job_id: int) -> None:
-        """Take notice that an evaluation has ended, with a loss or without."""
+        """Note that an evaluation has ended, with a loss or without."""
         ...
 
     def stops(self, job_id: int) -> bool:
-        """Say whether the evaluation should end after its latest report; changes nothing."""
+        """Return whether the evaluation should stop after its latest report; changes nothing."""
         ...
 
     def describe(self) -> dict[str, JsonValue]:
-        """Return name and settings as JSON."""
+        """Return the name and the settings of the rule as JSON."""
         ...
 
 
 @dataclass
 class _Curve:
-    """What an evaluation has reported: means so far and the best so far, step by step."""
+    """The reports of an evaluation: running means and the best loss, step by step."""
 
     attempt: int
     budget: float
@@ -57,7 +57,7 @@ class _Curve:
 
     def add(self, step: int, loss: float) -> None:
         if self.steps and step <= self.steps[-1]:
-            return  # out of order, or told twice
+            return  # out of order, or reported twice
         count = len(self.steps)
         before = self.means[-1] if count else 0.0
         self.steps.append(step)
@@ -81,9 +81,9 @@ class MedianRule:
     Parameters
     ----------
     min_steps
-        Steps that each evaluation may do.
+        Steps that every evaluation may take.
     min_trials
-        Finished evaluations that are needed for a comparison.
+        Finished evaluations needed for a comparison.
 
     References
     ----------
@@ -128,7 +128,7 @@ class RungRule:
     """Lets an evaluation pass a rung only if it is among the best ``1 / eta`` there so far.
 
     Rungs are at steps ``first * eta**k``. With one budget for all (`SingleFidelity`) this is
-    ASHA of the stopping type: nothing is promoted, so nothing has to be continued later.
+    the stopping variant of ASHA: nothing is promoted, so nothing has to be continued later.
 
     Parameters
     ----------
@@ -183,11 +183,11 @@ class RungRule:
 
 
 NAMES: dict[str, Callable[[], StoppingRule]] = {"median": MedianRule, "rungs": RungRule}
-"""Those that can be chosen by name."""
+"""The rules that can be chosen by name."""
 
 
 def make_rule(rule: str | StoppingRule | None) -> StoppingRule | None:
-    """Return the rule of that name; a rule, or None for none, is returned as it is.
+    """Return the rule with that name; a rule, or None for no rule, is returned as it is.
 
     Raises
     ------

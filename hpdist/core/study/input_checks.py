@@ -1,4 +1,4 @@
-"""What a study is given from outside, checked: observations of before, suggestions, results."""
+"""Checks of what a study gets from outside: earlier observations, suggestions, results."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from hpdist.core.space.space import Space
 from hpdist.multi_fidelity import check_budget
 
 FAILED = math.inf
-"""A loss the optimizer is told where there is none."""
+"""The loss that the optimizer gets for a failure."""
 
 
-def known_observation(observation: object, space: Space, sign: float) -> dict[str, Any]:
-    """Return an observation of an earlier run with the loss as the optimizer is told it.
+def check_observation(observation: object, space: Space, sign: float) -> dict[str, Any]:
+    """Return an observation of an earlier run, its loss with the optimizer's sign.
 
     Parameters
     ----------
@@ -47,8 +47,10 @@ def known_observation(observation: object, space: Space, sign: float) -> dict[st
     }
 
 
-def suggested(optimizer: object, suggestions: Any, space: Space) -> tuple[dict[str, Any], Any]:
-    """Return configuration and info of the one suggestion that an optimizer was asked for."""
+def check_suggestion(
+    optimizer: object, suggestions: Any, space: Space
+) -> tuple[dict[str, Any], Any]:
+    """Return configuration and info of the one suggestion that the optimizer was asked for."""
     try:
         (suggestion,) = suggestions
         return space.check(suggestion.config), dict(suggestion.info)
@@ -60,8 +62,10 @@ def suggested(optimizer: object, suggestions: Any, space: Space) -> tuple[dict[s
         ) from error
 
 
-def told_outcome(loss: object, cost: object, info: JsonValue, objectives: Sequence[str]) -> Outcome:
-    """Return what came of an evaluation; ``loss=None`` says that it failed."""
+def reported_outcome(
+    loss: object, cost: object, info: JsonValue, objectives: Sequence[str]
+) -> Outcome:
+    """Return the outcome that ``Study.tell`` was called with; ``loss=None`` means a failure."""
     if loss is None:
         return Failure(FailureKind.EXCEPTION, "told as failed")
     outcome = normalise_result({"loss": loss, "cost": cost, "info": info}, "tell")
@@ -71,9 +75,9 @@ def told_outcome(loss: object, cost: object, info: JsonValue, objectives: Sequen
     return outcome
 
 
-def described(study: Any, run_id: str, **more: Any) -> RunCreated:
-    """Say what a `Study` is: the first record of its journal."""
-    sign = study.ledger.sign
+def run_header(study: Any, run_id: str, **more: Any) -> RunCreated:
+    """Return the first record of the journal of a `Study`."""
+    sign = study.table.sign
     return RunCreated(
         format=1,
         run_id=run_id,
@@ -95,7 +99,7 @@ def described(study: Any, run_id: str, **more: Any) -> RunCreated:
 
 
 def check_described(owner: Any) -> dict[str, JsonValue]:
-    """Return how an optimizer or iteration generator describes itself, if JSON keeps that."""
+    """Return the ``describe()`` of an optimizer or iteration generator, if JSON keeps it."""
     description = owner.describe()
     try:
         same = json.loads(json.dumps(description, allow_nan=False)) == description
@@ -106,5 +110,5 @@ def check_described(owner: Any) -> dict[str, JsonValue]:
     raise ConfigurationError(
         f"{type(owner).__name__}.describe() must return a dict that JSON keeps as it is, "
         f"got {shown(description)}",
-        cause="it is written to the journal, and compared with when the run is resumed",
+        cause="it is written to the journal, and compared when the run is resumed",
     )

@@ -1,13 +1,12 @@
-"""What is known in a search and what to evaluate next: a pure state machine.
+"""The state of a search and the choice of the next job: a pure state machine.
 
-`Study.propose` looks and changes nothing; `Study.apply` is the only method that changes a study,
-and takes the records that the journal keeps. A live run and a resumed one call the same code, so
-after any prefix of a journal the study proposes exactly what the journal holds next.
+`Study.propose` changes nothing. `Study.apply` is the only method that changes a study; it takes
+the records of the journal. A live run and a resumed one call the same code, so after any prefix of
+a journal the study proposes exactly the job that the journal holds next.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -39,13 +38,13 @@ from hpdist.core.space.space import Space
 from hpdist.core.study.early_stopping import StoppingRule, make_rule
 from hpdist.core.study.input_checks import (
     FAILED,
-    described,
-    known_observation,
-    suggested,
-    told_outcome,
+    check_observation,
+    check_suggestion,
+    reported_outcome,
+    run_header,
 )
-from hpdist.core.study.rung_ranking import Standings
-from hpdist.core.study.trials import Ledger
+from hpdist.core.study.rung_ranking import RungRanking
+from hpdist.core.study.trial_table import TrialTable
 from hpdist.multi_fidelity import (
     Bracket,
     IterGenerator,
@@ -60,9 +59,9 @@ DIRECTIONS = ("minimize", "maximize")
 
 
 class Study:
-    """A search: its trials, its brackets, its optimizer, and what came of each evaluation.
+    """A search: its trials, its brackets, its optimizer, and the outcome of each evaluation.
 
-    Works alone (`ask` and `tell`), or behind a loop that keeps a journal.
+    Used alone (`ask` and `tell`), or by a loop that keeps a journal.
 
     Parameters
     ----------
@@ -75,25 +74,26 @@ class Study:
     limits
         When to stop proposing.
     direction
-        "minimize" or "maximize". Losses given and shown have the user's sign.
+        "minimize" or "maximize". Losses that users pass and see have the user's sign.
     seed
-        Trial k draws from ``SeedSequence(seed, spawn_key=(k,))``, so no generator has a state.
+        Trial k draws from ``SeedSequence(seed, spawn_key=(k,))``, so no generator state is saved.
     initial_configs
         Configurations to evaluate before the optimizer is asked.
     warm_start
-        Observations of earlier runs, told to the optimizer first: mappings with ``config``,
-        ``budget`` and ``loss`` (None for a failure). Those outside the space are refused.
+        Observations of earlier runs, which the optimizer gets first: mappings with ``config``,
+        ``budget`` and ``loss`` (None for a failure). Those outside the space are rejected.
     early_stopping
-        Which evaluations end early: a rule or its name, see `hpdist.core.study.early_stopping`.
+        Which evaluations are stopped early: a rule or its name, see
+        `hpdist.core.study.early_stopping`.
     objectives
-        "loss", and other keys of what the objective returns that are to be small (large), too.
+        "loss", and other keys of the returned dict that are minimized (maximized), too.
     next_iteration
-        Called with an iteration's index to make its bracket, in place of the generator's method.
+        Called with a bracket's index to make the bracket, in place of the generator's method.
 
     Raises
     ------
     ConfigurationError
-        If any of these cannot work.
+        If one of these is invalid.
     """
 
     def __init__(
@@ -118,21 +118,21 @@ class Study:
         )
         self.seed = check_seed(seed)
         self.objectives = check_objectives(objectives)
-        self.standings = Standings()
+        self.rung_ranking = RungRanking()
         self.optimizer = make_optimizer(optimizer, self.space, self.seed, len(self.objectives))
-        self.ledger = Ledger(self.seed, 1.0 if direction == "minimize" else -1.0)
+        self.table = TrialTable(self.seed, 1.0 if direction == "minimize" else -1.0)
         self.limits = Limits(n_iterations=self.iter_generator.default_iterations)
         if limits is not None:
             self.limits = check_kind("limits", limits, Limits, do="limits=Limits(n_trials=100)")
         first = check_list("initial_configs", initial_configs, of="configurations")
         self.initial_configs = [self.space.check(config) for config in first]
         known = check_list("warm_start", warm_start, of="observations")
-        self.warm_start = [known_observation(one, self.space, self.ledger.sign) for one in known]
+        self.warm_start = [check_observation(one, self.space, self.table.sign) for one in known]
         self.early_stopping = make_rule(early_stopping)
         self.brackets: list[Bracket] = []
         self.n_results = 0
         self._new_bracket = next_iteration or self.iter_generator.get_next_iteration
-        self.iteration_kwargs: dict[str, JsonValue] = {}  #: for brackets that are yet to be made
+        self.iteration_kwargs: dict[str, JsonValue] = {}  #: for brackets that are not made yet
         self._sampled: dict[tuple[int, int], int] = {}
         self._first_open = 0  #: no bracket before this one is open
         self._retries: list[int] = []
@@ -141,48 +141,50 @@ class Study:
         for number, one in enumerate(self.warm_start, start=1):
             self._tell(-number, one["config"], one["budget"], one["loss"])
 
-    # ------------------------------------------------------------------ what next?
+    # ------------------------------------------------------------------ the next job
 
     def propose(self) -> JobCreated | None:
-        """Return the next evaluation, or None while there is none; changes nothing."""
+        """Return the next job, or None while there is none; changes nothing."""
         if self._proposal is None and not self._limit_reached():
             self._proposal = self._retry() or self._next()
         return self._proposal
 
     @property
     def done(self) -> bool:
-        """Whether nothing is open and nothing will be proposed."""
-        return not self.ledger.pending and self.propose() is None
+        """Whether no job is open and none will be proposed."""
+        return not self.table.pending and self.propose() is None
 
     def _limit_reached(self) -> bool:
-        limits, ledger = self.limits, self.ledger
-        if len(ledger.jobs) >= _or_inf(limits.n_evaluations):
+        limits = self.limits
+        if limits.n_evaluations is not None and len(self.table.jobs) >= limits.n_evaluations:
             return True
-        if ledger.total_cost >= _or_inf(limits.max_cost):
+        if limits.max_cost is not None and self.table.total_cost >= limits.max_cost:
             return True
-        full = max(self.iter_generator.budgets)
-        return limits.target_loss is not None and ledger.reached(limits.target_loss, full)
+        if limits.target_loss is None:
+            return False
+        return self.table.reached(limits.target_loss, max(self.iter_generator.budgets))
 
     def _retry(self) -> JobCreated | None:
         if not self._retries:
             return None
-        old = self.ledger.jobs[self._retries[0]].job
-        return JobCreated(replace(old, job_id=len(self.ledger.jobs), retry_of=old.job_id))
+        old = self.table.jobs[self._retries[0]].job
+        return JobCreated(replace(old, job_id=len(self.table.jobs), retry_of=old.job_id))
 
     def _next(self) -> JobCreated | None:
-        """Ask the open brackets, oldest first; one that waits lets the next one open."""
+        """Ask the open brackets, oldest first; if all of them wait, open the next one."""
         for index in range(self._first_open, len(self.brackets)):
             bracket = self.brackets[index]
-            if not bracket.is_finished and (found := self._from(index, bracket)):
+            if not bracket.is_finished and (found := self._job_of(index, bracket)):
                 return found
         index = len(self.brackets)
-        if self._all_trials_made or index >= _or_inf(self.limits.n_iterations):
+        if self._all_trials_made or _at_limit(index, self.limits.n_iterations):
             return None
+        # Kept until its first job is recorded: making a bracket may be the user's code.
         if self._peeked is None:
             self._peeked = self._new_bracket(index)
-        return self._from(index, self._peeked)
+        return self._job_of(index, self._peeked)
 
-    def _from(self, index: int, bracket: Bracket) -> JobCreated | None:
+    def _job_of(self, index: int, bracket: Bracket) -> JobCreated | None:
         proposal = bracket.propose()
         if proposal is None:
             return None
@@ -192,10 +194,10 @@ class Study:
 
     @property
     def _all_trials_made(self) -> bool:
-        return len(self.ledger.trials) >= _or_inf(self.limits.n_trials)
+        return _at_limit(len(self.table.trials), self.limits.n_trials)
 
     def _new_trial(self, index: int, proposal: NewTrial) -> JobCreated | None:
-        trial_id = len(self.ledger.trials)
+        trial_id = len(self.table.trials)
         if self._all_trials_made:
             return None
         running_index = self._sampled.get((index, proposal.rung), 0)
@@ -208,16 +210,16 @@ class Study:
         if trial_id < len(self.initial_configs):
             return self.initial_configs[trial_id], {"origin": "initial"}
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(trial_id,)))
-        suggestions = self.optimizer.ask(budget, list(self.ledger.pending.values()), rng)
-        return suggested(self.optimizer, suggestions, self.space)
+        suggestions = self.optimizer.ask(budget, list(self.table.pending.values()), rng)
+        return check_suggestion(self.optimizer, suggestions, self.space)
 
     def _job(self, trial_id: int, bracket: int, proposal: Proposal) -> Job:
-        return Job(len(self.ledger.jobs), trial_id, proposal.budget, bracket, proposal.rung)
+        return Job(len(self.table.jobs), trial_id, proposal.budget, bracket, proposal.rung)
 
-    # ------------------------------------------------------------------ what is so
+    # ------------------------------------------------------------------ changes
 
     def apply(self, record: Record) -> None:
-        """Change the study by a record, live and on replay alike.
+        """Apply a record; the same in a live run and on replay.
 
         Raises
         ------
@@ -235,16 +237,20 @@ class Study:
         else:
             return
         self._proposal = None
-        places = range(self._first_open, len(self.brackets))
-        still_open = (place for place in places if not self.brackets[place].is_finished)
-        self._first_open = next(still_open, len(self.brackets))
+        self._skip_finished_brackets()
+
+    def _skip_finished_brackets(self) -> None:
+        while self._first_open < len(self.brackets):
+            if not self.brackets[self._first_open].is_finished:
+                return
+            self._first_open += 1
 
     def _created(self, record: JobCreated) -> None:
-        self.ledger.created(record)
+        self.table.created(record)
         job = record.job
         if record.trial is not None:
-            place = (job.bracket, job.rung)
-            self._sampled[place] = self._sampled.get(place, 0) + 1
+            rung = (job.bracket, job.rung)
+            self._sampled[rung] = self._sampled.get(rung, 0) + 1
         if job.retry_of is not None:
             self._retries.remove(job.retry_of)
             return
@@ -255,7 +261,7 @@ class Study:
         self._close_brackets()
 
     def _close_brackets(self) -> None:
-        """Let no bracket wait for trials that will not be made."""
+        """Tell brackets that wait for new trials that there will be none."""
         if self._all_trials_made:
             for bracket in self.brackets:
                 if isinstance(bracket.propose(), NewTrial):
@@ -263,27 +269,27 @@ class Study:
 
     def _reported(self, record: ReportReceived) -> None:
         if self.early_stopping is not None:
-            budget = self.ledger.jobs[record.job_id].job.budget
-            at = record.job_id, record.attempt, budget, record.step
-            self.early_stopping.report(*at, self.ledger.sign * record.loss)
+            budget = self.table.jobs[record.job_id].job.budget
+            loss = self.table.sign * record.loss
+            self.early_stopping.report(record.job_id, record.attempt, budget, record.step, loss)
 
     def _settled(self, record: AttemptEnded) -> None:
-        entry = self.ledger.settled(record)
+        entry = self.table.settled(record)
         if self.early_stopping is not None:
             self.early_stopping.finished(record.job_id)
         job, outcome = entry.job, record.outcome
-        loss = self.ledger.sign * outcome.loss if isinstance(outcome, Success) else FAILED
-        losses = losses_of(outcome, self.objectives, self.ledger.sign)
+        loss = self.table.sign * outcome.loss if isinstance(outcome, Success) else FAILED
+        losses = losses_of(outcome, self.objectives, self.table.sign)
         bracket = self.brackets[job.bracket]
         self._first_open = min(self._first_open, job.bracket)  # a retry may open it again
         if len(self.objectives) == 1 or losses is None:
             bracket.finished(job, loss)
         else:
-            self.standings.tell(bracket, job, losses)
+            self.rung_ranking.finished(bracket, job, losses)
         if isinstance(outcome, Failure) and not outcome.kind.counts:
             return
         self.n_results += 1
-        self._tell(job.trial_id, self.ledger.trials[job.trial_id].config, job.budget, loss, losses)
+        self._tell(job.trial_id, self.table.trials[job.trial_id].config, job.budget, loss, losses)
 
     def _tell(self, trial_id: int, config: Configuration, *result: Any) -> None:
         self.optimizer.tell(Observation(trial_id, config, *result))
@@ -297,34 +303,34 @@ class Study:
         elif record.command == "retry":
             self._retries += record.arguments["jobs"]
 
-    # ------------------------------------------------------------------ for others
+    # ------------------------------------------------------------------ for the loop
 
     def describe(self, run_id: str, **more: Any) -> RunCreated:
-        """Say what this search is: the first record of its journal."""
-        return described(self, run_id, **more)
+        """Return the description of this search, which is the first record of its journal."""
+        return run_header(self, run_id, **more)
 
     def payload(self, job_id: int) -> dict[str, JsonValue]:
-        """What a worker is told of a job; see `Ledger.payload`."""
-        return self.ledger.payload(job_id) | payload_part(self.objectives)
+        """What a worker is told of a job; see `TrialTable.payload`."""
+        return self.table.payload(job_id) | payload_part(self.objectives)
 
     def stops_early(self, job_id: int) -> bool:
-        """Whether a running job should end early."""
+        """Whether a running job should be stopped early."""
         return self.early_stopping is not None and self.early_stopping.stops(job_id)
 
     def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]:
-        """Which of these jobs (None: all) failed, and may be evaluated again."""
-        return self.ledger.retryable(job_ids, self._retries)
+        """Return which of these jobs (None: all) failed and may be evaluated again."""
+        return self.table.retryable(job_ids, self._retries)
 
-    # ------------------------------------------------------------------ alone: ask and tell
+    # ------------------------------------------------------------------ without a loop
 
     def ask(self) -> Evaluation | None:
-        """Take the next evaluation; None while there is nothing to do until a `tell`."""
+        """Return the next evaluation; None if one that is open has to be told first."""
         record = self.propose()
         if record is None:
             return None
         self.apply(record)
-        trial = self.ledger.trials[record.job.trial_id]
-        return Evaluation(record.job, trial, self.ledger.trial_seed(trial.trial_id))
+        trial = self.table.trials[record.job.trial_id]
+        return Evaluation(record.job, trial, self.table.trial_seed(trial.trial_id))
 
     def tell(
         self,
@@ -334,7 +340,7 @@ class Study:
         cost: float | None = None,
         info: JsonValue = None,
     ) -> None:
-        """Say what came of an evaluation; ``loss=None`` says that it failed.
+        """Record the result of an evaluation; ``loss=None`` means that it failed.
 
         Raises
         ------
@@ -343,13 +349,13 @@ class Study:
         """
         check_kind("evaluation", evaluation, Evaluation, do="evaluation = study.ask()")
         job_id = evaluation.job.job_id
-        if job_id not in self.ledger.pending:
+        if job_id not in self.table.pending:
             raise ConfigurationError(f"job {job_id} is not open: it was told before")
-        if evaluation.trial != self.ledger.trials[evaluation.job.trial_id]:
+        if evaluation.trial != self.table.trials[evaluation.job.trial_id]:
             raise ConfigurationError(f"job {job_id} is another one in this study")
-        outcome = told_outcome(loss, cost, info, self.objectives)
+        outcome = reported_outcome(loss, cost, info, self.objectives)
         self.apply(AttemptEnded(job_id, 1, "", outcome))
 
 
-def _or_inf(limit: float | None) -> float:
-    return math.inf if limit is None else limit
+def _at_limit(count: int, limit: int | None) -> bool:
+    return limit is not None and count >= limit

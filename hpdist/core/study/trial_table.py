@@ -1,4 +1,4 @@
-"""What is known of a search's trials and evaluations: pure bookkeeping, no decisions."""
+"""The trials and jobs of a search, with their outcomes, as the records made them. Pure."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from hpdist.optimizers import Pending
 
 
 @dataclass
-class LedgerEntry:
-    """A job and what came of it; ``attempt`` is the one that settled it."""
+class JobRow:
+    """A job and its outcome; ``attempt`` is the number of the attempt that settled the job."""
 
     job: Job
     outcome: Outcome | None = None
@@ -31,17 +31,17 @@ class LedgerEntry:
 
     @property
     def state(self) -> JobState:
-        """Whether it is open (then: queued), or how it was settled."""
+        """The state that the outcome means; a job without one is queued."""
         return JobState.QUEUED if self.outcome is None else settled_state(self.outcome)
 
 
-class Ledger:
-    """Trials, jobs, costs and the incumbent, as records made them.
+class TrialTable:
+    """Trials, jobs, total cost and the incumbent.
 
     Parameters
     ----------
     seed
-        Of the run; objectives get seeds derived from it.
+        The run's seed, from which the seeds of objectives are derived.
     sign
         1 where losses are minimized, -1 where they are maximized.
     """
@@ -49,14 +49,14 @@ class Ledger:
     def __init__(self, seed: int, sign: float) -> None:
         self.seed, self.sign = seed, sign
         self.trials: list[Trial] = []
-        self.jobs: list[LedgerEntry] = []
+        self.jobs: list[JobRow] = []
         self.pending: dict[int, Pending] = {}  #: the open jobs
         self.total_cost = 0.0
-        self.best: LedgerEntry | None = None
+        self.best: JobRow | None = None
         self._successes: dict[int, list[tuple[float, int]]] = {}
 
     def created(self, record: JobCreated) -> None:
-        """Enter a job, and its trial if that is new."""
+        """Add a job, and its trial if that is new."""
         job, trial = record.job, record.trial
         if job.job_id != len(self.jobs):
             raise StateError(f"{job} follows {len(self.jobs)} jobs")
@@ -64,12 +64,12 @@ class Ledger:
             if trial.trial_id != len(self.trials):
                 raise StateError(f"{trial} follows {len(self.trials)} trials")
             self.trials.append(trial)
-        self.jobs.append(LedgerEntry(job))
+        self.jobs.append(JobRow(job))
         config = self.trials[job.trial_id].config
         self.pending[job.job_id] = Pending(job.trial_id, config, job.budget)
 
-    def settled(self, record: AttemptEnded) -> LedgerEntry:
-        """Enter what came of a job."""
+    def settled(self, record: AttemptEnded) -> JobRow:
+        """Set the outcome of a job."""
         if record.job_id not in self.pending or record.outcome is None:
             raise StateError(f"{record} settles a job that is not open")
         entry = self.jobs[record.job_id]
@@ -79,15 +79,15 @@ class Ledger:
             self._succeeded(entry, record.outcome)
         return entry
 
-    def _succeeded(self, entry: LedgerEntry, outcome: Success) -> None:
+    def _succeeded(self, entry: JobRow, outcome: Success) -> None:
         job = entry.job
         self.total_cost += job.budget if outcome.cost is None else outcome.cost
         self._successes.setdefault(job.trial_id, []).append((job.budget, entry.attempt))
         if self.best is None or self._rank(entry) < self._rank(self.best):
             self.best = entry
 
-    def _rank(self, entry: LedgerEntry) -> tuple[float, float, int]:
-        """Incumbent: the largest budget first, then the loss; the earlier job wins ties."""
+    def _rank(self, entry: JobRow) -> tuple[float, float, int]:
+        """The incumbent has the smallest rank: largest budget, then loss, then job id."""
         assert isinstance(entry.outcome, Success)
         return (-entry.job.budget, self.sign * entry.outcome.loss, entry.job.job_id)
 
@@ -99,7 +99,7 @@ class Ledger:
         return self.sign * self.best.outcome.loss <= self.sign * target_loss
 
     def payload(self, job_id: int) -> dict[str, JsonValue]:
-        """What a worker is told of a job.
+        """Return what a worker needs to evaluate a job.
 
         ``previous`` names budget and attempt of the configuration's last success at a lower
         budget, whose directory a training may continue from; None where there is none.
@@ -119,12 +119,12 @@ class Ledger:
         }
 
     def trial_seed(self, trial_id: int) -> int:
-        """The objective's seed: one a trial, the same at each budget and in each attempt."""
+        """Return the objective's seed: one for all budgets and attempts of a trial."""
         digest = hashlib.blake2b(f"{self.seed}/{trial_id}".encode(), digest_size=4).digest()
         return int.from_bytes(digest, "big")
 
     def retryable(self, job_ids: Sequence[int] | None, waiting: Sequence[int]) -> list[int]:
-        """Which of these jobs (None: all) failed, and neither were retried nor wait for it."""
+        """Return which of these jobs (None: all) failed and have no retry yet."""
         again = {entry.job.retry_of for entry in self.jobs} | set(waiting)
         chosen = range(len(self.jobs)) if job_ids is None else job_ids
         return [
