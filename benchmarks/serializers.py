@@ -40,6 +40,7 @@ from hpdist.core.model.orders import (
     Order,
     Welcome,
 )
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Job, Timing, Trial
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.run.inbox import QueueInbox
@@ -86,7 +87,7 @@ class ShortLoop:
         trial = Trial(number, (0, 0, number), CONFIG)
         self.journal.append(JobCreated(Job(number, number, 1.0), trial), time.time())
         self.journal.append(AttemptStarted(number, 1, worker), time.time())
-        payload = {"config": CONFIG, "budget": 1.0, "config_id": [0, 0, number], "seed": number}
+        payload = Payload(number, (0, 0, number), CONFIG, 1.0, number)
         return Launch(worker, incarnation, number, 1, payload)
 
 

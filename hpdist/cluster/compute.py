@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hpdist.core.objective.context import Context, Payload
+from hpdist.core.model.payload import Payload
+from hpdist.core.objective.context import Context
 from hpdist.core.objective.objective import Call, Objective
 
 
@@ -57,10 +58,10 @@ def compute_call(compute: Callable[..., object], carry_over: bool) -> Call:
         if carry_over and context.previous_directory is not None:
             copy_contents(context.previous_directory, context.directory)
         return compute(
-            config_id=tuple(payload["config_id"]),
-            config=dict(payload["config"]),
-            config_info=dict(payload["config_info"]),
-            budget=payload["budget"],
+            config_id=payload.config_id,
+            config=dict(payload.config),
+            config_info=dict(payload.config_info),
+            budget=payload.budget,
             working_directory=str(context.directory),
         )
 
@@ -77,14 +78,7 @@ def direct_compute(objective: Objective) -> Callable[..., object]:
         budget: float = 1.0,
         working_directory: str = ".",
     ) -> object:
-        payload = {
-            "trial_id": 0,
-            "config_id": tuple(config_id),
-            "config": config,
-            "config_info": config_info or {},
-            "budget": budget,
-            "seed": 0,
-        }
+        payload = Payload(0, config_id, config, budget, config_info=config_info or {})
         return objective.build()(payload, Context(payload, 1, Path(working_directory)))
 
     return compute

@@ -21,6 +21,7 @@ _SCRIPT = """\
 import json
 
 from hpdist import Worker
+from hpdist.core.model.payload import Payload
 from hpdist.core.objective.objective import load_objective
 from hpdist.evaluator.run_function import RunFunction
 
@@ -31,7 +32,7 @@ class Jobs(Worker):
         self.call = RunFunction(load_objective({reference!r}), json.loads({options!r})).build()
 
     def compute(self, config_id, config, config_info, budget, working_directory):
-        payload = {{"config": config, "config_info": config_info, "trial_id": config_id[2]}}
+        payload = Payload(config_id[2], config_id, config, budget, config_info=config_info)
         return self.call(payload, None)
 """
 

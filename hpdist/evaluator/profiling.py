@@ -14,9 +14,10 @@ from typing import Any, overload
 
 from hpdist.core.attempt.child_runner import ChildRunner
 from hpdist.core.model.errors import ConfigurationError, HpdistError
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.validation import check_flag
 from hpdist.core.model.values import Failure, FailureKind
-from hpdist.core.objective.context import Context, Payload
+from hpdist.core.objective.context import Context
 from hpdist.core.objective.limits import check_attempt_limits
 from hpdist.core.objective.objective import Call, function_name
 
@@ -25,15 +26,7 @@ Function = Callable[..., Any]
 EXCEEDED = "F_memory_limit_exceeded"
 """The output of a function that took more memory than it may."""
 
-_PAYLOAD: Payload = {
-    "trial_id": 0,
-    "config_id": [0, 0, 0],
-    "config": {},
-    "config_info": {},
-    "budget": 1.0,
-    "seed": 0,
-    "previous": None,
-}
+_PAYLOAD = Payload(0, (0, 0, 0), {}, 1.0)
 
 
 @overload

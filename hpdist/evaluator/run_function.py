@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.validation import check_kind, shown
 from hpdist.core.model.values import JsonValue
-from hpdist.core.objective.context import Context, Payload
+from hpdist.core.objective.context import Context
 from hpdist.core.objective.objective import Call, function_name
 from hpdist.core.objective.returned_value import RefusedResult, to_number
 
@@ -82,8 +83,8 @@ class RunFunction:
         return call
 
     def _call(self, payload: Payload) -> object:
-        job_id = payload["config_info"].get("job_id", str(payload["trial_id"]))
-        return self.function(Parameters(payload["config"], job_id), **self.options)
+        job_id = payload.config_info.get("job_id", str(payload.trial_id))
+        return self.function(Parameters(payload.config, job_id), **self.options)
 
 
 async def _awaited(value: Any) -> object:

@@ -14,8 +14,9 @@ from hpdist.core.attempt.evaluate import GRACE_S, Runner, StopSwitch, timed_out
 from hpdist.core.attempt.memory import MemoryWatch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, FailureKind, Outcome
-from hpdist.core.objective.context import Payload, Report
+from hpdist.core.objective.context import Report
 from hpdist.core.objective.objective import Objective
 from hpdist.executors import loky_process
 from hpdist.executors.local import LocalExecutor
@@ -86,7 +87,7 @@ class LokyRunner:
             own, previous = self._directories.of(directory_root, payload, held[1])
             self._number += 1
             started, begin = time.time(), time.monotonic()
-            order = (self._number, dict(payload), held[1], own, previous, self._device)
+            order = (self._number, payload, held[1], own, previous, self._device)
             self._pool.submit(loky_process.run, *order)
             outcome = self._outcome(switch, on_report)
         if outcome is None:

@@ -12,8 +12,9 @@ from pathlib import Path
 from hpdist.core.attempt.child_main import die_with
 from hpdist.core.attempt.child_process import KEY_VARIABLES
 from hpdist.core.attempt.evaluate import evaluate, failure_of
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.record_codec import outcome_to_json
-from hpdist.core.model.values import FailureKind, JsonValue
+from hpdist.core.model.values import FailureKind
 from hpdist.core.objective.context import Context, ReportValve
 from hpdist.core.objective.objective import Call
 
@@ -75,7 +76,7 @@ def build() -> str:
 
 def run(
     number: int,
-    payload: dict[str, JsonValue],
+    payload: Payload,
     attempt: int,
     directory: Path,
     previous: Path | None,

@@ -11,8 +11,9 @@ from typing import Any
 
 from hpdist.core.journal.reader import JournalReader
 from hpdist.core.model.events import AttemptEnded
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Success
-from hpdist.core.objective.context import Context, Payload
+from hpdist.core.objective.context import Context
 from hpdist.core.objective.objective import Call, function_name
 from hpdist.folder.trial import ERROR, Trial, set_in_progress_trial
 
@@ -64,9 +65,9 @@ class PipelineObjective:
         spent = _Spent(self.base_dir / "journal")
 
         def call(payload: Payload, context: Context) -> Any:
-            place = trial_directory(self.base_dir, payload["trial_id"])
+            place = trial_directory(self.base_dir, payload.trial_id)
             sampled = {"time_sampled": time.time()}
-            trial = Trial(str(payload["trial_id"]), payload["config"], place, None, sampled)
+            trial = Trial(str(payload.trial_id), payload.config, place, None, sampled)
             trial.write_to_disk()
             trial.disk.lock.take()
             set_in_progress_trial(trial)
@@ -77,7 +78,7 @@ class PipelineObjective:
             told = {name: value for name, value in directories.items() if name in wanted}
             trial.results = ERROR
             try:
-                result = function(**payload["config"], **told)
+                result = function(**payload.config, **told)
                 trial.results = _checked(result, self.name, budget)
             finally:
                 trial.metadata["time_end"] = time.time()

@@ -13,6 +13,7 @@ from typing import Any
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.validation import (
     check_callable,
     check_kind,
@@ -22,7 +23,6 @@ from hpdist.core.model.validation import (
     maybe,
 )
 from hpdist.core.model.values import Limits, Timing
-from hpdist.core.objective.context import Payload
 from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.progress import make_progress
 from hpdist.core.run.definition import Search, space_of
@@ -126,7 +126,7 @@ def launch_runtime(
         )
 
     def evaluated(payload: Payload) -> None:
-        disk = TrialDisk(trial_directory(path, payload["trial_id"]))
+        disk = TrialDisk(trial_directory(path, payload.trial_id))
         logger.info("evaluated configuration %s", disk.id)
         if post_evaluation_hook is not None:
             trial = disk.load()

@@ -28,6 +28,7 @@ from hpdist.core.model.orders import (
     Order,
     Welcome,
 )
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
 from hpdist.core.objective.objective import Objective, objective_of
 
@@ -82,17 +83,9 @@ def answers(event: Event) -> list[Order]:
     return []
 
 
-def payload_of(config: dict[str, JsonValue], trial_id: int = 0) -> dict[str, JsonValue]:
+def payload_of(config: dict[str, JsonValue], trial_id: int = 0, **fields: Any) -> Payload:
     """Return what a loop would send for ``config``."""
-    return {
-        "trial_id": trial_id,
-        "config_id": [0, 0, trial_id],
-        "config": config,
-        "config_info": {},
-        "budget": 1.0,
-        "seed": 7,
-        "previous": None,
-    }
+    return Payload(trial_id, (0, 0, trial_id), config, **{"budget": 1.0, "seed": 7, **fields})
 
 
 def launch(worker: WorkerInfo, job_id: int, config: dict[str, JsonValue]) -> Launch:

@@ -32,13 +32,14 @@ from hpdist.core.model.orders import (
     Order,
     Recall,
 )
-from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
+from hpdist.core.model.payload import Payload
+from hpdist.core.model.values import Failure, FailureKind, Outcome, Success, WorkerInfo
 from hpdist.testing.simulated_time import SimulatedInbox
 
 #: After how long a message that was lost is sent again, as a link does on a time-out.
 RESEND_S = 12.0
 
-Evaluate = Callable[[dict[str, JsonValue], np.random.Generator], tuple[Outcome, float]]
+Evaluate = Callable[[Payload, np.random.Generator], tuple[Outcome, float]]
 """Maps a payload to (outcome, seconds it takes)."""
 
 
@@ -162,7 +163,7 @@ class Agent:
     def _reset(self) -> None:
         self.life += 1
         self.incarnation = f"{self.worker_id}.{self.life}"
-        self.waiting: dict[Held, dict[str, JsonValue]] = {}
+        self.waiting: dict[Held, Payload] = {}
         self.seen: set[Held] = set()
         self.running: set[Held] = set()
         self.unacknowledged: dict[Held, AttemptResult] = {}
@@ -239,7 +240,8 @@ class Agent:
 
     def _carry_out(self, order: Order) -> None:
         if isinstance(order, Launch):
-            self._accept((order.job_id, order.attempt), order.payload or {})
+            assert order.payload is not None, "the loop fills the payload"
+            self._accept((order.job_id, order.attempt), order.payload)
         elif isinstance(order, Acknowledge):
             self.unacknowledged.pop((order.job_id, order.attempt), None)
         elif isinstance(order, Cancel | Recall):
@@ -251,7 +253,7 @@ class Agent:
             if not self.holds:
                 self.cluster.tell([WorkerLeft(self.worker_id, self.incarnation, order.reason)])
 
-    def _accept(self, held: Held, payload: dict[str, JsonValue]) -> None:
+    def _accept(self, held: Held, payload: Payload) -> None:
         if held not in self.seen:  # what was here before is not begun again
             self.seen.add(held)
             self.waiting[held] = payload
@@ -285,17 +287,17 @@ class Agent:
             self._work()
 
 
-def quadratic(payload: dict[str, JsonValue], rng: np.random.Generator) -> tuple[Outcome, float]:
+def quadratic(payload: Payload, rng: np.random.Generator) -> tuple[Outcome, float]:
     """Evaluate a bowl over the numbers of a configuration; a second or so for each budget unit."""
-    numbers = [value for value in payload["config"].values() if isinstance(value, int | float)]
-    loss = float(sum(number**2 for number in numbers)) + 1.0 / payload["budget"]
-    return Success(loss), float(payload["budget"] * rng.lognormal(0.0, 0.5))
+    numbers = [value for value in payload.config.values() if isinstance(value, int | float)]
+    loss = float(sum(number**2 for number in numbers)) + 1.0 / payload.budget
+    return Success(loss), float(payload.budget * rng.lognormal(0.0, 0.5))
 
 
 def crashing(share: float, evaluate: Evaluate = quadratic) -> Evaluate:
     """Let a share of the attempts die with their process."""
 
-    def perhaps(payload: dict[str, JsonValue], rng: np.random.Generator) -> tuple[Outcome, float]:
+    def perhaps(payload: Payload, rng: np.random.Generator) -> tuple[Outcome, float]:
         if rng.random() < share:
             return Failure(FailureKind.CRASH, "killed by SIGSEGV"), float(rng.random())
         return evaluate(payload, rng)

@@ -23,7 +23,8 @@ from hpdist.core.model.events import (
     ReportReceived,
     WorkerChanged,
 )
-from hpdist.core.model.values import Failure, FailureKind, Job, JsonValue, Success, WorkerInfo
+from hpdist.core.model.payload import Payload
+from hpdist.core.model.values import Failure, FailureKind, Job, Success, WorkerInfo
 from hpdist.views.engine import CALL
 from hpdist.views.policies import POLICIES, Load
 
@@ -137,16 +138,9 @@ class Tasks:
             self._jobs[record.job_id].reports = record.step
         self._proposed = None
 
-    def payload(self, job_id: int) -> dict[str, JsonValue]:
-        return {
-            "trial_id": job_id,
-            "config_id": [0, 0, job_id],
-            "config": {CALL: list(self._jobs[job_id].call)},
-            "config_info": {},
-            "budget": 1.0,
-            "seed": job_id % 2**32,
-            "previous": None,
-        }
+    def payload(self, job_id: int) -> Payload:
+        config = {CALL: list(self._jobs[job_id].call)}
+        return Payload(job_id, (0, 0, job_id), config, 1.0, job_id % 2**32)
 
     def stops_early(self, job_id: int) -> bool:
         return False

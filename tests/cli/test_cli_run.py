@@ -15,6 +15,7 @@ from hpdist import Context, Results
 from hpdist.cli import demo_objective
 from hpdist.cli.failures import Exit
 from hpdist.core.model.events import AttemptStarted, RunCreated, WorkerChanged
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import JobState
 
 LOCAL = ("--executor", "serial", "--budget", "1:3")
@@ -222,7 +223,7 @@ def test_the_demo_goes_on_from_where_the_lower_budget_ended(tmp_path: Path) -> N
     told: list[int] = []
 
     def context(name: str, previous: Path | None) -> Context:
-        payload = {"trial_id": 0, "config_id": (0, 0, 0), "budget": 1.0, "seed": 7}
+        payload = Payload(0, (0, 0, 0), config, 1.0, seed=7)
         return Context(
             payload, 1, tmp_path / name, previous, report=lambda step, loss: told.append(step)
         )

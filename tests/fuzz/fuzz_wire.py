@@ -31,6 +31,7 @@ from hpdist.core.model.orders import (
     Order,
     Welcome,
 )
+from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.model.record_codec import outcome_to_json
 from hpdist.core.model.values import Failure, FailureKind, Success, Timing
 from hpdist.core.objective.context import Context
@@ -42,7 +43,7 @@ from hpdist.core.remote.replies import read_reply
 from hpdist.testing.executors import payload_of
 
 _TIMING = Timing(lease_s=1.0, heartbeat_s=0.001, poll_s=0.001)
-_PAYLOAD = payload_of({"x": 0.5, "opt": "adam"}) | {"previous": {"budget": 1.0, "attempt": 1}}
+_PAYLOAD = payload_of({"x": 0.5, "opt": "adam"}, previous=PreviousAttempt(1.0, 1))
 _ROOT = Path("/nowhere/run")
 
 
@@ -105,7 +106,7 @@ def _reply(data: bytes) -> None:
     """A worker does what it is told, within its own directory, or refuses all of it."""
     reply = read_reply(decode(data.decode("utf-8", "replace")))
     hands = Hands(Spool(Path(scratch().name, "spool"), "w", "0" * 8))
-    hands.accept([{"job": 1, "attempt": 1, "payload": _PAYLOAD}])
+    hands.accept([{"job": 1, "attempt": 1, "payload": _PAYLOAD.to_json()}])
     taken = hands.begin()
     assert taken is not None
     hands.finish((1, 1), AttemptResult(1, 1, Success(0.5)))
@@ -160,8 +161,8 @@ COMMANDS = _json(
     )
 )
 _WORK = [
-    {"job": 7, "attempt": 2, "payload": _PAYLOAD},
-    {"job": 8, "attempt": 1, "payload": _PAYLOAD},
+    {"job": 7, "attempt": 2, "payload": _PAYLOAD.to_json()},
+    {"job": 8, "attempt": 1, "payload": _PAYLOAD.to_json()},
 ]
 _TERMS = {"lease_s": 30.0, "heartbeat_s": 5.0, "poll_s": 10.0, "book": "book"}
 REPLIES = _json(

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpdist.core.objective.context import Context, Payload
+from hpdist.core.model.payload import Payload
+from hpdist.core.objective.context import Context
 
 
 def nested(depth: int) -> list[Any]:

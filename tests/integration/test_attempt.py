@@ -21,6 +21,7 @@ from hpdist.core.attempt.evaluate import Runner, StopSwitch
 from hpdist.core.attempt.inline_runner import InlineRunner
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult
+from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.model.values import Failure, FailureKind, Success
 from hpdist.core.objective.objective import objective_of
 from hpdist.executors.loky import LokyRunner
@@ -91,7 +92,7 @@ def test_an_attempt_continues_from_the_lower_budget(
 ) -> None:
     runner = make_runner(talkative)
     success_of(runner.run(payload_of({}), (0, 1), directory_root=tmp_path))
-    higher = payload_of({}) | {"budget": 3.0, "previous": {"budget": 1.0, "attempt": 1}}
+    higher = payload_of({}, budget=3.0, previous=PreviousAttempt(1.0, 1))
     info = success_of(runner.run(higher, (1, 1), directory_root=tmp_path))
     assert info["former"] == "budget 1.0"
 
@@ -102,7 +103,7 @@ def test_without_a_root_directories_last_as_long_as_the_runner(
 ) -> None:
     runner = make_runner(talkative)
     success_of(runner.run(payload_of({}), (0, 1)))
-    higher = payload_of({}) | {"budget": 3.0, "previous": {"budget": 1.0, "attempt": 1}}
+    higher = payload_of({}, budget=3.0, previous=PreviousAttempt(1.0, 1))
     assert success_of(runner.run(higher, (1, 1)))["former"] == "budget 1.0"
 
 
@@ -346,12 +347,10 @@ SPAWNED = """
 import multiprocessing
 
 from hpdist.core.attempt.child_runner import ChildRunner
+from hpdist.core.model.payload import Payload
 from hpdist.core.objective.objective import objective_of
 
-PAYLOAD = {
-    "trial_id": 0, "config_id": [0, 0, 0], "config": {"x": 0.5}, "config_info": {},
-    "budget": 1.0, "seed": 1, "previous": None,
-}
+PAYLOAD = Payload(0, (0, 0, 0), {"x": 0.5}, 1.0, seed=1)
 
 def bowl(config):
     return config["x"]

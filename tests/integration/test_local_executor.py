@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from hpdist.core.model.orders import (
     Recall,
     Welcome,
 )
+from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.model.values import Failure, FailureKind, Success, WorkerInfo
 from hpdist.core.objective.objective import objective_of
 from hpdist.executors.local import LocalExecutor
@@ -145,8 +147,8 @@ def test_attempts_of_different_workers_share_one_run_directory(tmp_path: Path) -
     posted.next(AttemptFinished)
     order = launch(second, 0, {})
     assert order.payload is not None
-    order.payload.update(budget=3.0, previous={"budget": 1.0, "attempt": 1})
-    executor.perform([order])
+    higher = replace(order.payload, budget=3.0, previous=PreviousAttempt(1.0, 1))
+    executor.perform([replace(order, payload=higher)])
     outcome = posted.next(AttemptFinished).result.outcome
     executor.close(5.0)
     assert isinstance(outcome, Success)
@@ -177,11 +179,9 @@ def test_a_bug_that_ends_a_workers_thread_is_told() -> None:
     executor.start(posted)
     (worker,) = joined(posted, 1)
     order = launch(worker, 0, {"loss": 1})
-    assert order.payload is not None
-    del order.payload["config_id"]
-    executor.perform([order])
+    executor.perform([replace(order, payload=object())])  # type: ignore[arg-type]
     failed = posted.next(ExecutorFailed)
-    assert "config_id" in failed.message
+    assert "trial_id" in failed.message
     assert "Traceback" in failed.traceback
     executor.close(5.0)
 

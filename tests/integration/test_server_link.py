@@ -189,8 +189,6 @@ def test_a_dispatcher_that_was_replaced_has_no_say_over_workers_of_its_successor
 
 def test_a_worker_is_served_from_hello_to_acknowledgement() -> None:
     inbox, executor = QueueInbox(), RemoteExecutor(Timing(), 1, "run")
-    payload = {"trial_id": 0, "config_id": [0, 0, 0], "config": {}, "config_info": {},
-               "budget": 1.0, "seed": 7}  # fmt: skip
     executor.start(inbox.post)
     server = Server(executor.exchange, echo, key=KEY, host="127.0.0.1")
     server.start()
@@ -207,7 +205,7 @@ def test_a_worker_is_served_from_hello_to_acknowledgement() -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(loop)
         reply = link.call({**who, "request": 0, "kind": "hello", "info": {}})
-        assert reply["work"] == [{"job": 1, "attempt": 1, "payload": payload}]
+        assert reply["work"] == [{"job": 1, "attempt": 1, "payload": payload.to_json()}]
         pool.submit(loop)
         result = {"job_id": 1, "attempt": 1, "outcome": {"loss": 1.0}}
         step = {**who, "request": 1, "kind": "step", "wait": 10, "done": [result]}

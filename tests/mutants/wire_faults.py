@@ -11,7 +11,7 @@ GUESTS, LINK, NAMES = (
     "hpdist.cluster.transport.link",
     "hpdist.cluster.directory",
 )
-MESSAGES, FIELDS = "hpdist.core.remote.messages", "hpdist.core.remote.fields"
+MESSAGES, FIELDS = "hpdist.core.remote.messages", "hpdist.core.model.fields"
 FILES, DISK = "hpdist.core.journal.run_directory", "hpdist.core.journal.disk"
 
 ENDS = "tests/fuzz/test_ends.py::"

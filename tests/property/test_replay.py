@@ -16,6 +16,7 @@ from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.journal.format import encode, scan
 from hpdist.core.journal.journal import Journal, read_journal
 from hpdist.core.model.events import AttemptEnded, ControlRequested, JobCreated, Record
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import (
     Failure,
     FailureKind,
@@ -142,7 +143,7 @@ class Notes:
 def raising(share: float, evaluate: Any) -> Any:
     """Let a share of the evaluations fail for good."""
 
-    def perhaps(payload: dict[str, Any], rng: np.random.Generator) -> tuple[Outcome, float]:
+    def perhaps(payload: Payload, rng: np.random.Generator) -> tuple[Outcome, float]:
         if rng.random() < share:
             return Failure(FailureKind.EXCEPTION, "ValueError: no"), float(rng.random())
         return evaluate(payload, rng)

@@ -24,6 +24,7 @@ from hpdist.core.journal.run_directory import (
     write_connection,
 )
 from hpdist.core.model.errors import ConfigurationError, ProtocolMismatch
+from hpdist.core.model.payload import read_payload
 from hpdist.core.remote.messages import PROTOCOL
 from hpdist.core.remote.replies import read_reply
 
@@ -264,10 +265,12 @@ def test_no_attempt_writes_through_a_link_out_of_the_run_directory(
     outside.mkdir()
     (root / link).symlink_to(outside)
     with pytest.raises(ConfigurationError, match="out of the run directory"):
-        AttemptDirectories().of(root, payload(trial_id=3), 1)
+        AttemptDirectories().of(root, read_payload(payload(trial_id=3)), 1)
     previous = {"budget": 1.0, "attempt": 1}
     with pytest.raises(ConfigurationError, match="out of the run directory"):
-        AttemptDirectories().of(root, payload(trial_id=3, budget=9.0, previous=previous), 1)
+        AttemptDirectories().of(
+            root, read_payload(payload(trial_id=3, budget=9.0, previous=previous)), 1
+        )
 
 
 def test_a_link_to_the_run_directory_itself_is_the_users_business(tmp_path: Path) -> None:

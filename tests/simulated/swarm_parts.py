@@ -10,6 +10,7 @@ from swarm_draw import Swarm
 
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.model.events import RunCreated
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success
 from hpdist.core.space.space import Space
 from hpdist.core.study.study import Study
@@ -52,14 +53,14 @@ def true_loss(config: dict[str, JsonValue], budget: float) -> float:
 def evaluation(swarm: Swarm) -> Any:
     """What an attempt comes to in this run, and how long it takes."""
 
-    def evaluate(payload: dict[str, Any], rng: np.random.Generator) -> tuple[Outcome, float]:
-        seconds = float(payload["budget"] * rng.lognormal(0.0, 0.5))
+    def evaluate(payload: Payload, rng: np.random.Generator) -> tuple[Outcome, float]:
+        seconds = float(payload.budget * rng.lognormal(0.0, 0.5))
         chance = rng.random()
         if chance < swarm.crashes:
             return Failure(FailureKind.CRASH, "killed by SIGSEGV"), seconds / 2
         if chance < swarm.crashes + swarm.raises:
             return Failure(FailureKind.EXCEPTION, "ValueError: no"), seconds / 2
-        return Success(true_loss(payload["config"], payload["budget"])), seconds
+        return Success(true_loss(payload.config, payload.budget)), seconds
 
     return evaluate
 

@@ -39,6 +39,7 @@ from hpdist.core.model.orders import (
     Order,
     Welcome,
 )
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Timing, WorkerInfo
 from hpdist.core.objective.objective import objective_of
 from hpdist.core.remote.channel import Patience
@@ -86,15 +87,7 @@ class Loop(threading.Thread):
         if self.finished == self.jobs:
             return Dismiss(worker_id, incarnation, reason="finished")
         self._next += 1
-        payload = {
-            "trial_id": self._next,
-            "config_id": (0, 0, self._next),
-            "config": {"x": 0.5},
-            "config_info": {},
-            "budget": 1.0,
-            "seed": 1,
-            "previous": None,
-        }
+        payload = Payload(self._next, (0, 0, self._next), {"x": 0.5}, 1.0, seed=1)
         return Launch(worker_id, incarnation, self._next, 1, payload)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.objective.context import Context, ReportValve
 from hpdist.testing.executors import payload_of
 
@@ -23,7 +25,7 @@ def test_the_directory_is_made_when_first_asked_for(tmp_path: Path) -> None:
 
 def test_directories_stay_below_the_root_whatever_the_payload_says(tmp_path: Path) -> None:
     directories = AttemptDirectories()
-    payload = payload_of({}) | {"trial_id": "../../etc"}
+    payload = replace(payload_of({}), trial_id="../../etc")
     with pytest.raises(ValueError, match="invalid literal"):
         directories.of(tmp_path, payload, 1)
 
@@ -31,7 +33,7 @@ def test_directories_stay_below_the_root_whatever_the_payload_says(tmp_path: Pat
 def test_the_previous_directory_is_none_unless_it_exists(tmp_path: Path) -> None:
     directories = AttemptDirectories()
     lower, _ = directories.of(tmp_path, payload_of({}), 2)
-    payload = payload_of({}) | {"budget": 3.0, "previous": {"budget": 1.0, "attempt": 2}}
+    payload = payload_of({}, budget=3.0, previous=PreviousAttempt(1.0, 2))
     own, previous = directories.of(tmp_path, payload, 1)
     assert own != lower
     assert previous is None

@@ -119,7 +119,7 @@ def test_an_objective_cannot_change_the_payload(tmp_path: Path) -> None:
     payload = payload_of({"x": 1})
     call = objective_of(lambda config: config.pop("x")).build()
     assert call(payload, Context(payload, 1, tmp_path)) == 1
-    assert payload["config"] == {"x": 1}
+    assert payload.config == {"x": 1}
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,7 @@ from hpdist.core.model.orders import (
 )
 from hpdist.core.model.values import Failure, FailureKind, Success, Timing
 from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.testing.executors import payload_of
 
 ONE, TWO = "aaaaaaaa", "bbbbbbbb"
 
@@ -93,7 +94,7 @@ def desk() -> Iterator[Desk]:
 
 
 def launch(job: int, attempt: int = 1) -> Launch:
-    return Launch("w", ONE, job, attempt, {"x": job})
+    return Launch("w", ONE, job, attempt, payload_of({"x": job}, job))
 
 
 def ack(job: int, attempt: int = 1) -> Acknowledge:
@@ -128,7 +129,9 @@ def test_hello_is_answered_with_the_terms_when_the_loop_welcomes(desk: Desk) -> 
 def test_work_that_comes_with_the_welcome_is_in_its_reply(desk: Desk) -> None:
     future = desk.call("hello", 0, info={})
     desk.executor.perform([Welcome("w", ONE), launch(7)])
-    assert future.result(20)["work"] == [{"job": 7, "attempt": 1, "payload": {"x": 7}}]
+    assert future.result(20)["work"] == [
+        {"job": 7, "attempt": 1, "payload": payload_of({"x": 7}, 7).to_json()}
+    ]
 
 
 def test_hello_without_a_welcome_in_time_says_unknown_and_loses_nothing(
@@ -531,7 +534,10 @@ def test_many_workers_at_once_each_get_their_own_work(desk: Desk) -> None:
                 )
             )
             desk.executor.perform(
-                [Launch(f"w{number}", ONE, 100 * number + job, 1, {}) for number in range(8)]
+                [
+                    Launch(f"w{number}", ONE, 100 * number + job, 1, payload_of({}))
+                    for number in range(8)
+                ]
             )
         for number, future in enumerate(futures):
             assert future.result(30) == [100 * number + job for job in range(20)]

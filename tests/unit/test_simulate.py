@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from hpdist.core.model.orders import (
     Recall,
 )
 from hpdist.core.model.values import Failure, Success
+from hpdist.testing.executors import payload_of
 from hpdist.testing.simulate import (
     RESEND_S,
     Faults,
@@ -37,7 +39,7 @@ from hpdist.testing.simulate import (
 from hpdist.testing.simulated_time import MOST_LOOKS_IN_VAIN, SimulatedInbox
 
 SEEN = WorkerSeen("a", "a.1")
-PAYLOAD = {"config": {"x": 0.5}, "budget": 2.0}
+PAYLOAD = payload_of({"x": 0.5}, budget=2.0)
 
 
 def ten_seconds(payload: Any, rng: np.random.Generator) -> tuple[Success, float]:
@@ -268,8 +270,8 @@ def test_after_close_and_retirement_nothing_is_heard() -> None:
 
 def test_the_bowl_is_lower_in_the_middle_and_at_larger_budgets() -> None:
     rng = np.random.default_rng(0)
-    (middle, _), (off, _) = (quadratic(PAYLOAD | {"config": {"x": x}}, rng) for x in (0.0, 1.0))
-    larger, _ = quadratic(PAYLOAD | {"config": {"x": 0.0}, "budget": 4.0}, rng)
+    (middle, _), (off, _) = (quadratic(replace(PAYLOAD, config={"x": x}), rng) for x in (0.0, 1.0))
+    larger, _ = quadratic(replace(PAYLOAD, config={"x": 0.0}, budget=4.0), rng)
     assert larger.loss < middle.loss < off.loss
 
 

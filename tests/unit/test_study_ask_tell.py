@@ -12,6 +12,7 @@ import pytest
 
 from hpdist.core.model.errors import ConfigurationError, StateError
 from hpdist.core.model.events import AttemptEnded, Controlled, JobCreated
+from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.model.values import Failure, FailureKind, Job, Limits, Success
 from hpdist.core.space.space import Space
 from hpdist.core.study.study import Evaluation, Study
@@ -427,10 +428,10 @@ def test_a_worker_is_told_where_the_trial_left_off() -> None:
     evaluations = [each for each in play(study) if each.trial.config_id[0] == 0]
     last = evaluations[-1]
     payload = study.payload(last.job.job_id)
-    assert payload["previous"] == {"budget": 3.0, "attempt": 1}
-    assert payload["seed"] == last.seed
-    assert payload["config"] == last.config
-    assert study.payload(0)["previous"] is None
+    assert payload.previous == PreviousAttempt(3.0, 1)
+    assert payload.seed == last.seed
+    assert payload.config == last.config
+    assert study.payload(0).previous is None
 
 
 def test_n_trials_closes_a_rung_that_will_not_fill() -> None:

@@ -401,7 +401,7 @@ def test_a_created_job_is_the_proposed_one() -> None:
     assert isinstance(record, JobCreated)
     assert scene.tasks.payload  # it is made of the task once the job is there
     scene.tasks.apply(record)
-    assert scene.tasks.payload(0)["config"] == {"hpdist_call": list(CALL)}
+    assert scene.tasks.payload(0).config == {"hpdist_call": list(CALL)}
 
 
 @pytest.mark.parametrize(

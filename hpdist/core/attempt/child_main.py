@@ -22,6 +22,7 @@ from typing import Any
 
 from hpdist.core.attempt.evaluate import evaluate, failure_of
 from hpdist.core.attempt.framing import read_frame, write_frame
+from hpdist.core.model.payload import read_payload
 from hpdist.core.model.record_codec import outcome_to_json
 from hpdist.core.model.values import FailureKind, JsonValue
 from hpdist.core.objective.context import Context, ReportValve
@@ -101,8 +102,9 @@ def main() -> None:
 def _attempt(link: ParentLink, call: Call, header: dict[str, Any], order: dict[str, Any]) -> None:
     number, previous = order["number"], order["previous_directory"]
     reports = ReportValve(lambda step, loss: link.send({"report": [number, step, loss]}))
+    payload = read_payload(order["payload"])
     context = Context(
-        order["payload"],
+        payload,
         order["attempt"],
         Path(order["directory"]),
         None if previous is None else Path(previous),
@@ -110,7 +112,7 @@ def _attempt(link: ParentLink, call: Call, header: dict[str, Any], order: dict[s
         report=reports,
         stop_requested=lambda: link.stopped >= number,
     )
-    outcome = evaluate(call, header["name"], order["payload"], context)
+    outcome = evaluate(call, header["name"], payload, context)
     reports.close()
     link.send({"done": [number, outcome_to_json(outcome)]})
 

@@ -16,8 +16,9 @@ from hpdist.core.attempt.directories import AttemptDirectories
 from hpdist.core.attempt.evaluate import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, JsonValue, Outcome
-from hpdist.core.objective.context import Payload, Report
+from hpdist.core.objective.context import Report
 from hpdist.core.objective.limits import check_attempt_limits
 from hpdist.core.objective.objective import Objective
 
@@ -147,7 +148,7 @@ class ChildRunner:
         own, previous = self._directories.of(directory_root, payload, held[1])
         return {
             "number": self._number,
-            "payload": dict(payload),
+            "payload": payload.to_json(),
             "attempt": held[1],
             "directory": str(own),
             "previous_directory": None if previous is None else str(previous),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.objective.context import Payload
+from hpdist.core.model.payload import Payload
 
 
 class AttemptDirectories:
@@ -29,15 +29,13 @@ class AttemptDirectories:
         ConfigurationError
             If a symbolic link in the run directory leads out of it.
         """
-        run, trial_id = self._run_at(root), int(payload["trial_id"])
-        own = run.attempt_directory(trial_id, float(payload["budget"]), int(attempt))
+        run, trial_id = self._run_at(root), int(payload.trial_id)
+        own = run.attempt_directory(trial_id, float(payload.budget), int(attempt))
         _check_inside(run.path, own)
-        previous = payload.get("previous")
+        previous = payload.previous
         if previous is None:
             return own, None
-        former = run.attempt_directory(
-            trial_id, float(previous["budget"]), int(previous["attempt"])
-        )
+        former = run.attempt_directory(trial_id, float(previous.budget), int(previous.attempt))
         _check_inside(run.path, former)
         return own, former if former.is_dir() else None
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, FailureKind, Outcome
-from hpdist.core.objective.context import Context, Payload, Report
-from hpdist.core.objective.multi_objective import ONE, demand
+from hpdist.core.objective.context import Context, Report
+from hpdist.core.objective.multi_objective import demand
 from hpdist.core.objective.objective import Call
 from hpdist.core.objective.returned_value import RefusedResult, normalise_result
 
@@ -131,7 +132,7 @@ def evaluate(call: Call, name: str, payload: Payload, context: Context) -> Outco
     except BaseException as error:  # noqa: BLE001 - the boundary around the user's objective
         return failure_of(FailureKind.EXCEPTION, error)
     outcome = normalise_result(value, name)
-    return demand(outcome, payload.get("objectives", ONE), name)
+    return demand(outcome, payload.objectives, name)
 
 
 def failure_of(kind: FailureKind, error: BaseException) -> Failure:

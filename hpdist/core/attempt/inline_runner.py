@@ -8,7 +8,8 @@ from pathlib import Path
 from hpdist.core.attempt.directories import AttemptDirectories
 from hpdist.core.attempt.evaluate import StopSwitch, evaluate
 from hpdist.core.model.events import AttemptResult, Held
-from hpdist.core.objective.context import Context, Payload, Report, ReportValve
+from hpdist.core.model.payload import Payload
+from hpdist.core.objective.context import Context, Report, ReportValve
 from hpdist.core.objective.objective import Call, Objective
 
 

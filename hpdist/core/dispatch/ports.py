@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from hpdist.core.model.events import JobCreated, Record
-from hpdist.core.model.values import JsonValue
+from hpdist.core.model.payload import Payload
 
 
 class Source(Protocol):
@@ -21,7 +21,7 @@ class Source(Protocol):
 
     def apply(self, record: Record) -> None: ...
 
-    def payload(self, job_id: int) -> dict[str, JsonValue]: ...
+    def payload(self, job_id: int) -> Payload: ...
 
     def stops_early(self, job_id: int) -> bool:
         """Whether a running job should end, because of what it has reported."""

@@ -11,8 +11,9 @@ from typing import Any
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record
 from hpdist.core.model.json_codec import encode
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.validation import shown
-from hpdist.core.model.values import Failure, Job, JsonValue, Success
+from hpdist.core.model.values import Failure, Job, Success
 from hpdist.core.space.parameters import plain
 from hpdist.multi_fidelity import check_budget
 
@@ -126,19 +127,18 @@ class Submissions:
     def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]:
         return []
 
-    def payload(self, job_id: int) -> dict[str, JsonValue]:
+    def payload(self, job_id: int) -> Payload:
         job = self._jobs[job_id]
-        parts = job.id if isinstance(job.id, tuple | list) else ()
+        parts = tuple(job.id) if isinstance(job.id, tuple | list) else ()
         triple = [type(part) for part in parts] == [int] * 3
-        return {
-            "trial_id": job_id,
-            "config_id": list(job.id) if triple else [0, 0, job_id],
-            "config": job.kwargs["config"],
-            "config_info": job.kwargs.get("config_info") or {},
-            "budget": job.kwargs["budget"],
-            "seed": job_id,
-            "previous": None,
-        }
+        return Payload(
+            job_id,
+            parts if triple else (0, 0, job_id),
+            job.kwargs["config"],
+            job.kwargs["budget"],
+            job_id,
+            job.kwargs.get("config_info") or {},
+        )
 
     def apply(self, record: Record) -> None:
         if isinstance(record, JobCreated):

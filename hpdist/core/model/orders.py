@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hpdist.core.model.events import Record
-from hpdist.core.model.values import JsonValue
+from hpdist.core.model.payload import Payload
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Launch:
     incarnation: str
     job_id: int
     attempt: int
-    payload: dict[str, JsonValue] | None = None
+    payload: Payload | None = None
 
 
 @dataclass(frozen=True)

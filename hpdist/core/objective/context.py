@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 import operator
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-from hpdist.core.model.values import ConfigId, JsonValue
+from hpdist.core.model.payload import Payload
+from hpdist.core.model.values import ConfigId
 from hpdist.core.objective.returned_value import to_number
-
-Payload = Mapping[str, JsonValue]
-"""What to evaluate: ``trial_id, config_id, config, config_info, budget, seed`` and ``previous``,
-which is None or the ``budget`` and ``attempt`` of the last success at a lower budget."""
 
 MAX_STEP = 2**53 - 1
 """The largest step of a report: what any JSON reader takes for a whole number."""
@@ -47,11 +44,10 @@ class Context:
         report: Report | None = None,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        iteration, rung, index = payload["config_id"]
-        self.trial_id: int = payload["trial_id"]
-        self.config_id: ConfigId = (iteration, rung, index)
-        self.budget: float = payload["budget"]
-        self.seed: int = payload["seed"]
+        self.trial_id: int = payload.trial_id
+        self.config_id: ConfigId = payload.config_id
+        self.budget: float = payload.budget
+        self.seed: int = payload.seed
         self.attempt = attempt
         self.device = device
         self.previous_directory = self.previous_dir = previous_directory

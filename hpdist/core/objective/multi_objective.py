@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import check_list, shown, to_real
-from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success
+from hpdist.core.model.values import Failure, FailureKind, Outcome, Success
 
 ONE = ("loss",)
 """The objectives of a search with one."""
@@ -57,8 +57,3 @@ def demand(outcome: Outcome, names: Sequence[str], function_name: str) -> Outcom
         f"the result of {function_name} is invalid: it has no number for {', '.join(missing)}, "
         f"which the search minimizes{said and ': ' + said}",
     )
-
-
-def payload_part(names: Sequence[str]) -> dict[str, JsonValue]:
-    """Return what a worker has to know of the objectives: nothing if there is one."""
-    return {"objectives": list(names)} if len(names) > 1 else {}

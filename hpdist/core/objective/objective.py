@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any, Protocol, runtime_checkable
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.objective.context import Context, Payload
+from hpdist.core.model.payload import Payload
+from hpdist.core.objective.context import Context
 from hpdist.core.objective.references import (
     cannot_import,
     check_defines,
@@ -68,7 +69,7 @@ class FunctionObjective:
         function, num_arguments = self.function, self.num_arguments
 
         def call(payload: Payload, context: Context) -> object:
-            arguments = (dict(payload["config"]), payload["budget"], context)
+            arguments = (dict(payload.config), payload.budget, context)
             return function(*arguments[:num_arguments])
 
         return call

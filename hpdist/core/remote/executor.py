@@ -23,11 +23,11 @@ from hpdist.core.model.events import (
     Event,
     WorkerSeen,
 )
+from hpdist.core.model.fields import Fields
 from hpdist.core.model.orders import (
     Order,
 )
 from hpdist.core.model.values import Timing
-from hpdist.core.remote.fields import Fields
 from hpdist.core.remote.mailbox import Peer
 from hpdist.core.remote.messages import Message, check_address, make_reply, read_message
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from hpdist.core.attempt.evaluate import GRACE_S, StopSwitch
 from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.payload import Payload, read_payload
 from hpdist.core.remote.outbox import Spool, Told, as_many_as_fit, attempt_of, tell
-
-Payload = dict[str, Any]
 
 #: How long an objective may take to end when its worker has to leave at once.
 LEAVING_GRACE_S = 2.0
@@ -82,7 +81,7 @@ class Hands:
                 if self.leaving or held in self._unwanted:
                     self._released[held] = "not wanted any more"
                 else:
-                    self._waiting[held] = item["payload"]
+                    self._waiting[held] = read_payload(item["payload"])
             self._changed.notify_all()
 
     def begin(self) -> tuple[Held, Payload, StopSwitch] | None:

@@ -194,11 +194,12 @@ class Peer:
 
     def _put(self, order: Order) -> list[Held]:
         if isinstance(order, Launch):
+            assert order.payload is not None, "the loop fills the payload"
             held = order.job_id, order.attempt
             self._step.work[held] = {
                 "job": order.job_id,
                 "attempt": order.attempt,
-                "payload": order.payload,
+                "payload": order.payload.to_json(),
             }
         elif isinstance(order, Acknowledge):
             self._step.acks.append((order.job_id, order.attempt))

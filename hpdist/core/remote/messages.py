@@ -23,9 +23,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.core.model.record_codec import outcome_from_json
-from hpdist.core.model.values import MAX_WAIT_S, Failure, Outcome, Success, WorkerInfo
-from hpdist.core.remote.fields import (
+from hpdist.core.model.fields import (
     MAX_ITEMS,
     Fields,
     is_int,
@@ -39,6 +37,8 @@ from hpdist.core.remote.fields import (
     shown,
     wrong,
 )
+from hpdist.core.model.record_codec import outcome_from_json
+from hpdist.core.model.values import MAX_WAIT_S, Failure, Outcome, Success, WorkerInfo
 
 PROTOCOL = 1
 """Version of the messages; a peer that speaks another one is refused."""

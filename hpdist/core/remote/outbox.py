@@ -20,9 +20,9 @@ from typing import Any
 from hpdist.core.journal.run_directory import connection_is_stale, read_private
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.fields import read_text
 from hpdist.core.model.json_codec import MAX_TEXT, decode
 from hpdist.core.model.record_codec import outcome_to_json
-from hpdist.core.remote.fields import read_text
 from hpdist.core.remote.messages import read_results
 
 logger = logging.getLogger(__name__)

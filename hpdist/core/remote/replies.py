@@ -6,10 +6,9 @@ import threading
 from typing import Any
 
 from hpdist.core.model.errors import ProtocolMismatch, TransportError
-from hpdist.core.remote.fields import (
+from hpdist.core.model.fields import (
     Fields,
     is_int,
-    is_number,
     is_row,
     read_int,
     read_list,
@@ -17,6 +16,7 @@ from hpdist.core.remote.fields import (
     read_text,
     wrong,
 )
+from hpdist.core.model.payload import read_payload
 from hpdist.core.remote.messages import PROTOCOL
 
 _KINDS = ("ok", "unknown")
@@ -72,29 +72,7 @@ def _check_work(item: Any, where: str) -> None:
         raise wrong(where, item, "an object with job, attempt and payload")
     read_int(item, "job", where=where)
     read_int(item, "attempt", where=where)
-    read_int(payload, "trial_id", where=where)
-    read_int(payload, "seed", where=where)
-    _check_budget(payload, where)
-    for name in ("config", "config_info"):
-        if not isinstance(payload.get(name), dict):
-            raise wrong(f"{where}.{name}", payload.get(name), "an object")
-    config_id = payload.get("config_id")
-    if not isinstance(config_id, list) or [type(each) for each in config_id] != [int] * 3:
-        raise wrong(f"{where}.config_id", config_id, "three integers")
-    objectives = payload.get("objectives", ["loss"])
-    if not isinstance(objectives, list) or {type(name) for name in objectives} != {str}:
-        raise wrong(f"{where}.objectives", objectives, "names")
-    previous = payload.get("previous")
-    if previous is None:
-        return
-    if not isinstance(previous, dict) or not is_int(previous.get("attempt")):
-        raise wrong(f"{where}.previous", previous, "a budget and an attempt, or nothing")
-    _check_budget(previous, f"{where}.previous")
-
-
-def _check_budget(data: Fields, where: str) -> None:
-    if not is_number(data.get("budget")):
-        raise wrong(f"{where}.budget", data.get("budget"), "a finite number")
+    read_payload(payload, where)
 
 
 def _check_dismissal(dismissed: Any) -> None:

@@ -22,6 +22,7 @@ from hpdist.core.model.events import (
     ReportReceived,
     RunCreated,
 )
+from hpdist.core.model.payload import Payload
 from hpdist.core.model.validation import check_choice, check_kind, check_list, check_seed
 from hpdist.core.model.values import (
     Configuration,
@@ -33,7 +34,7 @@ from hpdist.core.model.values import (
     Success,
     Trial,
 )
-from hpdist.core.objective.multi_objective import ONE, check_objectives, losses_of, payload_part
+from hpdist.core.objective.multi_objective import ONE, check_objectives, losses_of
 from hpdist.core.space.space import Space
 from hpdist.core.study.early_stopping import StoppingRule, make_rule
 from hpdist.core.study.input_checks import (
@@ -309,9 +310,9 @@ class Study:
         """Return the description of this search, which is the first record of its journal."""
         return run_header(self, run_id, **more)
 
-    def payload(self, job_id: int) -> dict[str, JsonValue]:
-        """What a worker is told of a job; see `TrialTable.payload`."""
-        return self.table.payload(job_id) | payload_part(self.objectives)
+    def payload(self, job_id: int) -> Payload:
+        """Return the payload of a job; see `TrialTable.payload`."""
+        return self.table.payload(job_id, self.objectives)
 
     def stops_early(self, job_id: int) -> bool:
         """Whether a running job should be stopped early."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import AttemptEnded, JobCreated
+from hpdist.core.model.payload import Payload, PreviousAttempt
 from hpdist.core.model.values import (
     Failure,
     Job,
     JobState,
-    JsonValue,
     Outcome,
     Success,
     Trial,
@@ -98,25 +98,21 @@ class TrialTable:
         assert isinstance(self.best.outcome, Success)
         return self.sign * self.best.outcome.loss <= self.sign * target_loss
 
-    def payload(self, job_id: int) -> dict[str, JsonValue]:
-        """Return what a worker needs to evaluate a job.
-
-        ``previous`` names budget and attempt of the configuration's last success at a lower
-        budget, whose directory a training may continue from; None where there is none.
-        """
+    def payload(self, job_id: int, objectives: tuple[str, ...] = ("loss",)) -> Payload:
+        """Return what a worker needs to know to evaluate a job."""
         job = self.jobs[job_id].job
         trial = self.trials[job.trial_id]
         lower = [done for done in self._successes.get(job.trial_id, ()) if done[0] < job.budget]
-        budget, attempt = max(lower, default=(None, None))
-        return {
-            "trial_id": trial.trial_id,
-            "config_id": list(trial.config_id),
-            "config": trial.config,
-            "config_info": trial.config_info,
-            "budget": job.budget,
-            "seed": self.trial_seed(trial.trial_id),
-            "previous": None if budget is None else {"budget": budget, "attempt": attempt},
-        }
+        return Payload(
+            trial.trial_id,
+            trial.config_id,
+            trial.config,
+            job.budget,
+            self.trial_seed(trial.trial_id),
+            trial.config_info,
+            PreviousAttempt(*max(lower)) if lower else None,
+            objectives,
+        )
 
     def trial_seed(self, trial_id: int) -> int:
         """Return the objective's seed: one for all budgets and attempts of a trial."""

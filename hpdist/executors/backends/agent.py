@@ -21,6 +21,7 @@ from hpdist.core.attempt.child_runner import ChildRunner
 from hpdist.core.attempt.evaluate import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult
+from hpdist.core.model.payload import read_payload
 from hpdist.core.model.record_codec import outcome_to_json
 from hpdist.core.objective.context import Report
 from hpdist.executors.backends.packaging import Shipment
@@ -94,7 +95,7 @@ def _run(
     root = Path(order["root"])
     job_id, attempt = order["held"]
     result = runner.run(
-        order["payload"],
+        read_payload(order["payload"]),
         (job_id, attempt),
         # a host without the run's disk keeps files for as long as it keeps the seat
         directory_root=root if root.is_dir() else None,

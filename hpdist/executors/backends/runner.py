@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from hpdist.core.attempt.evaluate import StopSwitch
 from hpdist.core.model.errors import ConfigurationError, ProtocolMismatch
 from hpdist.core.model.events import AttemptFinished, AttemptResult, Held
-from hpdist.core.objective.context import Payload, Report
+from hpdist.core.model.payload import Payload
+from hpdist.core.objective.context import Report
 from hpdist.core.remote.messages import read_results
 from hpdist.executors.slot import WorkerGone
 
@@ -81,7 +82,7 @@ class FarRunner:
         switch: StopSwitch | None = None,
     ) -> AttemptResult | None:
         order = {
-            "payload": dict(payload),
+            "payload": payload.to_json(),
             "held": list(held),
             "root": "" if directory_root is None else str(directory_root.absolute()),
         }

@@ -86,6 +86,13 @@ def read_match(data: Fields, name: str, pattern: re.Pattern[str]) -> str:
     return value
 
 
+def read_object(data: Fields, name: str, *, where: str = "") -> dict[str, Any]:
+    value = data.get(name)
+    if not isinstance(value, dict):
+        raise wrong(_path(where, name), value, "an object")
+    return value
+
+
 def read_list(data: Fields, name: str) -> list[Any]:
     value = data.get(name, [])
     if not isinstance(value, list) or len(value) > MAX_ITEMS:
