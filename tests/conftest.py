@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 # Last, so that for hpdist the one that is installed is tested; benchmarks are not installed.
-sys.path.append(str(Path(__file__).parents[1]))
+# Helpers of tests in several groups are in "support", the others beside the tests that use them.
+sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).with_name("support"))]
 
 
 @pytest.hookimpl(hookwrapper=True)

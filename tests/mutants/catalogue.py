@@ -19,12 +19,12 @@ HANDOUT, JOURNAL, MAILBOX = (
 )
 
 MACHINE = "tests/property/test_dispatch_machine.py"
-ROWS = "tests/unit/test_dispatch_state.py::"
-LOOPS = "tests/unit/test_loop.py::"
+ROWS = "tests/core/dispatch/test_dispatch_state.py::"
+LOOPS = "tests/core/run/test_loop.py::"
 RUNS = "tests/simulated/test_simulated_runs.py::"
 REPLAY = "tests/property/test_replay.py::"
-JOURNALS = "tests/unit/test_journal.py::"
-REMOTE = "tests/unit/test_remote_executor.py::"
+JOURNALS = "tests/core/journal/test_journal.py::"
+REMOTE = "tests/core/remote/test_remote_executor.py::"
 
 AWAITS = "return not self.state.settled and attempt == self.attempt != self.answered"
 MAY_END = "if entry.state.settled or record.attempt != entry.attempt:"

@@ -70,7 +70,7 @@ DURABLE_FAULTS = (
                 "self._started = 0 * isinstance",
             ),
         ),
-        "tests/unit/test_journal.py::test_what_is_handed_out_is_durable_however_rare_the_syncs_are",
+        "tests/core/journal/test_journal.py::test_what_is_handed_out_is_durable_however_rare_the_syncs_are",
         "== ['sync']",
     ),
     Mutant(
@@ -112,7 +112,7 @@ DURABLE_FAULTS = (
                 "        if not (self._buffer or self._unsynced):\n",
             ),
         ),
-        "tests/unit/test_journal.py::test_bytes_from_elsewhere_stop_a_writer_that_has_nothing_to_write",
+        "tests/core/journal/test_journal.py::test_bytes_from_elsewhere_stop_a_writer_that_has_nothing_to_write",
         "DID NOT RAISE",
     ),
     Mutant(
@@ -142,7 +142,7 @@ DURABLE_FAULTS = (
     Mutant(
         "what is read is not made durable first",
         ((JOURNAL, "    disk.sync(fd)\n    disk.forget(fd)\n", "    disk.forget(fd)\n"),),
-        "tests/unit/test_journal.py::test_what_is_read_is_durable_and_not_from_memory",
+        "tests/core/journal/test_journal.py::test_what_is_read_is_durable_and_not_from_memory",
         "assert [('sync'",
     ),
     Mutant(

@@ -50,7 +50,7 @@ def test_a_fault_that_no_test_notices_survives() -> None:
         "import sys; sys.path.insert(0, 'tests/mutants')\n"
         "from mutation import Mutant; from runner import judge_all\n"
         "change = ('hpdist.core.dispatch.retry', 'if losses <= 1:', 'if losses < 2:')\n"
-        "mutant = Mutant('none', (change,), 'tests/unit/test_simulate.py', '')\n"
+        "mutant = Mutant('none', (change,), 'tests/testing/test_simulate.py', '')\n"
         "print([(verdict.killed, verdict.said) for verdict in judge_all([mutant])])\n"
     )
     command = [sys.executable, "-c", code]

@@ -15,10 +15,10 @@ MESSAGES, FIELDS = "hpdist.core.remote.messages", "hpdist.core.model.fields"
 FILES, DISK = "hpdist.core.journal.run_directory", "hpdist.core.journal.disk"
 
 ENDS = "tests/fuzz/test_ends.py::"
-TEXTS = "tests/unit/test_wire.py::"
-REMOTE = "tests/unit/test_remote_executor.py::"
-RUNS = "tests/unit/test_run_directory.py::"
-NAMESERVER = "tests/integration/test_nameserver.py::"
+TEXTS = "tests/core/model/test_wire.py::"
+REMOTE = "tests/core/remote/test_remote_executor.py::"
+RUNS = "tests/core/journal/test_run_directory.py::"
+NAMESERVER = "tests/cluster/test_nameserver.py::"
 HARMLESS = "tests/fuzz/test_fuzz.py::test_what_once_did_harm_does_no_more"
 NOT_RAISED = "DID NOT RAISE"
 
@@ -242,7 +242,7 @@ WIRE_MUTANTS = (
     Mutant(
         "the lock of a run is not taken",
         ((DISK, "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),),
-        "tests/unit/test_resuming.py::test_a_run_that_is_open_is_locked",
+        "tests/core/run/test_resuming.py::test_a_run_that_is_open_is_locked",
         NOT_RAISED,
     ),
 )

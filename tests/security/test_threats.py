@@ -25,7 +25,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
                 "test_a_rogue_at_the_port_of_a_dead_dispatcher_sends_no_worker_home",
                 "test_a_rogue_at_the_port_of_a_dead_nameserver_loses_no_worker",
             ],
-            "integration/test_server_link.py": [
+            "cluster/test_server_link.py": [
                 "test_a_hardened_process_cannot_unpickle_even_with_a_proxy_of_pyro",
                 "test_lies_of_a_server_are_refused",
             ],
@@ -59,7 +59,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
                 "test_a_dispatcher_that_comes_back_leaves_the_entry_of_its_successor",
                 "test_a_nameserver_whose_answers_are_none_is_refused_with_a_word",
             ],
-            "integration/test_nameserver.py": ["test_regular_expressions_are_refused"],
+            "cluster/test_nameserver.py": ["test_regular_expressions_are_refused"],
         },
     ),
     "T4": (
@@ -80,7 +80,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
         "run ids that lead elsewhere",
         {
             "test_files.py": ["test_no_entry_point_takes_a_run_id_that_leads_elsewhere"],
-            "unit/test_run_directory.py": [
+            "core/journal/test_run_directory.py": [
                 "test_names_that_could_leave_the_directory_are_no_run_ids"
             ],
         },
@@ -111,7 +111,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
                 "test_what_a_worker_says_of_itself_steers_nobody_who_lists_names",
             ],
             "test_files.py": ["test_a_worker_refuses_a_reply_that_is_none"],
-            "unit/test_wire.py": ["test_hostile_text_is_refused_with_a_word"],
+            "core/model/test_wire.py": ["test_hostile_text_is_refused_with_a_word"],
         },
     ),
     "T9": (
@@ -160,7 +160,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
                 "test_only_the_answer_to_this_very_call_is_believed",
                 "test_after_the_handshake_rubbish_ends_the_connection_too",
             ],
-            "integration/test_server_link.py": [
+            "cluster/test_server_link.py": [
                 "test_flags_are_refused_of_a_peer_with_the_key_too",
                 "test_a_recorded_call_is_not_served_again",
             ],
@@ -213,7 +213,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
         "an exception that ends the one who gets it",
         {
             "test_clients.py": ["test_an_exception_that_is_sent_ends_nobody"],
-            "integration/test_server_link.py": [
+            "cluster/test_server_link.py": [
                 "test_an_exception_of_the_server_is_told_and_not_raised"
             ],
         },

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import attempt_objectives
 import pytest
 from attempt_objectives import Loaded, poisoned, talkative
-from test_poison import is_gone, wait_until
+from processes import is_gone, wait_until
 
 from hpdist import minimize
 from hpdist.core.attempt.evaluate import StopSwitch
@@ -223,7 +224,7 @@ runner.run(payload_of({"poison": "spin"}), (1, 1))
 
 
 def test_the_process_does_not_outlive_a_parent_that_is_killed() -> None:
-    here = str(Path(__file__).parent)
+    here = str(Path(attempt_objectives.__file__).parent)
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, here], stdout=subprocess.PIPE, text=True
     ) as parent:

@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import attempt_objectives
 import psutil
 import pytest
 from attempt_objectives import family, poisoned
+from processes import is_gone, wait_until
 
 from hpdist.core.attempt.child_runner import ChildRunner
 from hpdist.core.model.events import AttemptResult
@@ -154,20 +155,6 @@ def test_endless_output_neither_blocks_nor_piles_up(runner: ChildRunner) -> None
     assert_healthy(runner)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 @pytest.mark.parametrize("then", ["die", "hang"])
 def test_grandchildren_end_with_the_attempt_that_made_them(tmp_path: Path, then: str) -> None:
     file = tmp_path / "pid"
@@ -197,7 +184,7 @@ runner.run(payload_of({"poison": sys.argv[2]}), (1, 1))
 
 @pytest.mark.parametrize("poison", ["hold_interpreter_lock", "spin"])
 def test_a_child_does_not_outlive_a_parent_that_is_killed(poison: str) -> None:
-    here = str(Path(__file__).parent)
+    here = str(Path(attempt_objectives.__file__).parent)
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, here, poison], stdout=subprocess.PIPE, text=True
     ) as parent:
