@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "arguments": ("MaximumJobsReached",),
-    "base": ("Evaluator",),
     "job": ("Job",),
+    # `Evaluator` by way of the module whose classes enter themselves for `Evaluator.create`.
     "kinds": (
+        "Evaluator",
         *("ClusterEvaluator", "DaskEvaluator", "LokyEvaluator", "MPICommEvaluator"),
         *("ProcessPoolEvaluator", "RayEvaluator", "SerialEvaluator", "ThreadPoolEvaluator"),
     ),
