@@ -38,7 +38,7 @@ from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
     Order,
-    Welcome,
+    Registered,
 )
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Job, Timing, Trial
@@ -72,7 +72,7 @@ class ShortLoop:
     def _answer(self, event: Event) -> list[Order]:
         if isinstance(event, WorkerJoined):
             worker, incarnation = event.worker.worker_id, event.worker.incarnation
-            return [Welcome(worker, incarnation), self._launch(worker, incarnation)]
+            return [Registered(worker, incarnation), self._launch(worker, incarnation)]
         if not isinstance(event, AttemptFinished):
             return []
         self.finished += 1

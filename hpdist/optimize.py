@@ -14,7 +14,7 @@ from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import default_directory
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_callable, check_list, check_whole, maybe, shown
+from hpdist.core.model.validation import check_callable, check_list, check_whole, maybe, short_repr
 from hpdist.core.model.values import Configuration, Limits
 from hpdist.core.objective.multi_objective import ONE
 from hpdist.core.objective.objective import Objective, objective_of
@@ -281,7 +281,7 @@ def maximize(*arguments: Any, **options: Any) -> Results:
 def _no_argument(function: str, name: str, names: Sequence[str]) -> ConfigurationError:
     close = difflib.get_close_matches(name, names, n=1)
     return ConfigurationError(
-        f"{function} has no argument {shown(name)}",
+        f"{function} has no argument {short_repr(name)}",
         do=f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}",
     )
 
@@ -301,7 +301,7 @@ def _heard(rule: StoppingRule | str | None, executor: object) -> StoppingRule | 
 def _callables(callbacks: Sequence[Callback]) -> Sequence[Callback]:
     if callable(callbacks):
         raise ConfigurationError(
-            f"callbacks must be a list, got {shown(callbacks)}", do="callbacks=[...]"
+            f"callbacks must be a list, got {short_repr(callbacks)}", do="callbacks=[...]"
         )
     listed = check_list("callbacks", callbacks, of="functions")
     return [check_callable("a callback", each, "of an EvaluationResult") for each in listed]

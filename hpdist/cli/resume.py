@@ -13,7 +13,7 @@ from hpdist.cli.failures import Exit, tell
 from hpdist.cli.values import SECONDS
 from hpdist.cli.verb import Verb, example, run_argument
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import shown
+from hpdist.core.model.validation import short_repr
 
 _VERBS = ("run", "master")
 
@@ -76,7 +76,7 @@ def _restored(
         except (click.UsageError, TypeError, ValueError) as error:
             why = error.message if isinstance(error, click.UsageError) else str(error)
             raise ConfigurationError(
-                f"{path / NAME} cannot be understood: {param.name} is {shown(value)}",
+                f"{path / NAME} cannot be understood: {param.name} is {short_repr(value)}",
                 cause=why,
                 do="give the command again that began the run: it goes on where the run ended",
             ) from error

@@ -15,7 +15,7 @@ from typing import Any
 
 from hpdist.core.journal.run_names import RUNS, safe_run_id
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import shown, to_real
+from hpdist.core.model.validation import short_repr, to_real
 from hpdist.core.objective.objective import check_signature, load_objective
 from hpdist.core.objective.references import parse_source
 
@@ -119,7 +119,7 @@ class Script:
         if len(numbers) == 2 and numbers[0] is not None and numbers[1] is not None:
             return numbers[0], numbers[1]
         raise ConfigurationError(
-            f"budget in {self.module.__file__} must be two numbers, got {shown(found)}",
+            f"budget in {self.module.__file__} must be two numbers, got {short_repr(found)}",
             cause="it says the smallest and the largest budget of an evaluation",
             do="budget = (1, 81), or another name if it is something else",
         )

@@ -20,7 +20,7 @@ from hpdist.cluster.option_checks import (
 )
 from hpdist.cluster.service import Listening, Service
 from hpdist.core.dispatch.executor import Executor
-from hpdist.core.dispatch.ports import Log, Source
+from hpdist.core.dispatch.ports import JobSource, JournalPort
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.dispatch.submitted_jobs import FinishedJob, Submissions
 from hpdist.core.journal.journal import MemoryJournal
@@ -73,9 +73,9 @@ class Work:
     ``book`` tells this run from others of its name that began with other jobs.
     """
 
-    source: Source
+    source: JobSource
     dispatch: DispatchState
-    journal: Log
+    journal: JournalPort
     epoch: int = 1
     book: str = field(default_factory=lambda: uuid.uuid4().hex)
     former_port: int = 0

@@ -24,7 +24,7 @@ from hpdist.core.model.validation import (
     check_seconds,
     check_whole,
     maybe,
-    shown,
+    short_repr,
 )
 from hpdist.core.model.values import Retry, Timing
 from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
@@ -81,7 +81,7 @@ def check_options(owner: str, options: Iterable[str], known: Iterable[str]) -> N
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             raise ConfigurationError(
-                f"{owner} has no option {shown(name)}",
+                f"{owner} has no option {short_repr(name)}",
                 do=f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}",
             )
 
@@ -141,7 +141,7 @@ def check_iteration_kwargs(master: Any, value: Any) -> dict[str, Any]:
         raise
     except Exception as error:  # an iteration generator of the caller's own takes part in it
         raise ConfigurationError(
-            f"no iteration can be made with iteration_kwargs={shown(value)}",
+            f"no iteration can be made with iteration_kwargs={short_repr(value)}",
             cause=f"{type(error).__name__}: {error}",
             do="give what get_next_iteration takes, as values that JSON has",
         ) from error

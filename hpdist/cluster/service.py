@@ -27,7 +27,7 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Order,
 )
-from hpdist.core.model.validation import check_seconds, shown
+from hpdist.core.model.validation import check_seconds, short_repr
 from hpdist.core.model.values import Timing, WorkerInfo
 from hpdist.core.remote.commands import COMMANDS, check_arguments
 from hpdist.core.remote.executor import RemoteExecutor
@@ -216,7 +216,8 @@ class Service:
         """
         if command not in COMMANDS:
             raise ConfigurationError(
-                f"there is no command {shown(command)}", do=f"choose from {', '.join(COMMANDS)}"
+                f"there is no command {short_repr(command)}",
+                do=f"choose from {', '.join(COMMANDS)}",
             )
         request = ControlRequested(command, check_arguments(command, arguments))
         if self._post is not None:

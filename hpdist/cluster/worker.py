@@ -22,7 +22,7 @@ from hpdist.core.attempt.child_runner import ChildRunner, ObjectiveNotSent
 from hpdist.core.attempt.evaluate import Runner
 from hpdist.core.attempt.inline_runner import InlineRunner
 from hpdist.core.journal.run_directory import RunDirectory, read_connection
-from hpdist.core.model.errors import STRANGERS, ConfigurationError, NameServerNotFound
+from hpdist.core.model.errors import UNAUTHENTICATED_ERRORS, ConfigurationError, NameServerNotFound
 from hpdist.core.model.validation import check_choice, check_path, check_seconds, maybe
 from hpdist.core.model.values import WorkerInfo
 from hpdist.core.objective.objective import Objective, objective_of
@@ -308,7 +308,7 @@ class Worker:
         """Ask the nameserver; while that is gone, or a stranger there, try where it was."""
         try:
             self._dispatcher = self._place.dispatcher()
-        except (NameServerNotFound, *STRANGERS):
+        except (NameServerNotFound, *UNAUTHENTICATED_ERRORS):
             if not self._dispatcher:
                 raise
         return self._dispatcher

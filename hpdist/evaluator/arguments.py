@@ -8,7 +8,7 @@ from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.json_codec import encode
-from hpdist.core.model.validation import check_list, shown
+from hpdist.core.model.validation import check_list, short_repr
 from hpdist.core.model.values import JsonValue
 from hpdist.core.space.parameters import plain
 from hpdist.evaluator.callbacks import Callback
@@ -25,7 +25,7 @@ def checked_callbacks(callbacks: Sequence[Callback] | None) -> list[Callback]:
     for callback in listed:
         if not isinstance(callback, Callback):
             raise ConfigurationError(
-                f"{shown(callback)} is no callback",
+                f"{short_repr(callback)} is no callback",
                 do="derive it from hpdist.evaluator.callbacks.Callback",
             )
     return listed
@@ -38,7 +38,7 @@ def checked_search(storage: Storage, search_id: Hashable | None) -> str:
     if storage.has_search(str(search_id)):
         return str(search_id)
     raise ConfigurationError(
-        f"the storage has no search {shown(search_id)}", do="search_id=None begins one"
+        f"the storage has no search {short_repr(search_id)}", do="search_id=None begins one"
     )
 
 
@@ -46,7 +46,7 @@ def checked_args(args: object) -> dict[str, JsonValue]:
     """Return the parameters of a job as plain values."""
     if not isinstance(args, Mapping) or not all(isinstance(name, str) for name in args):
         raise ConfigurationError(
-            f"the parameters of a job must be a dict by name, got {shown(args)}",
+            f"the parameters of a job must be a dict by name, got {short_repr(args)}",
             do='submit([{"x": 0.5}])',
         )
     plain_args = {name: plain(value) for name, value in args.items()}
@@ -63,6 +63,7 @@ def checked_options(
         inspect.signature(kind).bind(run_function, **named)
     except TypeError as error:
         raise ConfigurationError(
-            f"method_kwargs={shown(named)} are no arguments of {kind.__name__}", cause=str(error)
+            f"method_kwargs={short_repr(named)} are no arguments of {kind.__name__}",
+            cause=str(error),
         ) from error
     return named

@@ -17,17 +17,17 @@ from hpdist.core.attempt.directories import AttemptDirectories
 from hpdist.core.attempt.evaluate import failure_of
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.model.events import (
+    Assignment,
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
     Event,
     ExecutorFailed,
-    Held,
     ProgressReported,
     WorkerJoined,
     WorkerLeft,
 )
-from hpdist.core.model.orders import Cancel, Dismiss, Launch, Order
+from hpdist.core.model.orders import Cancel, Launch, Order, ShutDown
 from hpdist.core.model.validation import check_whole
 from hpdist.core.model.values import FailureKind, Outcome, WorkerInfo
 from hpdist.core.objective.context import Context
@@ -62,8 +62,8 @@ class CoroutineExecutor:
         host, pid = socket.gethostname(), os.getpid()
         self._worker = WorkerInfo("coroutines", uuid.uuid4().hex, host, pid, slots=workers)
         self._directories = AttemptDirectories()
-        self._tasks: dict[Held, asyncio.Task[None]] = {}
-        self._cancelled: set[Held] = set()
+        self._tasks: dict[Assignment, asyncio.Task[None]] = {}
+        self._cancelled: set[Assignment] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._post: Post | None = None
@@ -116,10 +116,10 @@ class CoroutineExecutor:
             self._tasks[order.job_id, order.attempt] = task
         elif isinstance(order, Cancel):
             self._cancel((order.job_id, order.attempt))
-        elif isinstance(order, Dismiss):
+        elif isinstance(order, ShutDown):
             self._tell(WorkerLeft(*self._name, order.reason or "dismissed"))
 
-    def _cancel(self, held: Held) -> None:
+    def _cancel(self, held: Assignment) -> None:
         if held in self._tasks:
             self._cancelled.add(held)
             self._tasks[held].cancel()
@@ -139,7 +139,7 @@ class CoroutineExecutor:
             result = AttemptResult(*held, outcome, time.monotonic() - begin, started)
             self._tell(AttemptFinished(*self._name, result))
 
-    async def _outcome(self, launch: Launch, held: Held) -> Outcome:
+    async def _outcome(self, launch: Launch, held: Assignment) -> Outcome:
         assert launch.payload is not None, "the loop fills the payload"
         context = Context(
             launch.payload,

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection
 
 from hpdist.core.dispatch.submitted_jobs import FinishedJob
-from hpdist.core.model.clock_offset import clock_shift
+from hpdist.core.model.clock_offset import clock_offset
 from hpdist.evaluator.job import Job
 from hpdist.evaluator.storage import Storage
 
@@ -64,7 +64,7 @@ class JobBoard:
         if handed is None or record is None or not start:
             return  # it never ran, or nobody knows when
         end = told.get("timestamp_end", start + record.seconds)
-        shift = clock_shift(start, end, handed, back)
+        shift = clock_offset(start, end, handed, back)
         earliest = job.metadata["timestamp_submit"]
         begin = max(earliest, start + shift - self.begun)
         told["timestamp_start"] = begin

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_name, shown, to_real
+from hpdist.core.model.validation import check_name, short_repr, to_real
 from hpdist.core.model.values import JsonValue
 from hpdist.core.space.parameters import Categorical, Constant, Float, Int, Ordinal, Parameter
 from hpdist.core.space.space import Space
@@ -97,7 +97,7 @@ def _read(name: str, value: Any, default: Any) -> Any:
         return _choices(value, default)
     if default is not None:
         raise ConfigurationError(
-            f"{name}: default_value={shown(default)} beside {shown(value)}",
+            f"{name}: default_value={short_repr(default)} beside {short_repr(value)}",
             do="give the default to the hyperparameter itself",
         )
     return value
@@ -107,7 +107,8 @@ def _range(name: str, value: tuple[Any, ...], default: Any) -> Float | Int:
     scale = value[2] if len(value) == 3 else "uniform"
     if len(value) not in (2, 3) or scale not in SCALES:
         raise ConfigurationError(
-            f"{name}: {shown(value)} is no range", do='(1e-5, 0.1) or (1e-5, 0.1, "log-uniform")'
+            f"{name}: {short_repr(value)} is no range",
+            do='(1e-5, 0.1) or (1e-5, 0.1, "log-uniform")',
         )
     low, high, log = *value[:2], scale == "log-uniform"
     if type(low) is int and type(high) is int:

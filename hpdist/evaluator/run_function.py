@@ -11,7 +11,7 @@ from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.validation import check_kind, shown
+from hpdist.core.model.validation import check_kind, short_repr
 from hpdist.core.model.values import JsonValue
 from hpdist.core.objective.context import Context
 from hpdist.core.objective.objective import Call, function_name
@@ -95,7 +95,7 @@ def _check(function: object, options: object) -> None:
     name = function_name(function)
     if not callable(function) or inspect.isclass(function):
         raise ConfigurationError(
-            f"run_function must be a function, got {shown(function)}",
+            f"run_function must be a function, got {short_repr(function)}",
             do="def run(job): return -job['x'] ** 2",
         )
     options = check_kind("run_function_kwargs", options, dict)
@@ -138,7 +138,8 @@ def _number(value: object) -> float:
     number = to_number(value)
     if number is None or not math.isfinite(number):
         raise RefusedResult(
-            f"the objective is {shown(value)}; accepted are finite numbers, several of them, and "
+            f"the objective is {short_repr(value)}; accepted are finite numbers, "
+            "several of them, and "
             f"text that begins with {FAIL_RETURN_VALUE!r}"
         )
     return number
@@ -151,10 +152,11 @@ def _parts(returned: object) -> tuple[object, dict[str, Any]]:
         if isinstance(returned, Mapping) and name in returned:
             if unknown := set(returned) - {name, "metadata"}:
                 raise RefusedResult(
-                    f"the dict has keys beside {name!r} and 'metadata': {shown(sorted(unknown))}"
+                    f"the dict has keys beside {name!r} and 'metadata': "
+                    f"{short_repr(sorted(unknown))}"
                 )
             metadata.update(returned.get("metadata") or {})
             returned = returned[name]
     if isinstance(returned, Mapping):
-        raise RefusedResult(f"the dict has no 'objective', only {shown(list(returned))}")
+        raise RefusedResult(f"the dict has no 'objective', only {short_repr(list(returned))}")
     return returned, metadata

@@ -13,7 +13,7 @@ from typing import Any
 
 from hpdist.core.journal.durable_files import make_directory, write_all
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_path, shown
+from hpdist.core.model.validation import check_path, short_repr
 from hpdist.core.model.values import JsonValue
 from hpdist.evaluator.place import temporary_place
 
@@ -180,7 +180,7 @@ def check_storage(storage: object) -> Storage:
     if isinstance(storage, Storage):
         return storage
     raise ConfigurationError(
-        f"{shown(storage)} is no storage", do="storage=JournalStorage('directory')"
+        f"{short_repr(storage)} is no storage", do="storage=JournalStorage('directory')"
     )
 
 

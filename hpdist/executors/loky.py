@@ -13,7 +13,7 @@ from hpdist.core.attempt.directories import AttemptDirectories
 from hpdist.core.attempt.evaluate import GRACE_S, Runner, StopSwitch, timed_out
 from hpdist.core.attempt.memory import MemoryWatch
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, FailureKind, Outcome
 from hpdist.core.objective.context import Report
@@ -74,7 +74,7 @@ class LokyRunner:
     def run(
         self,
         payload: Payload,
-        held: Held,
+        held: Assignment,
         *,
         directory_root: Path | None = None,
         on_report: Report | None = None,

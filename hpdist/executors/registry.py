@@ -15,7 +15,7 @@ from hpdist.core.model.validation import (
     check_number,
     check_whole,
     maybe,
-    shown,
+    short_repr,
 )
 from hpdist.core.objective.limits import check_attempt_limits, check_isolation
 from hpdist.core.objective.objective import Objective
@@ -88,7 +88,7 @@ def make_executor(
         return SerialExecutor(objective, root)
     if executor not in NAMES:
         raise ConfigurationError(
-            f"{shown(executor)} is no executor", do=f"choose one of {', '.join(NAMES)}"
+            f"{short_repr(executor)} is no executor", do=f"choose one of {', '.join(NAMES)}"
         )
     if executor in ("loky", *SYSTEMS) and isolation == "none":
         refuse(f'executor="{executor}"', {"isolation": isolation})
@@ -128,7 +128,7 @@ def checked_executor(executor: Any) -> Executor:
     methods = (getattr(executor, name, None) for name in ("start", "perform", "close"))
     if isinstance(executor, type) or not all(map(callable, methods)):
         raise ConfigurationError(
-            f"{shown(executor)} is no executor",
+            f"{short_repr(executor)} is no executor",
             do=f"choose one of {', '.join(NAMES)}, or give an object with start, perform and close",
         )
     made: Executor = executor

@@ -17,9 +17,9 @@ from hpdist.core.model.events import (
     WorkerLeft,
 )
 from hpdist.core.model.orders import (
-    Dismiss,
     Launch,
     Order,
+    ShutDown,
 )
 from hpdist.core.model.values import WorkerInfo
 from hpdist.core.objective.objective import Objective
@@ -56,7 +56,7 @@ class SerialExecutor:
                 return
             if isinstance(order, Launch):
                 self._run(order, self._post)
-            elif isinstance(order, Dismiss):
+            elif isinstance(order, ShutDown):
                 name = (order.worker_id, order.incarnation)
                 self._post([WorkerLeft(*name, order.reason or "dismissed")])
 

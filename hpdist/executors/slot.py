@@ -13,10 +13,10 @@ from hpdist.core.attempt.evaluate import Runner, StopSwitch
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.model.errors import HpdistError
 from hpdist.core.model.events import (
+    Assignment,
     AttemptFinished,
     AttemptReleased,
     ExecutorFailed,
-    Held,
     ProgressReported,
     WorkerDied,
     WorkerJoined,
@@ -24,11 +24,11 @@ from hpdist.core.model.events import (
 )
 from hpdist.core.model.orders import (
     Cancel,
-    Curtail,
-    Dismiss,
     Launch,
     Order,
     Recall,
+    ShutDown,
+    StopEarly,
 )
 from hpdist.core.model.values import WorkerInfo
 
@@ -50,8 +50,8 @@ class Slot:
         self._post = post
         self._root = root
         self._launches: queue.SimpleQueue[Launch | None] = queue.SimpleQueue()
-        self._switches: dict[Held, StopSwitch] = {}
-        self._begun: Held | None = None
+        self._switches: dict[Assignment, StopSwitch] = {}
+        self._begun: Assignment | None = None
         self._starting = StopSwitch()
         self._leaving = ""
         number = worker.worker_id.rpartition("-")[2]
@@ -72,11 +72,11 @@ class Slot:
             # a recall that comes while the attempt begins hands it back all the same
             if switch is not None and (isinstance(order, Cancel) or held != self._begun):
                 switch.cancel()
-        elif isinstance(order, Curtail):
+        elif isinstance(order, StopEarly):
             switch = self._switches.get((order.job_id, order.attempt))
             if switch is not None:
                 switch.request_stop()
-        elif isinstance(order, Dismiss):
+        elif isinstance(order, ShutDown):
             self._leaving = order.reason or "dismissed"
             if not order.drain:
                 self._cancel_all()

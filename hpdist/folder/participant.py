@@ -20,7 +20,7 @@ from hpdist.core.attempt.inline_runner import InlineRunner
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
-from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Timing, WorkerInfo
 from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
@@ -43,7 +43,7 @@ class _Counted:
         self._runner, self._count = runner, count
         self.start, self.close = runner.start, runner.close
 
-    def run(self, payload: Payload, held: Held, **options: Any) -> AttemptResult | None:
+    def run(self, payload: Payload, held: Assignment, **options: Any) -> AttemptResult | None:
         result = self._runner.run(payload, held, **options)
         if result is not None:
             self._count(payload)

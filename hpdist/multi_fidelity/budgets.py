@@ -6,7 +6,7 @@ import math
 from fractions import Fraction
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_whole, maybe, shown, to_real
+from hpdist.core.model.validation import check_whole, maybe, short_repr, to_real
 from hpdist.multi_fidelity.base import IterGenerator
 
 TOLERANCE = 1e-9
@@ -75,7 +75,7 @@ def check_budget(name: str, value: object) -> float:
     if number is not None and 0 < number < math.inf:
         return number
     raise ConfigurationError(
-        f"{name} must be a finite number > 0, got {shown(value)}",
+        f"{name} must be a finite number > 0, got {short_repr(value)}",
         cause="a budget says how much an evaluation may use: epochs, samples, seconds",
         do=f"choose {name} in the unit that the objective reads, for instance {name}=1",
     )
@@ -87,7 +87,7 @@ def check_eta(value: object) -> int | float:
     if eta is not None and 2 <= eta <= LARGEST_ETA:
         return int(eta) if eta.is_integer() else eta
     raise ConfigurationError(
-        f"eta must be a finite number >= 2 (and <= {LARGEST_ETA:g}), got {shown(value)}",
+        f"eta must be a finite number >= 2 (and <= {LARGEST_ETA:g}), got {short_repr(value)}",
         cause="one in eta configurations is promoted to a budget that is eta times larger",
         do="choose eta=3, or eta=2 to halve",
     )
@@ -108,13 +108,13 @@ def check_generator(value: object) -> IterGenerator:
     """Return ``value`` if it is an iteration generator, and not only its class or name."""
     if not isinstance(value, IterGenerator) or isinstance(value, type):
         raise ConfigurationError(
-            f"{shown(value)} is no iteration generator",
+            f"{short_repr(value)} is no iteration generator",
             do="give an object such as hpdist.multi_fidelity.Hyperband(1, 81)",
         )
     name = type(value).__name__
     budgets = [check_budget(f"{name}.budgets", budget) for budget in value.budgets]
     if not budgets or sorted(set(budgets)) != budgets:
-        raise ConfigurationError(f"{name}.budgets must rise, got {shown(value.budgets)}")
+        raise ConfigurationError(f"{name}.budgets must rise, got {short_repr(value.budgets)}")
     maybe(check_whole, f"{name}.default_iterations", value.default_iterations, least=1)
     return value
 

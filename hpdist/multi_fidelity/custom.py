@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_list, shown
+from hpdist.core.model.validation import check_list, short_repr
 from hpdist.multi_fidelity.budgets import check_budget, check_count
 from hpdist.multi_fidelity.cycle import BracketCycle, Ladder
 
@@ -55,24 +55,26 @@ def _nested(name: str, values: object) -> list[list[object]]:
 def _entries(name: str, values: object) -> list[object]:
     if entries := check_list(name, values, of="one entry a rung"):
         return entries
-    raise ConfigurationError(f"{name} must be a list of one entry a rung, got {shown(values)}")
+    raise ConfigurationError(f"{name} must be a list of one entry a rung, got {short_repr(values)}")
 
 
 def _ladder(sizes: list[object], budgets: list[object]) -> Ladder:
     if len(sizes) != len(budgets):
         raise ConfigurationError(
-            f"num_configs={shown(sizes)} and budgets={shown(budgets)} have different lengths",
+            f"num_configs={short_repr(sizes)} and budgets={short_repr(budgets)} have "
+            "different lengths",
             do="give one number of configurations and one budget for each rung",
         )
     numbers = tuple(check_count("num_configs", size) for size in sizes)
     ladder = tuple(check_budget("budgets", budget) for budget in budgets)
     if any(above > below for below, above in pairwise(numbers)):
         raise ConfigurationError(
-            f"num_configs={shown(sizes)} rises, but no rung can hold more than the one below it"
+            f"num_configs={short_repr(sizes)} rises, but no rung can hold more than the "
+            "one below it"
         )
     if any(above <= below for below, above in pairwise(ladder)):
         raise ConfigurationError(
-            f"budgets={shown(budgets)} does not rise",
+            f"budgets={short_repr(budgets)} does not rise",
             do="order the rungs from the lowest budget up",
         )
     return numbers, ladder

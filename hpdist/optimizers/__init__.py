@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import shown
+from hpdist.core.model.validation import short_repr
 from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Optimizer, Pending, Suggestion
 from hpdist.optimizers.bohb import BOHB
@@ -97,7 +97,7 @@ def make_optimizer(
     elif isinstance(optimizer, Optimizer) and not isinstance(optimizer, type):
         return _built_with(optimizer, space)
     raise ConfigurationError(
-        f"{shown(optimizer)} is no optimizer",
+        f"{short_repr(optimizer)} is no optimizer",
         do=f"choose auto, {', '.join(NAMES)}, or give an object with ask, tell and describe",
     )
 
@@ -106,7 +106,7 @@ def _built_with(optimizer: Optimizer, space: Space) -> Optimizer:
     own = getattr(optimizer, "space", None)
     if isinstance(own, Space) and own is not space and (differs := own.difference(space.to_json())):
         raise ConfigurationError(
-            f"{shown(optimizer)} was built with another space than the search's",
+            f"{short_repr(optimizer)} was built with another space than the search's",
             cause=differs.replace("was: ", "the search's:    ").replace(
                 "is:  ", "the optimizer's: "
             ),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_choice, shown
+from hpdist.core.model.validation import check_choice, short_repr
 from hpdist.core.model.values import JsonValue
 from hpdist.core.space.encoding import Points
 from hpdist.optimizers.densities import Density, Kernels, aitchison_aitken
@@ -40,7 +40,7 @@ def user_prior(
     if outside.any():
         name = points.space.names[int(np.argmax(outside))]
         raise ConfigurationError(
-            f"the prior of {name} is {shown(prior[name])}, which it cannot be",
+            f"the prior of {name} is {short_repr(prior[name])}, which it cannot be",
             do=f"{name} is {points.space.parameters[name]}",
         )
     transitions = [
@@ -54,4 +54,6 @@ def user_prior(
 def _mapping(prior: object) -> dict[str, JsonValue]:
     if isinstance(prior, Mapping):
         return dict(prior)
-    raise ConfigurationError(f"the prior is {shown(prior)}", do='prior={"lr": 1e-3, "layers": 3}')
+    raise ConfigurationError(
+        f"the prior is {short_repr(prior)}", do='prior={"lr": 1e-3, "layers": 3}'
+    )

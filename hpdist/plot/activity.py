@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import shown
+from hpdist.core.model.validation import short_repr
 from hpdist.core.results.results import Results
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def activity(results: Any) -> pd.DataFrame:
         return _of_results(results)
     if not isinstance(results, pd.DataFrame):
         raise ConfigurationError(
-            f"{shown(results)} cannot be drawn", do="give Results, or a DataFrame of evaluations"
+            f"{short_repr(results)} cannot be drawn",
+            do="give Results, or a DataFrame of evaluations",
         )
     names = _TIMELINE if "rel_started" in results else _SEEDS
     table = results.rename(columns=names).reindex(columns=[*COLUMNS]).reset_index(drop=True)

@@ -22,11 +22,11 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
-    Curtail,
-    Dismiss,
     Launch,
     Order,
-    Welcome,
+    Registered,
+    ShutDown,
+    StopEarly,
 )
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
@@ -76,7 +76,7 @@ class Posted:
 def answers(event: Event) -> list[Order]:
     """Return what a loop says to ``event``, whatever it was running."""
     if isinstance(event, WorkerJoined):
-        return [Welcome(event.worker.worker_id, event.worker.incarnation)]
+        return [Registered(event.worker.worker_id, event.worker.incarnation)]
     if isinstance(event, AttemptFinished):
         held = (event.result.job_id, event.result.attempt)
         return [Acknowledge(event.worker_id, event.incarnation, *held)]
@@ -164,7 +164,7 @@ class ExecutorContract(ABC):
     def test_a_dismissed_worker_settles_what_it_was_given_and_leaves(self) -> None:
         with self.started() as (executor, posted, worker):
             name = (worker.worker_id, worker.incarnation)
-            executor.perform([launch(worker, 0, {"loss": 1.0}), Dismiss(*name)])
+            executor.perform([launch(worker, 0, {"loss": 1.0}), ShutDown(*name)])
             # who had not fetched it yet hands it back
             left = posted.next(WorkerLeft)
             assert (left.worker_id, left.incarnation) == name
@@ -206,7 +206,7 @@ class CancellingExecutorContract(ExecutorContract):
             name = (worker.worker_id, worker.incarnation)
             executor.perform([launch(worker, 0, {"wait": True, "loss": 3.0})])
             assert posted.next(ProgressReported).loss == 3.0
-            executor.perform([Dismiss(*name), Curtail(*name, 0, 1)])
+            executor.perform([ShutDown(*name), StopEarly(*name, 0, 1)])
             assert posted.outcome_of(0) == Success(3.0)
             assert posted.next(WorkerLeft).incarnation == worker.incarnation
 

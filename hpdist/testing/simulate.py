@@ -14,11 +14,11 @@ import numpy as np
 
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.model.events import (
+    Assignment,
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
     Event,
-    Held,
     WorkerJoined,
     WorkerLeft,
     WorkerSeen,
@@ -26,11 +26,11 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
-    Dismiss,
-    Introduce,
     Launch,
     Order,
     Recall,
+    Reregister,
+    ShutDown,
 )
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, FailureKind, Outcome, Success, WorkerInfo
@@ -87,7 +87,7 @@ class SimulatedCluster:
         self.inbox, self.evaluate, self.heartbeat_s = inbox, evaluate, heartbeat_s
         self.faults = faults or Faults()
         self.rng = np.random.default_rng(seed)
-        self.started: list[Held] = []  #: every attempt that began, in order
+        self.started: list[Assignment] = []  #: every attempt that began, in order
         self.happened: Counter[str] = Counter()  #: which faults there were, and how many
         self.post: Post | None = None
         self.epoch = 0  #: that of the master who is spoken to
@@ -163,15 +163,15 @@ class Agent:
     def _reset(self) -> None:
         self.life += 1
         self.incarnation = f"{self.worker_id}.{self.life}"
-        self.waiting: dict[Held, Payload] = {}
-        self.seen: set[Held] = set()
-        self.running: set[Held] = set()
-        self.unacknowledged: dict[Held, AttemptResult] = {}
+        self.waiting: dict[Assignment, Payload] = {}
+        self.seen: set[Assignment] = set()
+        self.running: set[Assignment] = set()
+        self.unacknowledged: dict[Assignment, AttemptResult] = {}
         self.frozen: list[Callable[[], None]] | None = None
         self.leaving = False
 
     @property
-    def holds(self) -> tuple[Held, ...]:
+    def holds(self) -> tuple[Assignment, ...]:
         return (*self.running, *self.waiting, *self.unacknowledged)
 
     # ------------------------------------------------------------------ life
@@ -246,14 +246,14 @@ class Agent:
             self.unacknowledged.pop((order.job_id, order.attempt), None)
         elif isinstance(order, Cancel | Recall):
             self._give_back((order.job_id, order.attempt), hard=isinstance(order, Cancel))
-        elif isinstance(order, Introduce):
+        elif isinstance(order, Reregister):
             self._join()
-        elif isinstance(order, Dismiss):
+        elif isinstance(order, ShutDown):
             self.leaving = True
             if not self.holds:
                 self.cluster.tell([WorkerLeft(self.worker_id, self.incarnation, order.reason)])
 
-    def _accept(self, held: Held, payload: Payload) -> None:
+    def _accept(self, held: Assignment, payload: Payload) -> None:
         if held not in self.seen:  # what was here before is not begun again
             self.seen.add(held)
             self.waiting[held] = payload
@@ -268,7 +268,7 @@ class Agent:
             outcome, seconds = self.cluster.evaluate(payload, self.cluster.rng)
             self._later(seconds, lambda h=held, o=outcome, s=seconds: self._finish(h, o, s))  # type: ignore[misc]
 
-    def _finish(self, held: Held, outcome: Outcome, seconds: float) -> None:
+    def _finish(self, held: Assignment, outcome: Outcome, seconds: float) -> None:
         if held in self.running:
             self.running.discard(held)
             result = AttemptResult(*held, outcome, seconds)
@@ -279,7 +279,7 @@ class Agent:
     def _hand_in(self, result: AttemptResult) -> None:
         self.cluster.tell([AttemptFinished(self.worker_id, self.incarnation, result)])
 
-    def _give_back(self, held: Held, *, hard: bool) -> None:
+    def _give_back(self, held: Assignment, *, hard: bool) -> None:
         if held in self.waiting or (hard and held in self.running):
             self.waiting.pop(held, None)
             self.running.discard(held)

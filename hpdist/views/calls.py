@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import shown
+from hpdist.core.model.validation import short_repr
 from hpdist.executors.backends.packaging import carried
 from hpdist.views.pickled import pack
 
@@ -19,6 +19,8 @@ def pack_function(function: object) -> str:
         If it cannot be pickled.
     """
     if not callable(function):
-        raise ConfigurationError(f"the function must be one, or a class, got {shown(function)}")
+        raise ConfigurationError(
+            f"the function must be one, or a class, got {short_repr(function)}"
+        )
     with carried(function):
         return pack(function)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpdist.core.model.clock_offset import clock_shift
+from hpdist.core.model.clock_offset import clock_offset
 from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
@@ -84,7 +84,7 @@ class Task:
         if not told:
             return []
         handed_out, received = self.times["started"], self.times["received"]
-        shift = clock_shift(told[0][0], told[-1][1], handed_out, received)
+        shift = clock_offset(told[0][0], told[-1][1], handed_out, received)
         return [(began + shift, ended + shift) for began, ended in told]
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import hpdist
 from hpdist.core.model.errors import HpdistError
-from hpdist.core.model.validation import shown
+from hpdist.core.model.validation import short_repr
 from hpdist.multi_fidelity import Asha, Custom, Hyperband, SingleFidelity, SuccessiveHalving
 
 usual = settings(
@@ -179,7 +179,7 @@ def test_studies(name: str, value: Any) -> None:
 @usual
 @given(odd)
 def test_anything_can_be_shown_on_a_short_line(value: Any) -> None:
-    text = shown(value)
+    text = short_repr(value)
     assert text
     assert "\n" not in text
     assert len(text) <= 200

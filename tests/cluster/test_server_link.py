@@ -36,7 +36,7 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
-    Welcome,
+    Registered,
 )
 from hpdist.core.model.values import Timing
 from hpdist.core.remote.executor import RemoteExecutor
@@ -196,7 +196,9 @@ def test_a_worker_is_served_from_hello_to_acknowledgement() -> None:
     def loop() -> None:
         for _, event in inbox.take(time.monotonic() + 10):
             if isinstance(event, WorkerJoined):
-                executor.perform([Welcome("w", "aaaaaaaa"), Launch("w", "aaaaaaaa", 1, 1, payload)])
+                executor.perform(
+                    [Registered("w", "aaaaaaaa"), Launch("w", "aaaaaaaa", 1, 1, payload)]
+                )
             if isinstance(event, AttemptFinished):
                 executor.perform([Acknowledge("w", "aaaaaaaa", 1, 1)])
 

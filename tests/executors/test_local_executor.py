@@ -21,10 +21,10 @@ from hpdist.core.model.events import (
 )
 from hpdist.core.model.orders import (
     Acknowledge,
-    Dismiss,
-    Introduce,
     Recall,
-    Welcome,
+    Registered,
+    Reregister,
+    ShutDown,
 )
 from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.model.values import Failure, FailureKind, Success, WorkerInfo
@@ -96,7 +96,7 @@ def test_a_worker_dismissed_at_once_hands_back_what_it_has() -> None:
     executor.start(posted)
     (worker,) = joined(posted, 1)
     executor.perform([launch(worker, 0, {"wait": True}), launch(worker, 1, {"wait": True})])
-    executor.perform([Dismiss(*name_of(worker), drain=False, reason="quarantine")])
+    executor.perform([ShutDown(*name_of(worker), drain=False, reason="quarantine")])
     assert {posted.next(AttemptReleased).job_id for _ in range(2)} == {0, 1}
     assert posted.next(WorkerLeft).reason == "quarantine"
     executor.close(5.0)
@@ -108,7 +108,7 @@ def test_orders_for_others_and_courtesies_change_nothing() -> None:
     (worker,) = joined(posted, 1)
     stranger = WorkerInfo("local-0", "another incarnation")
     name = name_of(worker)
-    executor.perform([launch(stranger, 0, {"loss": 0}), Welcome(*name), Introduce(*name)])
+    executor.perform([launch(stranger, 0, {"loss": 0}), Registered(*name), Reregister(*name)])
     executor.perform([Acknowledge(*name, 7, 1), launch(worker, 1, {"loss": 1})])
     assert posted.next(AttemptFinished).result.job_id == 1
     executor.close(5.0)

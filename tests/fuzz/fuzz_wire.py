@@ -29,7 +29,7 @@ from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
     Order,
-    Welcome,
+    Registered,
 )
 from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.model.record_codec import outcome_to_json
@@ -68,7 +68,7 @@ def control(message: Mapping[str, Any]) -> dict[str, Any]:
 def _orders(event: Event) -> list[Order]:
     if isinstance(event, WorkerJoined):
         who = event.worker.worker_id, event.worker.incarnation
-        return [Welcome(*who), Launch(*who, 1, 1, _PAYLOAD)]
+        return [Registered(*who), Launch(*who, 1, 1, _PAYLOAD)]
     if isinstance(event, AttemptFinished):
         held = event.result.job_id, event.result.attempt
         return [Acknowledge(event.worker_id, event.incarnation, *held)]

@@ -13,7 +13,7 @@ from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.worker import Worker
 from hpdist.core.journal.journal import read_journal
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.events import AttemptCurtailed
+from hpdist.core.model.events import AttemptStoppedEarly
 from hpdist.core.space.space import Space
 from hpdist.core.study.early_stopping import MedianRule
 from hpdist.multi_fidelity import SingleFidelity
@@ -44,9 +44,9 @@ def gain(config: dict[str, float], budget: float, ctx: Any) -> dict[str, Any]:
     return {"loss": 1 - config["x"]}
 
 
-def curtailed(directory: Path) -> list[int]:
+def stopped_early(directory: Path) -> list[int]:
     records = read_journal(directory / "journal").records
-    return [record.job_id for _, record in records if isinstance(record, AttemptCurtailed)]
+    return [record.job_id for _, record in records if isinstance(record, AttemptStoppedEarly)]
 
 
 @pytest.mark.parametrize("executor", ["process", "thread", "loky"])
@@ -61,7 +61,7 @@ def test_minimize_ends_what_does_not_promise(tmp_path: Path, executor: str) -> N
         "progress": "none",
     }
     results = minimize(training, {"x": (0.0, 1.0)}, **search)
-    assert curtailed(tmp_path / "run") == [3]
+    assert stopped_early(tmp_path / "run") == [3]
     told = [one.info["told"] for one in results.evaluations]
     assert told == [None, None, None, "stop", None]
     assert [one.loss for one in results.evaluations] == [one["x"] for one in CONFIGS]
@@ -81,7 +81,7 @@ def test_maximize_ends_what_stays_small(tmp_path: Path) -> None:
         run=tmp_path / "run",
         progress="none",
     )
-    assert curtailed(tmp_path / "run") == [3]
+    assert stopped_early(tmp_path / "run") == [3]
 
 
 def test_a_worker_of_a_cluster_is_told_to_end_early(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_worker_of_a_cluster_is_told_to_end_early(tmp_path: Path) -> None:
         master.wait_for_workers(1)
         results = master.run(1)
         master.shutdown(shutdown_workers=True)
-    assert curtailed(tmp_path / "early") == [3]
+    assert stopped_early(tmp_path / "early") == [3]
     assert [one.loss for one in results.evaluations] == [one["x"] for one in CONFIGS]
 
 

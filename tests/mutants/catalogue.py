@@ -108,7 +108,7 @@ MUTANTS = (
     ),
     Mutant(
         "an attempt thought lost is never taken up again",
-        ((DISPATCH, "is JobState.QUEUED and entry.awaits(attempt):", "is None:"),),
+        ((DISPATCH, "is JobState.QUEUED and entry.is_current(attempt):", "is None:"),),
         ROWS + "test_a_worker_thought_lost_takes_its_attempt_up_again",
         "healthy work was thrown away",
     ),

@@ -47,7 +47,7 @@ def quiet_talk() -> None:
     from hpdist.cluster.transport.link import Link
     from hpdist.core.journal.run_directory import find_key
     from hpdist.core.model.events import Event, WorkerJoined
-    from hpdist.core.model.orders import Welcome
+    from hpdist.core.model.orders import Registered
     from hpdist.core.model.values import Timing
     from hpdist.core.remote.executor import RemoteExecutor
 
@@ -55,7 +55,7 @@ def quiet_talk() -> None:
 
     def post(events: Sequence[Event]) -> None:
         joined = [event.worker for event in events if isinstance(event, WorkerJoined)]
-        executor.perform([Welcome(each.worker_id, each.incarnation) for each in joined])
+        executor.perform([Registered(each.worker_id, each.incarnation) for each in joined])
 
     with tempfile.TemporaryDirectory() as directory:
         key = find_key("run", directory)

@@ -16,13 +16,13 @@ from hypothesis.stateful import (
 
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.model.events import (
+    Assignment,
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
     AttemptStarted,
     ConnectionLost,
-    Held,
     JobSubmitted,
     WorkerJoined,
     WorkerLeft,
@@ -32,9 +32,9 @@ from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
     Decision,
-    Introduce,
     Launch,
     Recall,
+    Reregister,
 )
 from hpdist.core.model.values import (
     Failure,
@@ -81,12 +81,12 @@ class Cluster(RuleBasedStateMachine):
         self.now = 0.0
         self.records: list[object] = []
         self.lives = dict.fromkeys(NAMES, 0)
-        self.held: dict[str, set[Held]] = {name: set() for name in NAMES}
+        self.held: dict[str, set[Assignment]] = {name: set() for name in NAMES}
         self.results: list[AttemptFinished] = []
         self.settled: Counter[int] = Counter()
         self.attempts: dict[int, int] = {}
-        self.launched: set[Held] = set()
-        self.answered: set[Held] = set()
+        self.launched: set[Assignment] = set()
+        self.answered: set[Assignment] = set()
         self.introduce: set[str] = set()
         self.jobs = 0
         self.eager = False
@@ -114,7 +114,7 @@ class Cluster(RuleBasedStateMachine):
                 held.add(pair)
             elif isinstance(order, Acknowledge):
                 held.discard((order.job_id, order.attempt))
-            elif isinstance(order, Introduce):
+            elif isinstance(order, Reregister):
                 self.introduce.add(order.worker_id)
             elif isinstance(order, Cancel | Recall):
                 self.release(order.worker_id, order.job_id, order.attempt)
@@ -256,7 +256,7 @@ class Cluster(RuleBasedStateMachine):
             replayed.apply(record)
         assert durable(replayed) == durable(self.state), "replay differs from the live run"
         self.state = replayed
-        self.take(self.state.adopt_orphans(self.now, may_return=True))
+        self.take(self.state.reconcile_workers(self.now, may_return=True))
 
     # ---------------------------------------------------------------- what must hold
 

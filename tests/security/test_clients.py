@@ -49,8 +49,8 @@ from hpdist.core.journal.run_directory import RunDirectory, find_key, write_conn
 from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
-    ForeignPeer,
     TransportError,
+    UnauthenticatedPeer,
 )
 from hpdist.core.space.space import Space
 from hpdist.multi_fidelity import SingleFidelity
@@ -105,7 +105,7 @@ def test_no_client_opens_a_pickle_of_a_rogue(
         lambda: Place("mnist", host, port).dispatcher(),
     ]
     for ask in clients:
-        with pytest.raises((AuthenticationError, ForeignPeer)):
+        with pytest.raises((AuthenticationError, UnauthenticatedPeer)):
             ask()
     assert rogue.visits == len(clients)
     assert not mark.exists()
@@ -128,7 +128,7 @@ def test_not_even_one_with_the_key_gets_a_pickle_opened(mark: Path, in_reply: bo
         sock.sendall(pickled)
 
     rogue = Rogue(answer)
-    with pytest.raises(ForeignPeer):
+    with pytest.raises(UnauthenticatedPeer):
         Link(KEY, "{}:{}".format(*rogue.address), "run").call({})
     rogue.close()
     assert not mark.exists()
@@ -183,7 +183,7 @@ def test_a_worker_led_to_a_rogue_ends_with_a_word(
     run.create()
     find_key("mnist", run.path)
     write_connection(run.connection, note_of(listen(key, kind).address))
-    with pytest.raises((AuthenticationError, ForeignPeer), match="127"):
+    with pytest.raises((AuthenticationError, UnauthenticatedPeer), match="127"):
         worker_of(tmp_path).run()
     assert not mark.exists()
 

@@ -48,7 +48,7 @@ from hpdist.cluster.transport import server as pyro_server
 from hpdist.cluster.transport.client import Connection
 from hpdist.cluster.transport.endpoint import Server
 from hpdist.cluster.transport.link import Link
-from hpdist.core.model.errors import AuthenticationError, ForeignPeer, TransportError
+from hpdist.core.model.errors import AuthenticationError, TransportError, UnauthenticatedPeer
 
 URI = "PYRO:hpdist@127.0.0.1:4711"
 
@@ -206,7 +206,7 @@ def test_recorded_answers_do_not_pass_for_those_of_the_dispatcher(dispatcher: Do
         sock.sendall(ok)
 
     rogue = Rogue(replay)
-    with pytest.raises(ForeignPeer, match="not the dispatcher"):
+    with pytest.raises(UnauthenticatedPeer, match="not the dispatcher"):
         Link(KEY, "{}:{}".format(*rogue.address), "run").call({})
     rogue.close()
     assert result

@@ -12,9 +12,9 @@ from swarm_parts import Touchy, book_state, make_study, study_state, true_loss
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.journal.format import scan
 from hpdist.core.model.events import (
+    Assignment,
     AttemptEnded,
     AttemptStarted,
-    Held,
     JobCreated,
     Record,
     WorkerChanged,
@@ -45,11 +45,11 @@ class Judge:
 
     def __init__(self, swarm: Swarm, disk: SimulatedDisk, path: Path) -> None:
         self.swarm, self.disk, self.path = swarm, disk, path
-        self.launched: dict[Held, tuple[str, str]] = {}
+        self.launched: dict[Assignment, tuple[str, str]] = {}
         self._offset, self._line, self._crc = 0, 1, 0
         self._latest: dict[int, int] = {}
         self._started: set[tuple[int, int, str]] = set()
-        self._answered: set[Held] = set()
+        self._answered: set[Assignment] = set()
         self._settled: set[int] = set()
 
     # ------------------------------------------------------------------ while it runs

@@ -34,10 +34,10 @@ from hpdist.core.model.events import (
 )
 from hpdist.core.model.orders import (
     Acknowledge,
-    Dismiss,
     Launch,
     Order,
-    Welcome,
+    Registered,
+    ShutDown,
 )
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Timing, WorkerInfo
@@ -75,7 +75,7 @@ class Loop(threading.Thread):
     def _answer(self, event: Event) -> list[Order]:
         if isinstance(event, WorkerJoined):
             who = event.worker.worker_id, event.worker.incarnation
-            return [Welcome(*who), self._work(*who)]
+            return [Registered(*who), self._work(*who)]
         if isinstance(event, AttemptFinished):
             who = event.worker_id, event.incarnation
             self.finished += 1
@@ -85,7 +85,7 @@ class Loop(threading.Thread):
 
     def _work(self, worker_id: str, incarnation: str) -> Order:
         if self.finished == self.jobs:
-            return Dismiss(worker_id, incarnation, reason="finished")
+            return ShutDown(worker_id, incarnation, reason="finished")
         self._next += 1
         payload = Payload(self._next, (0, 0, self._next), {"x": 0.5}, 1.0, seed=1)
         return Launch(worker_id, incarnation, self._next, 1, payload)

@@ -22,10 +22,10 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
-    Dismiss,
-    Introduce,
     Launch,
     Recall,
+    Reregister,
+    ShutDown,
 )
 from hpdist.core.model.values import Failure, Success
 from hpdist.testing.executors import payload_of
@@ -190,7 +190,7 @@ def test_a_worker_introduces_itself_again_with_what_it_holds() -> None:
     until(inbox, 1.5)
     made.perform([launch(0)])
     until(inbox, 2.0)
-    made.perform([Introduce("w0", "w0.1")])
+    made.perform([Reregister("w0", "w0.1")])
     (joined,) = of(WorkerJoined, until(inbox, 3.0))
     assert joined.holds == ((0, 1),)
 
@@ -229,7 +229,7 @@ def test_a_dismissed_worker_leaves_when_its_hands_are_empty() -> None:
     inbox = SimulatedInbox()
     made = cluster(inbox)
     until(inbox, 1.5)
-    made.perform([Dismiss("w0", "w0.1", reason="done")])
+    made.perform([ShutDown("w0", "w0.1", reason="done")])
     left = of(WorkerLeft, until(inbox, 3.0))
     assert [event.reason for event in left] == ["done"]
 

@@ -8,7 +8,7 @@ import socket
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_name, check_whole, maybe, shown
+from hpdist.core.model.validation import check_name, check_whole, maybe, short_repr
 
 LOOPBACK = "127.0.0.1"
 
@@ -27,7 +27,7 @@ def check_listening(host: object, nic_name: object, port: object) -> tuple[Any, 
     """Return where to listen, each part of the right kind; whether it is there comes later."""
     if host and nic_name:
         raise ConfigurationError(
-            f"host={shown(host)} and nic_name={shown(nic_name)} both given: choose one"
+            f"host={short_repr(host)} and nic_name={short_repr(nic_name)} both given: choose one"
         )
     return (
         maybe(check_name, "host", host),
@@ -163,7 +163,7 @@ def split_address(text: str) -> tuple[str, int]:
     port = int(match["port"]) if match else 0
     if match is None or not 0 < port < 65536:
         raise ConfigurationError(
-            f"{shown(text)} is no address", do="write host:port, or [host]:port for IPv6"
+            f"{short_repr(text)} is no address", do="write host:port, or [host]:port for IPv6"
         )
     return match["v6"] or match["host"], port
 

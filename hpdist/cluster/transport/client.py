@@ -31,7 +31,7 @@ from hpdist.cluster.transport.pyro import (
     session_mark,
 )
 from hpdist.cluster.transport.tls import Tls
-from hpdist.core.model.errors import AuthenticationError, ForeignPeer, TransportError
+from hpdist.core.model.errors import AuthenticationError, TransportError, UnauthenticatedPeer
 
 _LONGEST_CAUSE = 2000
 
@@ -52,7 +52,7 @@ class Connection:
     ------
     AuthenticationError
         If the other side has another key or certificate, or only one side speaks TLS.
-    ForeignPeer
+    UnauthenticatedPeer
         If something else than a daemon of hpdist answers.
     TransportError
         If nothing answers: refused, in time or not, and unknown hosts each in its own words.
@@ -193,8 +193,8 @@ class Connection:
             )
         return content
 
-    def _foreign(self, cause: str) -> ForeignPeer:
-        return ForeignPeer(
+    def _foreign(self, cause: str) -> UnauthenticatedPeer:
+        return UnauthenticatedPeer(
             f"what answers at {self._address} is not {self._who} of this version of hpdist",
             cause=cause,
         )

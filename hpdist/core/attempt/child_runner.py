@@ -15,7 +15,7 @@ from hpdist.core.attempt.child_process import ChildProcess
 from hpdist.core.attempt.directories import AttemptDirectories
 from hpdist.core.attempt.evaluate import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, JsonValue, Outcome
 from hpdist.core.objective.context import Report
@@ -88,7 +88,7 @@ class ChildRunner:
     def run(
         self,
         payload: Payload,
-        held: Held,
+        held: Assignment,
         *,
         directory_root: Path | None = None,
         on_report: Report | None = None,
@@ -142,7 +142,7 @@ class ChildRunner:
         return outcome
 
     def _order(
-        self, payload: Payload, held: Held, directory_root: Path | None
+        self, payload: Payload, held: Assignment, directory_root: Path | None
     ) -> dict[str, JsonValue]:
         self._number += 1
         own, previous = self._directories.of(directory_root, payload, held[1])

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Failure, FailureKind, Outcome
 from hpdist.core.objective.context import Context, Report
@@ -92,7 +92,7 @@ class Runner(Protocol):
     def run(
         self,
         payload: Payload,
-        held: Held,
+        held: Assignment,
         *,
         directory_root: Path | None = None,
         on_report: Report | None = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hpdist.core.attempt.directories import AttemptDirectories
 from hpdist.core.attempt.evaluate import StopSwitch, evaluate
-from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload
 from hpdist.core.objective.context import Context, Report, ReportValve
 from hpdist.core.objective.objective import Call, Objective
@@ -32,7 +32,7 @@ class InlineRunner:
     def run(
         self,
         payload: Payload,
-        held: Held,
+        held: Assignment,
         *,
         directory_root: Path | None = None,
         on_report: Report | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from hpdist.core.dispatch.tables import DispatchBook, JobEntry, WorkerEntry
-from hpdist.core.model.events import Held
+from hpdist.core.model.events import Assignment
 
 
 def ready_jobs(book: DispatchBook, now: float) -> list[int]:
@@ -35,7 +35,7 @@ def choose_worker(book: DispatchBook, entry: JobEntry) -> WorkerEntry | None:
     return chosen
 
 
-def to_recall(book: DispatchBook, *, everything: bool) -> list[tuple[WorkerEntry, Held]]:
+def to_recall(book: DispatchBook, *, everything: bool) -> list[tuple[WorkerEntry, Assignment]]:
     """Attempts behind others in some worker's hands that a free slot elsewhere could begin."""
     ahead = [worker for worker in book.workers.values() if worker.info.prefetch]
     waiting = [

@@ -9,7 +9,7 @@ from hpdist.core.model.events import JobCreated, Record
 from hpdist.core.model.payload import Payload
 
 
-class Source(Protocol):
+class JobSource(Protocol):
     """What there is to do: a `Study`, or whatever hands in jobs."""
 
     @property
@@ -30,7 +30,7 @@ class Source(Protocol):
     def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]: ...
 
 
-class Log(Protocol):
+class JournalPort(Protocol):
     """Where records go: a `Journal` or its stand-in in memory."""
 
     def append(self, record: Record, at: float) -> None: ...

@@ -11,7 +11,9 @@ from hpdist.core.model.values import Failure, FailureKind, Outcome, Retry
 QUARANTINE_AFTER = 3
 
 
-def verdict(outcome: Outcome, before: Counter[FailureKind], retry: Retry) -> tuple[bool, Outcome]:
+def retry_decision(
+    outcome: Outcome, before: Counter[FailureKind], retry: Retry
+) -> tuple[bool, Outcome]:
     """Decide whether ``outcome`` settles its job, given the failures ``before`` by kind.
 
     Returns

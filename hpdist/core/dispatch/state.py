@@ -11,16 +11,16 @@ sender stops, and changes nothing.
 from __future__ import annotations
 
 from hpdist.core.dispatch.assignment import choose_worker, ready_jobs, to_recall
-from hpdist.core.dispatch.retry import QUARANTINE_AFTER, backoff, verdict
+from hpdist.core.dispatch.retry import QUARANTINE_AFTER, backoff, retry_decision
 from hpdist.core.dispatch.tables import DispatchBook, WorkerEntry
 from hpdist.core.model.events import (
+    Assignment,
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
     AttemptStarted,
     ConnectionLost,
     Event,
-    Held,
     JobCreated,
     JobSubmitted,
     ProgressReported,
@@ -35,14 +35,14 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
-    Curtail,
     Decision,
-    Dismiss,
-    Introduce,
     Launch,
     Order,
     Recall,
-    Welcome,
+    Registered,
+    Reregister,
+    ShutDown,
+    StopEarly,
 )
 from hpdist.core.model.values import Failure, FailureKind, JobState, Outcome, Retry, Timing
 
@@ -95,7 +95,7 @@ class DispatchState(DispatchBook):
         known = self.workers[info.worker_id]
         known.connected = True
         known.deadline = now + self.timing.lease_s
-        self._order(Welcome(info.worker_id, info.incarnation))
+        self._order(Registered(info.worker_id, info.incarnation))
         for held in event.holds:
             self._readopt(known, held)
         if fresh:
@@ -104,26 +104,26 @@ class DispatchState(DispatchBook):
             for held in set(known.holds.items()) - set(event.holds):
                 self._give_back(*held)
 
-    def _readopt(self, worker: WorkerEntry, held: Held) -> None:
+    def _readopt(self, worker: WorkerEntry, held: Assignment) -> None:
         job_id, attempt = held
         entry = self.jobs.get(job_id)
         if worker.holds.get(job_id) == attempt:
             return
-        if entry and entry.state is JobState.QUEUED and entry.awaits(attempt):
+        if entry and entry.state is JobState.QUEUED and entry.is_current(attempt):
             self._record(AttemptStarted(job_id, attempt, worker.info.worker_id))
             return
-        worker.stuck.add(held)
+        worker.zombies.add(held)
         self._order(Cancel(worker.info.worker_id, worker.info.incarnation, *held))
 
     def _seen(self, event: WorkerSeen, now: float) -> None:
         worker = self._connected(event.worker_id, event.incarnation)
         if worker is None:
-            self._order(Introduce(event.worker_id, event.incarnation))
+            self._order(Reregister(event.worker_id, event.incarnation))
             return
         worker.deadline = now + self.timing.lease_s
         worker.leaving = worker.leaving or event.leaving
         if event.holds is not None:
-            worker.stuck &= set(event.holds)
+            worker.zombies &= set(event.holds)
 
     def _connected(self, worker_id: str, incarnation: str) -> WorkerEntry | None:
         worker = self.workers.get(worker_id)
@@ -154,10 +154,10 @@ class DispatchState(DispatchBook):
         worker = self._connected(event.worker_id, event.incarnation)
         if worker:
             worker.deadline = now + self.timing.lease_s
-            worker.stuck.discard((result.job_id, result.attempt))
+            worker.zombies.discard((result.job_id, result.attempt))
         entry = self.jobs.get(result.job_id)
-        if entry and entry.awaits(result.attempt):
-            final, outcome = verdict(result.outcome, entry.failed, self.retry)
+        if entry and entry.is_current(result.attempt):
+            final, outcome = retry_decision(result.outcome, entry.failed, self.retry)
             self._record(
                 AttemptEnded(
                     result.job_id,
@@ -196,14 +196,14 @@ class DispatchState(DispatchBook):
         ]
         worker.crashed_in_a_row.clear()
         self._record(WorkerChanged("quarantined", info, reason, open_ones))
-        self._order(Dismiss(info.worker_id, info.incarnation, drain=True, reason=reason))
+        self._order(ShutDown(info.worker_id, info.incarnation, drain=True, reason=reason))
 
     def _released(self, event: AttemptReleased, now: float) -> None:
         worker = self._connected(event.worker_id, event.incarnation)
         if worker is None:
             return
         held = (event.job_id, event.attempt)
-        worker.stuck.discard(held)
+        worker.zombies.discard(held)
         worker.recalled.discard(held)
         if worker.holds.get(event.job_id) == event.attempt:
             self._give_back(*held)
@@ -231,7 +231,7 @@ class DispatchState(DispatchBook):
         self.delayed = {job_id: at for job_id, at in self.delayed.items() if at > now}
         return self._take()
 
-    def adopt_orphans(self, now: float, *, may_return: bool) -> Decision:
+    def reconcile_workers(self, now: float, *, may_return: bool) -> Decision:
         """After a replay: wait one lease for the workers of before, or give them up at once."""
         for worker in list(self.workers.values()):
             worker.connected = False
@@ -247,7 +247,7 @@ class DispatchState(DispatchBook):
         for job_id, attempt in list(worker.holds.items()):
             entry = self.jobs[job_id]
             lost = Failure(FailureKind.LOST, f"worker {worker_id}: {reason}")
-            final, outcome = verdict(lost, entry.failed, self.retry)
+            final, outcome = retry_decision(lost, entry.failed, self.retry)
             self._record(AttemptEnded(job_id, attempt, worker_id, outcome, final))
             losses = entry.failed[FailureKind.LOST]
             wait = backoff(losses, self.timing.backoff_s)
@@ -296,7 +296,7 @@ class DispatchState(DispatchBook):
         for worker in self.workers.values():
             for held in list(worker.holds.items()):
                 self._give_back(*held)
-                worker.stuck.add(held)
+                worker.zombies.add(held)
                 if cancel:
                     self._order(Cancel(worker.info.worker_id, worker.info.incarnation, *held))
         return self._take()
@@ -309,26 +309,28 @@ class DispatchState(DispatchBook):
             outcome = Failure(FailureKind.CANCELLED, reason)
             self._record(AttemptEnded(job_id, entry.attempt, entry.worker_id or "", outcome))
             if worker:
-                worker.stuck.add((job_id, entry.attempt))
+                worker.zombies.add((job_id, entry.attempt))
                 info = worker.info
                 self._order(Cancel(info.worker_id, info.incarnation, job_id, entry.attempt))
         return self._take()
 
-    def curtail(self, job_id: int) -> Decision:
+    def stop_early(self, job_id: int) -> Decision:
         """Ask a running job to end early; again each time, since the asking may have been lost."""
         entry = self._entry(job_id)
         if worker := self.workers.get(entry.worker_id or ""):
             name = worker.info.worker_id, worker.info.incarnation
-            self._order(Curtail(*name, job_id, entry.attempt))
+            self._order(StopEarly(*name, job_id, entry.attempt))
         return self._take()
 
-    def dismiss(self, *, drain: bool, reason: str, worker_id: str | None = None) -> Decision:
+    def shut_down_workers(
+        self, *, drain: bool, reason: str, worker_id: str | None = None
+    ) -> Decision:
         """Send all workers home, or one of them."""
         for worker in self.workers.values():
             if worker_id in (None, worker.info.worker_id):
                 worker.leaving = True
                 info = worker.info
-                self._order(Dismiss(info.worker_id, info.incarnation, drain=drain, reason=reason))
+                self._order(ShutDown(info.worker_id, info.incarnation, drain=drain, reason=reason))
         return self._take()
 
     # ------------------------------------------------------------------ within

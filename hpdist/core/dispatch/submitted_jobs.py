@@ -12,7 +12,7 @@ from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record
 from hpdist.core.model.json_codec import encode
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.validation import shown
+from hpdist.core.model.validation import short_repr
 from hpdist.core.model.values import Failure, Job, Success
 from hpdist.core.space.parameters import plain
 from hpdist.multi_fidelity import check_budget
@@ -90,7 +90,8 @@ class Submissions:
         config = arguments.get("config")
         if not isinstance(config, dict) or not isinstance(id, Hashable):
             raise ConfigurationError(
-                f"job {shown(id)} needs config=<dict>, and a hashable id; got {shown(arguments)}",
+                f"job {short_repr(id)} needs config=<dict>, and a hashable id; got "
+                f"{short_repr(arguments)}",
                 do='submit_job((0, 0, 1), config={"x": 0.5}, budget=1)',
             )
         budget = 1.0 if arguments.get("budget") is None else arguments["budget"]

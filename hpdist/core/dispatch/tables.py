@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import (
-    AttemptCurtailed,
+    Assignment,
     AttemptEnded,
     AttemptStarted,
+    AttemptStoppedEarly,
     Controlled,
-    Held,
     JobCreated,
     Record,
     WorkerChanged,
@@ -42,11 +42,11 @@ class JobEntry:
     worker_id: str | None = None
     failed: Counter[FailureKind] = field(default_factory=Counter)
     avoid: str | None = None  #: where it just failed: a preference, never a rule
-    curtailed: bool = False  #: whether the attempt was asked to end early
+    stopped_early: bool = False  #: whether the attempt was asked to end early
     reports: set[tuple[int, float]] = field(default_factory=set)  #: of the attempt; not replayed
     crashed_at: str | None = None  #: where it crashed last: not there again if others are here
 
-    def awaits(self, attempt: int) -> bool:
+    def is_current(self, attempt: int) -> bool:
         """Whether a result of ``attempt`` is news: of the latest attempt, and the first of it."""
         return not self.state.settled and attempt == self.attempt != self.answered
 
@@ -63,7 +63,7 @@ class JobEntry:
 class WorkerEntry:
     """A worker's place in the book.
 
-    ``holds`` maps job to attempt in the order of hand-out; ``stuck`` are attempts it may still
+    ``holds`` maps job to attempt in the order of hand-out; ``zombies`` are attempts it may still
     be busy with although they are not wanted any more.
     """
 
@@ -73,8 +73,8 @@ class WorkerEntry:
     connected: bool = False
     leaving: bool = False
     holds: dict[int, int] = field(default_factory=dict)
-    stuck: set[Held] = field(default_factory=set)
-    recalled: set[Held] = field(default_factory=set)
+    zombies: set[Assignment] = field(default_factory=set)
+    recalled: set[Assignment] = field(default_factory=set)
     crashed_in_a_row: set[int] = field(default_factory=set)
     succeeded: bool = False
 
@@ -84,7 +84,7 @@ class WorkerEntry:
 
     @property
     def load(self) -> int:
-        return len(self.holds) + len(self.stuck)
+        return len(self.holds) + len(self.zombies)
 
     @property
     def room(self) -> int:
@@ -155,7 +155,7 @@ class DispatchBook:
         leases = (worker.deadline for worker in self.workers.values())
         return min([*leases, *self.delayed.values()], default=float("inf"))
 
-    def excuse_silence(self, now: float, grace_s: float) -> None:
+    def extend_leases(self, now: float, grace_s: float) -> None:
         """Give workers that should have been given up some time ago ``grace_s`` seconds, once.
 
         Leases are looked at as they run out; if that is late, the process that keeps this book
@@ -181,8 +181,8 @@ class DispatchBook:
             self._apply_started(record)
         elif isinstance(record, AttemptEnded):
             self._apply_ended(record)
-        elif isinstance(record, AttemptCurtailed):
-            self._entry(record.job_id).curtailed = True
+        elif isinstance(record, AttemptStoppedEarly):
+            self._entry(record.job_id).stopped_early = True
         elif isinstance(record, WorkerChanged):
             self._apply_worker(record)
         elif isinstance(record, Controlled) and record.command in ("pause", "resume"):
@@ -200,7 +200,7 @@ class DispatchBook:
             raise StateError(f"attempt {record.attempt} cannot start from {entry}")
         self._unqueue(record.job_id)
         entry.state = JobState.RUNNING
-        entry.curtailed = entry.curtailed and record.attempt == entry.attempt
+        entry.stopped_early = entry.stopped_early and record.attempt == entry.attempt
         entry.attempt, entry.worker_id = record.attempt, record.worker_id
         self.workers[record.worker_id].holds[record.job_id] = record.attempt
 

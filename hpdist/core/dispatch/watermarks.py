@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_flag, check_list, check_whole, shown
+from hpdist.core.model.validation import check_flag, check_list, check_whole, short_repr
 
 LARGEST = 10**6
 
@@ -14,26 +14,26 @@ LARGEST = 10**6
 class QueueSizes:
     """When to choose further configurations, counted in evaluations that run or wait.
 
-    When there are no more than ``least``, proposals are made until there are ``most``. With
+    When there are no more than ``low``, proposals are made until there are ``high``. With
     ``dynamic`` both are relative to the number of places that the workers have; the default
     keeps each place busy and nothing queued.
     """
 
-    least: int = -1
-    most: int = 0
+    low: int = -1
+    high: int = 0
     dynamic: bool = True
 
     def __post_init__(self) -> None:
-        check_whole("the first of job_queue_sizes", self.least, most=LARGEST)
-        check_whole("the second of job_queue_sizes", self.most, most=LARGEST)
+        check_whole("the first of job_queue_sizes", self.low, most=LARGEST)
+        check_whole("the second of job_queue_sizes", self.high, most=LARGEST)
         check_flag("dynamic_queue_size", self.dynamic)
-        if self.least >= self.most:
+        if self.low >= self.high:
             raise ConfigurationError(
-                f"job_queue_sizes=({self.least}, {self.most}): the first must be the smaller"
+                f"job_queue_sizes=({self.low}, {self.high}): the first must be the smaller"
             )
-        if not self.dynamic and self.most < 1:
+        if not self.dynamic and self.high < 1:
             raise ConfigurationError(
-                f"job_queue_sizes=({self.least}, {self.most}) would never start a job: with "
+                f"job_queue_sizes=({self.low}, {self.high}) would never start a job: with "
                 "dynamic_queue_size=False the second must be at least 1"
             )
 
@@ -42,11 +42,11 @@ class QueueSizes:
         """Take both from a pair, as people give them."""
         sizes = check_list("job_queue_sizes", pair, of="two whole numbers")
         if len(sizes) != 2:
-            raise ConfigurationError(f"job_queue_sizes must be two numbers, got {shown(pair)}")
+            raise ConfigurationError(f"job_queue_sizes must be two numbers, got {short_repr(pair)}")
         return cls(sizes[0], sizes[1], check_flag("dynamic_queue_size", dynamic))
 
     def bounds(self, places: int) -> tuple[int, int]:
         """Return (refill when at most so many, refill up to so many) for ``places`` places."""
         check_whole("the number of workers", places, least=0)
         base = places if self.dynamic else 0
-        return base + self.least, base + self.most
+        return base + self.low, base + self.high

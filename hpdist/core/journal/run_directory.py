@@ -17,7 +17,7 @@ from typing import Any
 
 from hpdist.core.journal.durable_files import create_file, make_directory, replace_file
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_path, shown
+from hpdist.core.model.validation import check_path, short_repr
 
 CONNECTION_FORMAT = 1
 """The format of ``connection.json``."""
@@ -52,7 +52,7 @@ def check_run_id(run_id: object) -> str:
     if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
         return run_id
     raise ConfigurationError(
-        f"{shown(run_id)} cannot name a run",
+        f"{short_repr(run_id)} cannot name a run",
         cause="it names a directory and an entry of the nameserver as well",
         do="use 1 to 64 letters, digits, '_' and '-', beginning with a letter or digit",
     )

@@ -1,17 +1,16 @@
-"""Times of another host's clock, brought to ours."""
+"""The offset between another host's clock and ours."""
 
 from __future__ import annotations
 
 
-def clock_shift(began: float, ended: float, handed_out: float, back: float) -> float:
+def clock_offset(started: float, ended: float, sent: float, received: float) -> float:
     """Return the seconds to add to times of another clock, 0 where that may well be right.
 
     Parameters
     ----------
-    began, ended
-        Of something that ran there, by its clock.
-    handed_out, back
-        When it was sent there and when it was known here to have ended, by our clock: so it ran
-        in between.
+    started, ended
+        When an attempt ran there, by its clock.
+    sent, received
+        When it was sent there and when its result was received, by our clock: it ran in between.
     """
-    return max(0.0, handed_out - began) or min(0.0, back - ended)
+    return max(0.0, sent - started) or min(0.0, received - ended)

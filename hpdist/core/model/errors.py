@@ -95,14 +95,14 @@ class ProtocolMismatch(TransportError):
     """The peer speaks another version of the protocol or serves another run."""
 
 
-class ForeignPeer(ProtocolMismatch):
+class UnauthenticatedPeer(ProtocolMismatch):
     """Whatever answers has not shown that it is hpdist and has the key: maybe a stranger."""
 
 
-REFUSALS = (AuthenticationError, ProtocolMismatch)
+PERMANENT_ERRORS = (AuthenticationError, ProtocolMismatch)
 """What trying again does not cure."""
 
-STRANGERS = (AuthenticationError, ForeignPeer)
+UNAUTHENTICATED_ERRORS = (AuthenticationError, UnauthenticatedPeer)
 """What is raised where the peer has not shown that it has the key."""
 
 

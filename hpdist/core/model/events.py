@@ -21,7 +21,7 @@ from hpdist.core.model.values import (
     WorkerInfo,
 )
 
-Held = tuple[int, int]
+Assignment = tuple[int, int]
 """(job_id, attempt): an attempt that a worker has in its hands."""
 
 
@@ -33,7 +33,7 @@ class WorkerJoined:
     """A worker introduced itself, with the attempts it still holds (begun, or unacknowledged)."""
 
     worker: WorkerInfo
-    holds: tuple[Held, ...] = ()
+    holds: tuple[Assignment, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class WorkerSeen:
 
     worker_id: str
     incarnation: str
-    holds: tuple[Held, ...] | None = None
+    holds: tuple[Assignment, ...] | None = None
     leaving: bool = False
 
 
@@ -250,10 +250,10 @@ class ReportReceived:
 
 
 @dataclass(frozen=True)
-class AttemptCurtailed:
+class AttemptStoppedEarly:
     """A running attempt is to end early, because of what it reported at ``step``."""
 
-    kind: ClassVar[str] = "curtail"
+    kind: ClassVar[str] = "stop_early"
     job_id: int
     attempt: int
     step: int
@@ -289,5 +289,5 @@ class RunEnded:
     message: str = ""
 
 
-JobRecord = JobCreated | AttemptStarted | AttemptEnded | ReportReceived | AttemptCurtailed
+JobRecord = JobCreated | AttemptStarted | AttemptEnded | ReportReceived | AttemptStoppedEarly
 Record = RunCreated | JobRecord | WorkerChanged | Controlled | RunResumed | RunEnded

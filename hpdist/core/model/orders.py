@@ -50,7 +50,7 @@ class Recall:
 
 
 @dataclass(frozen=True)
-class Curtail:
+class StopEarly:
     """Ask this attempt to end early, with the loss that it has by then."""
 
     worker_id: str
@@ -60,7 +60,7 @@ class Curtail:
 
 
 @dataclass(frozen=True)
-class Welcome:
+class Registered:
     """The introduction is accepted."""
 
     worker_id: str
@@ -68,7 +68,7 @@ class Welcome:
 
 
 @dataclass(frozen=True)
-class Introduce:
+class Reregister:
     """The worker is not known (any more): it has to introduce itself, keeping what it holds."""
 
     worker_id: str
@@ -76,7 +76,7 @@ class Introduce:
 
 
 @dataclass(frozen=True)
-class Dismiss:
+class ShutDown:
     """Leave: after the attempts in hand (``drain``), or at once, handing them back."""
 
     worker_id: str
@@ -85,7 +85,7 @@ class Dismiss:
     reason: str = ""
 
 
-Order = Launch | Acknowledge | Cancel | Recall | Curtail | Welcome | Introduce | Dismiss
+Order = Launch | Acknowledge | Cancel | Recall | StopEarly | Registered | Reregister | ShutDown
 
 
 @dataclass

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hpdist.core.model.events import (
-    AttemptCurtailed,
     AttemptEnded,
     AttemptStarted,
+    AttemptStoppedEarly,
     Controlled,
     JobCreated,
     Record,
@@ -37,7 +37,7 @@ RECORDS: dict[str, type[Any]] = {
         AttemptEnded,
         WorkerChanged,
         ReportReceived,
-        AttemptCurtailed,
+        AttemptStoppedEarly,
         Controlled,
         RunResumed,
         RunEnded,

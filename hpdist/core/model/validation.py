@@ -35,7 +35,7 @@ _REPR.maxstring = _REPR.maxother = 160
 _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 8
 
 
-def shown(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return ``repr(value)``, on one line and short, whatever the value is."""
     if isinstance(value, int) and value.bit_length() > 256:
         return f"a whole number of {value.bit_length()} bits"
@@ -78,7 +78,7 @@ def check_number(
             return number
     bound = f" > {above:g}" if above > -math.inf else f" >= {least:g}" if least > -math.inf else ""
     accepted = accepted or ("a number" if infinite else "a finite number") + bound
-    raise ConfigurationError(f"{name} must be {accepted}, got {shown(value)}", do=do)
+    raise ConfigurationError(f"{name} must be {accepted}, got {short_repr(value)}", do=do)
 
 
 def check_seconds(
@@ -92,7 +92,9 @@ def check_seconds(
         return number
     bound = ">= 0" if zero else "> 0"
     most = f" and <= {LONGEST_S:.0e}" if number is not None and number > LONGEST_S else ""
-    raise ConfigurationError(f"{name} must be {bound}{most} seconds, got {shown(value)}", do=do)
+    raise ConfigurationError(
+        f"{name} must be {bound}{most} seconds, got {short_repr(value)}", do=do
+    )
 
 
 def check_whole(
@@ -112,7 +114,7 @@ def check_whole(
     if whole is not None and whole > most:
         bound += f"{' and' * bool(bound)} <= {most}"
     raise ConfigurationError(
-        f"{name} must be {accepted or 'a whole number' + bound}, got {shown(value)}", do=do
+        f"{name} must be {accepted or 'a whole number' + bound}, got {short_repr(value)}", do=do
     )
 
 
@@ -127,7 +129,7 @@ def check_flag(name: str, value: object) -> bool:
         return value
     if type(value).__module__ == "numpy" and str(getattr(value, "dtype", "")) == "bool":
         return bool(value)
-    raise ConfigurationError(f"{name} must be True or False, got {shown(value)}")
+    raise ConfigurationError(f"{name} must be True or False, got {short_repr(value)}")
 
 
 def check_choice(name: str, value: object, allowed: Iterable[str], do: str = "") -> str:
@@ -135,7 +137,9 @@ def check_choice(name: str, value: object, allowed: Iterable[str], do: str = "")
     words = list(allowed)
     if isinstance(value, str) and value in words:
         return str(value)
-    raise ConfigurationError(f"{name} must be one of {', '.join(words)}, got {shown(value)}", do=do)
+    raise ConfigurationError(
+        f"{name} must be one of {', '.join(words)}, got {short_repr(value)}", do=do
+    )
 
 
 def check_kind(name: str, value: object, kind: type[T], do: str = "") -> T:
@@ -143,14 +147,16 @@ def check_kind(name: str, value: object, kind: type[T], do: str = "") -> T:
     if isinstance(value, kind):
         return value
     article = "an" if kind.__name__[0] in "AEIO" else "a"
-    raise ConfigurationError(f"{name} must be {article} {kind.__name__}, got {shown(value)}", do=do)
+    raise ConfigurationError(
+        f"{name} must be {article} {kind.__name__}, got {short_repr(value)}", do=do
+    )
 
 
 def check_callable(name: str, value: Any, takes: str) -> Any:
     """Return ``value`` if it can be called, which ``takes`` says how."""
     if callable(value) and not isinstance(value, type):
         return value
-    raise ConfigurationError(f"{name} must be a function {takes}, got {shown(value)}")
+    raise ConfigurationError(f"{name} must be a function {takes}, got {short_repr(value)}")
 
 
 def check_list(name: str, values: object, of: str = "") -> list[Any]:
@@ -161,7 +167,8 @@ def check_list(name: str, values: object, of: str = "") -> list[Any]:
         except TypeError:  # an array without a dimension
             pass
     raise ConfigurationError(
-        f"{name} must be a list{' of ' * bool(of)}{of}, got {shown(values)}", do=f"{name}=[...]"
+        f"{name} must be a list{' of ' * bool(of)}{of}, got {short_repr(values)}",
+        do=f"{name}=[...]",
     )
 
 
@@ -172,7 +179,7 @@ def check_path(name: str, value: object) -> Path:
         return Path(text)
     raise ConfigurationError(
         f"{name} must be a path, whose parts have no more than {LONGEST_PART} bytes; got "
-        f"{shown(value)}"
+        f"{short_repr(value)}"
     )
 
 
@@ -182,7 +189,7 @@ def check_name(name: str, value: object, longest: int = LONGEST_NAME) -> str:
     if fits and value.isprintable() and value.strip() == value:  # type: ignore[attr-defined]
         return str(value)
     raise ConfigurationError(
-        f"{name} must be text of 1 to {longest} printable characters, got {shown(value)}",
+        f"{name} must be text of 1 to {longest} printable characters, got {short_repr(value)}",
         cause="it is shown in tables and files, and has to be told apart there",
     )
 

@@ -17,7 +17,7 @@ from hpdist.core.model.validation import (
     check_seconds,
     check_whole,
     maybe,
-    shown,
+    short_repr,
 )
 
 JsonValue = Any
@@ -119,7 +119,9 @@ class Trial:
         place = self.config_id
         triple = isinstance(place, tuple) and len(place) == 3
         if not (triple and all(type(part) is int and part >= 0 for part in place)):
-            raise ConfigurationError(f"config_id must be three whole numbers, got {shown(place)}")
+            raise ConfigurationError(
+                f"config_id must be three whole numbers, got {short_repr(place)}"
+            )
         check_kind("config", self.config, dict)
         check_kind("config_info", self.config_info, dict)
 

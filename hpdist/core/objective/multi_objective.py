@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_list, shown, to_real
+from hpdist.core.model.validation import check_list, short_repr, to_real
 from hpdist.core.model.values import Failure, FailureKind, Outcome, Success
 
 ONE = ("loss",)
@@ -27,7 +27,7 @@ def check_objectives(names: object) -> tuple[str, ...]:
     if distinct and names_only[:1] == ["loss"]:
         return listed
     raise ConfigurationError(
-        f"objectives={shown(names)} are not the objectives of a search",
+        f"objectives={short_repr(names)} are not the objectives of a search",
         do='objectives=["loss", "latency"]: "loss" first, then other keys of the dict that the '
         "objective returns",
     )
@@ -51,7 +51,7 @@ def demand(outcome: Outcome, names: Sequence[str], function_name: str) -> Outcom
         return outcome
     info = outcome.info if isinstance(outcome.info, dict) else {}
     missing = [name for name in names[1:] if losses_of(outcome, ("loss", name)) is None]
-    said = ", ".join(f"{name} is {shown(info[name])}" for name in missing if name in info)
+    said = ", ".join(f"{name} is {short_repr(info[name])}" for name in missing if name in info)
     return Failure(
         FailureKind.INVALID,
         f"the result of {function_name} is invalid: it has no number for {', '.join(missing)}, "

@@ -10,14 +10,14 @@ import traceback
 from pathlib import Path
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import shown
+from hpdist.core.model.validation import short_repr
 
 
 def split_reference(reference: str) -> tuple[str, str]:
     place, colon, name = reference.rpartition(":")
     if not (place and colon and name.isidentifier() and place.isprintable()):
         raise ConfigurationError(
-            f"{shown(reference)} does not name an objective",
+            f"{short_repr(reference)} does not name an objective",
             do="write module:function or path/to/file.py:function",
         )
     return place, name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import shown
+from hpdist.core.model.validation import short_repr
 from hpdist.core.model.values import Limits
 
 #: Commands that are taken from outside.
@@ -40,14 +40,14 @@ def check_arguments(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
         number = name not in ("jobs", "reason") and isinstance(value, bool)
         if name not in allowed or number or not isinstance(value, allowed[name]):
             raise ConfigurationError(
-                f"{command} does not take {name}={shown(value)}",
+                f"{command} does not take {name}={short_repr(value)}",
                 do=f"it takes {', '.join(allowed) or 'nothing'}",
             )
     if command == "extend":
         Limits(**arguments)
     jobs = arguments.get("jobs", [])
     if not all(type(job_id) is int and job_id >= 0 for job_id in jobs):
-        raise ConfigurationError(f"{command} takes jobs by their numbers, got {shown(jobs)}")
+        raise ConfigurationError(f"{command} takes jobs by their numbers, got {short_repr(jobs)}")
     if command == "cancel" and "jobs" not in arguments:
         raise ConfigurationError("cancel needs jobs=[...]")
     return dict(arguments)

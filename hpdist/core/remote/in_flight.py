@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 from hpdist.core.attempt.evaluate import GRACE_S, StopSwitch
-from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload, read_payload
 from hpdist.core.remote.outbox import Spool, Told, as_many_as_fit, attempt_of, tell
 
@@ -29,14 +29,14 @@ class Hands:
         self._spool = spool
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
-        self._waiting: dict[Held, Payload] = {}
-        self._running: tuple[Held, StopSwitch] | None = None
-        self._finished: dict[Held, Told] = {}
+        self._waiting: dict[Assignment, Payload] = {}
+        self._running: tuple[Assignment, StopSwitch] | None = None
+        self._finished: dict[Assignment, Told] = {}
         self._inherited: list[Told] = []  #: what dead workers left, of whatever book
-        self._released: dict[Held, str] = {}
+        self._released: dict[Assignment, str] = {}
         self._reports: list[tuple[int, int, int, float]] = []
-        self._seen: set[Held] = set()
-        self._unwanted: set[Held] = set()  #: taken back before they arrived
+        self._seen: set[Assignment] = set()
+        self._unwanted: set[Assignment] = set()  #: taken back before they arrived
         self._numbers = {"step": itertools.count(), "beat": itertools.count()}
         self.leaving: str | None = None  #: why no more work is wanted
         self.abandoned = False  #: leave at once, handing everything back
@@ -57,7 +57,7 @@ class Hands:
         """Whether something has to be told at the next opportunity."""
         return bool(self._finished or self._inherited or self._released)
 
-    def holds(self) -> list[Held]:
+    def holds(self) -> list[Assignment]:
         """All that has not been acknowledged or handed back."""
         with self._lock:
             running = [] if self._running is None else [self._running[0]]
@@ -84,7 +84,7 @@ class Hands:
                     self._waiting[held] = read_payload(item["payload"])
             self._changed.notify_all()
 
-    def begin(self) -> tuple[Held, Payload, StopSwitch] | None:
+    def begin(self) -> tuple[Assignment, Payload, StopSwitch] | None:
         """Take the next attempt in hand; None when nothing waits."""
         with self._lock:
             if not self._waiting or self.abandoned:
@@ -94,7 +94,7 @@ class Hands:
             self._running = (held, switch)
             return held, payload, switch
 
-    def finish(self, held: Held, result: AttemptResult | None) -> None:
+    def finish(self, held: Assignment, result: AttemptResult | None) -> None:
         """Note what an attempt came to; None if it was cancelled and is handed back."""
         told = None if result is None else tell(result)
         if told is not None:
@@ -123,7 +123,7 @@ class Hands:
         with self._lock:
             self._inherited = [told for told in self._inherited if told.get("book") == book]
 
-    def report(self, held: Held, step: int, loss: float) -> None:
+    def report(self, held: Assignment, step: int, loss: float) -> None:
         """Keep an intermediate loss for the next heartbeat."""
         with self._lock:
             self._reports.append((*held, step, loss))
@@ -194,7 +194,9 @@ class Hands:
         if dismissed:
             self.leave(dismissed.get("reason", ""), at_once=not dismissed["drain"])
 
-    def give_back(self, held: Held, why: str, *, hard: bool, grace_s: float = GRACE_S) -> None:
+    def give_back(
+        self, held: Assignment, why: str, *, hard: bool, grace_s: float = GRACE_S
+    ) -> None:
         """Hand an attempt back: a running one only if ``hard``, one not here yet when it comes."""
         with self._lock:
             running = self._running
@@ -206,7 +208,7 @@ class Hands:
         if hard and running is not None and running[0] == held:
             running[1].cancel(grace_s)
 
-    def _curtail(self, held: Held) -> None:
+    def _curtail(self, held: Assignment) -> None:
         """Ask the objective to end early, if it is this attempt that runs."""
         running = self._running
         if running is not None and running[0] == held:

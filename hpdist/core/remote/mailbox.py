@@ -9,18 +9,18 @@ from typing import Any
 
 from hpdist.core.model.errors import ProtocolMismatch
 from hpdist.core.model.events import (
-    Held,
+    Assignment,
 )
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
-    Curtail,
-    Dismiss,
-    Introduce,
     Launch,
     Order,
     Recall,
-    Welcome,
+    Registered,
+    Reregister,
+    ShutDown,
+    StopEarly,
 )
 from hpdist.core.remote.messages import Message
 
@@ -53,15 +53,15 @@ class _Box:
         self.request = -1
         self.reply: dict[str, Any] | None = None
         self.kind = ""
-        self.results: tuple[Held, ...] = ()
+        self.results: tuple[Assignment, ...] = ()
         self.empty()
 
     def empty(self) -> None:
-        self.work: dict[Held, dict[str, Any]] = {}
-        self.acks: list[Held] = []
-        self.cancel: list[Held] = []
-        self.recall: list[Held] = []
-        self.curtail: list[Held] = []
+        self.work: dict[Assignment, dict[str, Any]] = {}
+        self.acks: list[Assignment] = []
+        self.cancel: list[Assignment] = []
+        self.recall: list[Assignment] = []
+        self.curtail: list[Assignment] = []
         self.welcome = self.unknown = self.dismissed = False
 
     def is_enough(self) -> bool:
@@ -91,7 +91,7 @@ class _Box:
         self.empty()
         return kind, content
 
-    def restore(self, holds: Sequence[Held]) -> None:
+    def restore(self, holds: Sequence[Assignment]) -> None:
         """Put back the work of the last reply that did not arrive: the worker does not hold it."""
         for item in self.reply["work"] if self.reply else ():
             held = item["job"], item["attempt"]
@@ -159,9 +159,9 @@ class Peer:
                 box.changed.notify_all()
             return box.reply
 
-    def put(self, orders: Sequence[Order]) -> list[Held]:
+    def put(self, orders: Sequence[Order]) -> list[Assignment]:
         """Take in orders; returns the attempts that were withdrawn before they were fetched."""
-        withdrawn: list[Held] = []
+        withdrawn: list[Assignment] = []
         with self._lock:
             for order in orders:
                 if order.incarnation == self.incarnation:
@@ -192,7 +192,7 @@ class Peer:
         kind, content = box.take()
         return render(kind, content | {"dismiss": self._dismiss})
 
-    def _put(self, order: Order) -> list[Held]:
+    def _put(self, order: Order) -> list[Assignment]:
         if isinstance(order, Launch):
             assert order.payload is not None, "the loop fills the payload"
             held = order.job_id, order.attempt
@@ -205,26 +205,26 @@ class Peer:
             self._step.acks.append((order.job_id, order.attempt))
         elif isinstance(order, Cancel | Recall):
             return self._withdraw(order)
-        elif isinstance(order, Curtail):
+        elif isinstance(order, StopEarly):
             self._beat.curtail.append((order.job_id, order.attempt))
         else:
             self._address(order)
         return []
 
-    def _withdraw(self, order: Cancel | Recall) -> list[Held]:
+    def _withdraw(self, order: Cancel | Recall) -> list[Assignment]:
         held = order.job_id, order.attempt
         if self._step.work.pop(held, None) is not None:
             return [held]
         (self._beat.cancel if isinstance(order, Cancel) else self._beat.recall).append(held)
         return []
 
-    def _address(self, order: Welcome | Introduce | Dismiss) -> None:
+    def _address(self, order: Registered | Reregister | ShutDown) -> None:
         boxes = (self._step, self._beat)
-        if isinstance(order, Welcome):
+        if isinstance(order, Registered):
             self._step.welcome = True
             for box in boxes:
                 box.unknown = False
-        elif isinstance(order, Introduce):
+        elif isinstance(order, Reregister):
             self._dismiss = None
             for box in boxes:
                 box.forget()

@@ -13,11 +13,11 @@ from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError, ProtocolMismatch
 from hpdist.core.model.events import (
+    Assignment,
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
     Event,
-    Held,
     ProgressReported,
     WorkerJoined,
     WorkerLeft,
@@ -65,8 +65,8 @@ class Message:
     request: int
     wait: float
     events: tuple[Event, ...]
-    results: tuple[Held, ...] = ()
-    holds: tuple[Held, ...] = ()
+    results: tuple[Assignment, ...] = ()
+    holds: tuple[Assignment, ...] = ()
 
 
 def check_address(message: Fields, run_id: str, epoch: int, book: str = "") -> None:
@@ -137,10 +137,10 @@ def make_reply(
     epoch: int,
     *,
     work: Sequence[Fields] = (),
-    acks: Sequence[Held] = (),
-    cancel: Sequence[Held] = (),
-    recall: Sequence[Held] = (),
-    curtail: Sequence[Held] = (),
+    acks: Sequence[Assignment] = (),
+    cancel: Sequence[Assignment] = (),
+    recall: Sequence[Assignment] = (),
+    curtail: Sequence[Assignment] = (),
     dismiss: Fields | None = None,
     **more: Any,
 ) -> dict[str, Any]:
@@ -255,7 +255,7 @@ def _leaving(message: Fields) -> bool:
     return leaving
 
 
-def _holds(message: Fields) -> tuple[Held, ...]:
+def _holds(message: Fields) -> tuple[Assignment, ...]:
     rows = read_list(message, "holds")
     for row in rows:
         if not is_row(row, 2):

@@ -19,7 +19,7 @@ from typing import Any
 
 from hpdist.core.journal.run_directory import connection_is_stale, read_private
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.fields import read_text
 from hpdist.core.model.json_codec import MAX_TEXT, decode
 from hpdist.core.model.record_codec import outcome_to_json
@@ -47,7 +47,7 @@ def tell(result: AttemptResult) -> Told:
     return {**vars(result), "outcome": outcome_to_json(result.outcome)}
 
 
-def attempt_of(told: Told) -> Held:
+def attempt_of(told: Told) -> Assignment:
     """Return which attempt a result is of."""
     return told["job_id"], told["attempt"]
 
@@ -81,7 +81,7 @@ class Spool:
         self._owner = f"{os.getpid()}@{socket.gethostname()}"
         self._book = ""
         self._numbers = itertools.count()
-        self._files: dict[tuple[str, Held], str] = {}  #: by book and attempt
+        self._files: dict[tuple[str, Assignment], str] = {}  #: by book and attempt
         self._failed = False  #: said once
 
     def open_book(self, book: str) -> None:
@@ -110,7 +110,7 @@ class Spool:
         with open(os.open(path, _NEW_FILE, 0o600), "wb", buffering=0) as file:
             file.write(data)
 
-    def forget(self, held: Held) -> None:
+    def forget(self, held: Assignment) -> None:
         """Remove what was acknowledged, or is not wanted."""
         self._remove((self._book, held))
 
@@ -140,7 +140,7 @@ class Spool:
         self._files[book, attempt_of(told)] = own
         return told
 
-    def _remove(self, name: tuple[str, Held]) -> None:
+    def _remove(self, name: tuple[str, Assignment]) -> None:
         path = self._files.pop(name, None)
         if path is not None:
             with suppress(FileNotFoundError):

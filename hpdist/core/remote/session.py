@@ -19,8 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.attempt.evaluate import Runner
-from hpdist.core.model.errors import REFUSALS, STRANGERS, RunOver, TransportError
-from hpdist.core.model.events import Held
+from hpdist.core.model.errors import (
+    PERMANENT_ERRORS,
+    UNAUTHENTICATED_ERRORS,
+    RunOver,
+    TransportError,
+)
+from hpdist.core.model.events import Assignment
 from hpdist.core.model.values import Failure, Timing, WorkerInfo
 from hpdist.core.remote.channel import Channel, Patience
 from hpdist.core.remote.in_flight import Hands
@@ -188,7 +193,7 @@ class Session:
             self.hands.leave("an evaluation failed", at_once=False)
         return True
 
-    def _tell_failure(self, held: Held, failure: Failure) -> None:
+    def _tell_failure(self, held: Assignment, failure: Failure) -> None:
         """Say it here too, where the code is: each message once, in full."""
         text = f"job {held[0]} failed ({failure.kind.value}): {failure.message}"
         if failure.message not in self._told and len(self._told) < MAX_TOLD:
@@ -309,8 +314,10 @@ class Session:
             try:
                 return self._exchange(channel, message)
             except TransportError as error:
-                stranger = isinstance(error, STRANGERS)  # who was served before is not sent away
-                if isinstance(error, REFUSALS) and not (stranger and self._welcomed):
+                stranger = isinstance(
+                    error, UNAUTHENTICATED_ERRORS
+                )  # who was served before is not sent away
+                if isinstance(error, PERMANENT_ERRORS) and not (stranger and self._welcomed):
                     raise
                 if self._over_since_then(error):
                     self.hands.leave("finished", at_once=True)

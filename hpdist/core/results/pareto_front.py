@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import shown, to_real
+from hpdist.core.model.validation import short_repr, to_real
 from hpdist.core.objective.pareto import hypervolume, non_dominated
 from hpdist.core.results.evaluations import EvaluationResult
 
@@ -36,7 +36,7 @@ def volume(
     point = [sign * number for number in numbers if number is not None]
     if len(point) != len(names) or len(numbers) != len(names):
         raise ConfigurationError(
-            f"the reference is {shown(reference)}",
+            f"the reference is {short_repr(reference)}",
             do=f"give one number for each of {', '.join(names)}",
         )
     return hypervolume(_losses(evaluations, names, sign), point) if evaluations else 0.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import Record
-from hpdist.core.model.validation import shown
+from hpdist.core.model.validation import short_repr
 from hpdist.core.results import progress_text as text
 from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.run_view import RunView
@@ -151,7 +151,7 @@ def check_mode(mode: str) -> str:
     """Return ``mode`` if it is one of `MODES`, else raise `ConfigurationError`."""
     if not isinstance(mode, str) or mode not in MODES:
         raise ConfigurationError(
-            f"progress={shown(mode)} is unknown", do=f"choose one of {', '.join(MODES)}"
+            f"progress={short_repr(mode)} is unknown", do=f"choose one of {', '.join(MODES)}"
         )
     return mode
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
-from hpdist.core.model.validation import check_seconds, check_seed, shown
+from hpdist.core.model.validation import check_seconds, check_seed, short_repr
 from hpdist.core.model.values import Configuration, Limits
 from hpdist.core.objective.multi_objective import ONE, check_objectives
 from hpdist.core.objective.objective import FunctionObjective, Objective, function_name
@@ -122,7 +122,7 @@ def choose_generator(
         If only one budget is given, or budgets beside a generator.
     """
     budgets = {"min_budget": min_budget, "max_budget": max_budget}
-    given = [f"{name}={shown(value)}" for name, value in budgets.items() if value is not None]
+    given = [f"{name}={short_repr(value)}" for name, value in budgets.items() if value is not None]
     eta = check_eta(eta)
     if iter_generator is not None:
         check_generator(iter_generator)
@@ -209,7 +209,7 @@ def _check_copied(optimizer: Optimizer) -> None:
         copy.deepcopy(optimizer)
     except Exception as error:  # the methods of a foreign object run in here
         raise ConfigurationError(
-            f"{shown(optimizer)} cannot be copied",
+            f"{short_repr(optimizer)} cannot be copied",
             cause=f"each study gets its own: {type(error).__name__}: {error}",
             do="give it a method __deepcopy__, or keep what cannot be copied out of it",
         ) from error
@@ -223,7 +223,9 @@ def space_of(optimizer: Any, space: Any) -> Space:
     """Return the space of a search: the one that is given, or else the optimizer's own."""
     own = getattr(optimizer, "space", None) if space is None else space
     if own is None and not isinstance(optimizer, str | Optimizer):
-        raise ConfigurationError(f"{shown(optimizer)} is no optimizer", do="RandomSearch(space)")
+        raise ConfigurationError(
+            f"{short_repr(optimizer)} is no optimizer", do="RandomSearch(space)"
+        )
     if own is None:
         raise ConfigurationError("the optimizer has no attribute space", do="give space=...")
     return Space.of(own)

@@ -16,12 +16,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from hpdist.core.dispatch.executor import Executor
-from hpdist.core.dispatch.ports import Log, Source
+from hpdist.core.dispatch.ports import JobSource, JournalPort
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.model.errors import ConfigurationError, HpdistError, JournalError, JournalFull
 from hpdist.core.model.events import (
-    AttemptCurtailed,
+    AttemptStoppedEarly,
     Controlled,
     ControlRequested,
     Event,
@@ -73,9 +73,9 @@ class Loop:
 
     def __init__(
         self,
-        source: Source,
+        source: JobSource,
         dispatch: DispatchState,
-        journal: Log,
+        journal: JournalPort,
         executor: Executor,
         inbox: Inbox,
         *,
@@ -120,7 +120,7 @@ class Loop:
             self._on_start()
             self._began = True
             keeps = self.executor.keeps_running
-            self._take(self.dispatch.adopt_orphans(self.inbox.now(), may_return=keeps))
+            self._take(self.dispatch.reconcile_workers(self.inbox.now(), may_return=keeps))
             while self.ended is None or not self._left or self._unwritten:
                 self.turn()
             if self.dismiss and keeps:
@@ -140,7 +140,9 @@ class Loop:
             for at, event in self.inbox.take(until):
                 self._handle(event, at)
             for name in [name for name, w in self.dispatch.workers.items() if w.available]:
-                self._take(self.dispatch.dismiss(drain=True, reason=reason, worker_id=name))
+                self._take(
+                    self.dispatch.shut_down_workers(drain=True, reason=reason, worker_id=name)
+                )
             self._flush(self.inbox.now())
 
     def turn(self) -> None:
@@ -148,7 +150,7 @@ class Loop:
         for at, event in self.inbox.take(until=self._next_look()):
             self._handle(event, at)
         now = self.inbox.now()
-        self.dispatch.excuse_silence(now, self.dispatch.timing.lease_s / 2)
+        self.dispatch.extend_leases(now, self.dispatch.timing.lease_s / 2)
         self._take(self.dispatch.tick(now))
         self._mind_the_time(now)
         if self.ended is None and self._closing is None and now >= self._retry_at:
@@ -196,7 +198,9 @@ class Loop:
             self._deadline = self.inbox.now() + arguments["seconds"]
         elif command == "dismiss":
             worker_id = arguments.get("worker")
-            self._take(self.dispatch.dismiss(drain=True, reason=reason, worker_id=worker_id))
+            self._take(
+                self.dispatch.shut_down_workers(drain=True, reason=reason, worker_id=worker_id)
+            )
         elif command == "cancel":
             for job_id in sorted(self.dispatch.jobs.keys() & set(arguments["jobs"])):
                 self._take(self.dispatch.cancel(job_id, reason or "cancelled by command"))
@@ -239,17 +243,17 @@ class Loop:
         """Give every free place a job; choose ahead of demand one at a time, between events."""
         self._take(self.dispatch.assign(now))
         places = self.dispatch.capacity
-        least, most = self.queue_sizes.bounds(places)
+        low, high = self.queue_sizes.bounds(places)
         taken = self.dispatch.occupied(now)
-        if self.dispatch.paused or not (places and (self._refilling or taken <= least)):
+        if self.dispatch.paused or not (places and (self._refilling or taken <= low)):
             self._refilling = False
             return
-        while taken < min(places, most) and self._propose():
+        while taken < min(places, high) and self._propose():
             taken += 1
         self._take(self.dispatch.assign(now))
         if taken < places:
             self._take(self.dispatch.recall())
-        self._refilling = places <= taken < most and self._propose() and taken + 1 < most
+        self._refilling = places <= taken < high and self._propose() and taken + 1 < high
 
     def _propose(self) -> bool:
         record = self.source.propose()
@@ -269,12 +273,12 @@ class Loop:
     def _judge(self, report: ReportReceived) -> None:
         """End an evaluation early that does not promise."""
         entry = self.dispatch.jobs[report.job_id]
-        if not entry.curtailed and self.source.stops_early(report.job_id):
-            curtailed = AttemptCurtailed(report.job_id, report.attempt, report.step)
-            self.record(curtailed)
-            self.dispatch.apply(curtailed)
-        if entry.curtailed:
-            self._orders += self.dispatch.curtail(report.job_id).orders
+        if not entry.stopped_early and self.source.stops_early(report.job_id):
+            stopped_early = AttemptStoppedEarly(report.job_id, report.attempt, report.step)
+            self.record(stopped_early)
+            self.dispatch.apply(stopped_early)
+        if entry.stopped_early:
+            self._orders += self.dispatch.stop_early(report.job_id).orders
 
     def record(self, record: Record) -> None:
         """Put a record before the source and in the journal; durable at the next commit."""
@@ -325,7 +329,7 @@ class Loop:
         if self.ended is not None and not self._left and (self._closing or not self.stay):
             self._left = True
             if self.dismiss:
-                self._take(self.dispatch.dismiss(drain=True, reason=self.ended.reason))
+                self._take(self.dispatch.shut_down_workers(drain=True, reason=self.ended.reason))
 
     def _end(self, why: RunEnded) -> None:
         self.record(why)

@@ -20,7 +20,7 @@ from hpdist.core.journal.reader import read_header
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
 from hpdist.core.model.events import Controlled, Record, RunCreated, RunEnded, RunResumed
-from hpdist.core.model.validation import check_choice, shown
+from hpdist.core.model.validation import check_choice, short_repr
 from hpdist.core.model.values import JobState, Limits, Retry, Timing
 from hpdist.core.study.study import Study
 
@@ -215,7 +215,7 @@ def header_arguments(header: RunCreated) -> dict[str, Any]:
         limits = Limits(**header.limits)
     except (TypeError, ConfigurationError) as error:
         raise JournalMismatch(
-            f"the journal's limits {shown(header.limits)} are not known here",
+            f"the journal's limits {short_repr(header.limits)} are not known here",
             cause=str(error),
             do="pip install --upgrade hpdist",
         ) from error

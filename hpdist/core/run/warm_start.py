@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_choice, shown
+from hpdist.core.model.validation import check_choice, short_repr
 from hpdist.core.model.values import JsonValue
 from hpdist.core.run.definition import gather_warm_start
 from hpdist.core.space.space import Space
@@ -75,7 +75,7 @@ def _checked(defaults: object, space: Space) -> dict[str, JsonValue]:
     if isinstance(defaults, Mapping) and set(defaults) <= set(names):
         return dict(defaults)
     raise ConfigurationError(
-        f"defaults={shown(defaults)} are no values of parameters",
+        f"defaults={short_repr(defaults)} are no values of parameters",
         do=f"defaults={{...}} with names among {', '.join(names)}",
     )
 

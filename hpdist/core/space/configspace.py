@@ -15,7 +15,7 @@ import ConfigSpace as CS
 import numpy as np
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_kind, check_name, shown
+from hpdist.core.model.validation import check_kind, check_name, short_repr
 from hpdist.core.space.parameters import (
     Categorical,
     Constant,
@@ -49,7 +49,7 @@ def configuration_space(written: object) -> CS.ConfigurationSpace:
         return written
     if not isinstance(written, Mapping):
         raise ConfigurationError(
-            f"a space must be a dict or a ConfigurationSpace, got {shown(written)}",
+            f"a space must be a dict or a ConfigurationSpace, got {short_repr(written)}",
             do='write, for instance, {"lr": Float(1e-5, 0.1, log=True), "opt": ["adam", "sgd"]}',
         )
     space = CS.ConfigurationSpace()
@@ -61,8 +61,8 @@ def configuration_space(written: object) -> CS.ConfigurationSpace:
 def described_space(data: object) -> CS.ConfigurationSpace:
     """Make a ConfigurationSpace of its own description."""
     if not isinstance(data, Mapping):
-        raise ConfigurationError(f"{shown(data)} does not describe a space")
-    with understood(f"the description {shown(data)}"):
+        raise ConfigurationError(f"{short_repr(data)} does not describe a space")
+    with understood(f"the description {short_repr(data)}"):
         # ConfigSpace takes the description apart while it reads it
         return CS.ConfigurationSpace.from_serialized_dict(copy.deepcopy(dict(data)))
 
@@ -122,7 +122,7 @@ def _read(name: str, written: object) -> Parameter:
 
 def _no_parameter(written: object) -> ConfigurationError:
     return ConfigurationError(
-        f"{shown(written)} cannot be recorded as it is, and is no hyperparameter",
+        f"{short_repr(written)} cannot be recorded as it is, and is no hyperparameter",
         do="write choices as a list: [...], a range as (low, high) or Float(low, high)",
     )
 
@@ -131,7 +131,7 @@ def _range(written: tuple[object, ...]) -> Parameter:
     bounds = [plain(bound) for bound in written]
     if len(bounds) != 2 or not all(isinstance(bound, int | float) for bound in bounds):
         raise ConfigurationError(
-            f"{shown(written)} is not a range (low, high)", do="write choices as a list: [...]"
+            f"{short_repr(written)} is not a range (low, high)", do="write choices as a list: [...]"
         )
     return Int(*bounds) if all(isinstance(bound, int) for bound in bounds) else Float(*bounds)
 

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import LARGEST_WHOLE, check_flag, check_list, shown, to_real
+from hpdist.core.model.validation import LARGEST_WHOLE, check_flag, check_list, short_repr, to_real
 from hpdist.core.model.values import JsonValue
 
 LARGEST_INT = 2**53
@@ -246,7 +246,7 @@ def _settle_range(parameter: Float | Int, kind: type[float] | type[int]) -> None
     name = type(parameter).__name__
     log = check_flag(f"log of {name}", parameter.log)
     low, high = plain(parameter.low), plain(parameter.high)
-    what = f"{name}({shown(low)}, {shown(high)}" + ", log=True" * log + ")"
+    what = f"{name}({short_repr(low)}, {short_repr(high)}" + ", log=True" * log + ")"
     if not (_is_number(low) and _is_number(high) and math.isfinite(float(high) - float(low))):
         raise ConfigurationError(f"{what}: both bounds must be finite numbers")
     if kind is int and not (low == int(low) and high == int(high)):
@@ -276,12 +276,12 @@ def _settle_default(parameter: Parameter) -> None:
         object.__setattr__(parameter, "default", parameter.accept(parameter.default))
     except ValueError:
         raise ConfigurationError(
-            f"the default {shown(parameter.default)} is not {parameter}",
+            f"the default {short_repr(parameter.default)} is not {parameter}",
         ) from None
 
 
 def _checked_choices(owner: object, values: object) -> tuple[JsonValue, ...]:
-    what = f"{type(owner).__name__} {shown(values)}"
+    what = f"{type(owner).__name__} {short_repr(values)}"
     several = isinstance(values, Sequence | np.ndarray) and not isinstance(values, str | bytes)
     if not several or getattr(values, "ndim", 1) == 0 or not len(values):  # type: ignore[arg-type]
         raise ConfigurationError(f"{what}: give a list of at least one value")
@@ -294,7 +294,7 @@ def _checked_choices(owner: object, values: object) -> tuple[JsonValue, ...]:
     for choice in choices:
         if not _can_be_recorded(choice):
             raise ConfigurationError(
-                f"{what}: {shown(choice)} cannot be recorded as it is",
+                f"{what}: {short_repr(choice)} cannot be recorded as it is",
                 cause="values must be None, bool, finite numbers (ints of 64 bits) or strings",
                 do="use strings, and look up in the objective what they stand for",
             )
@@ -316,7 +316,7 @@ def _checked_weights(weights: Sequence[float], choices: tuple[JsonValue, ...]) -
     numbers = [to_real(weight) for weight in check_list("weights", weights, of=what)]
     sound = [number for number in numbers if number is not None and number >= 0]
     if not len(choices) == len(numbers) == len(sound) or not 0 < sum(sound) < math.inf:
-        raise ConfigurationError(f"weights={shown(weights)} must be {what}")
+        raise ConfigurationError(f"weights={short_repr(weights)} must be {what}")
     return tuple(sound)
 
 

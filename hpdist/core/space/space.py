@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_kind, check_list, shown
+from hpdist.core.model.validation import check_kind, check_list, short_repr
 from hpdist.core.model.values import Configuration, JsonValue
 from hpdist.core.space.parameters import (
     Categorical,
@@ -256,13 +256,13 @@ class Space:
     def _check_names(self, config: Configuration) -> None:
         if not isinstance(config, Mapping):
             raise ConfigurationError(
-                f"a configuration must be a dict, got {shown(config)}",
+                f"a configuration must be a dict, got {short_repr(config)}",
                 do=f"write {{{', '.join(f'{name!r}: ...' for name in self.parameters)}}}",
             )
         unknown = [name for name in config if name not in self.parameters]
         if unknown:
             raise ConfigurationError(
-                f"{', '.join(map(shown, unknown))} is no parameter of this space",
+                f"{', '.join(map(short_repr, unknown))} is no parameter of this space",
                 do="choose among " + ", ".join(self.parameters),
             )
 
@@ -314,7 +314,9 @@ def _tell(name: str, parameter: Parameter, value: JsonValue, use: Any) -> Any:
     try:
         return use(value)
     except ValueError:
-        raise ConfigurationError(f"{name}={shown(value)}: {name} must be {parameter}") from None
+        raise ConfigurationError(
+            f"{name}={short_repr(value)}: {name} must be {parameter}"
+        ) from None
 
 
 def _lines(described: JsonValue) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_whole, shown
+from hpdist.core.model.validation import check_whole, short_repr
 from hpdist.core.model.values import JsonValue
 from hpdist.multi_fidelity.budgets import check_eta, exact
 
@@ -202,6 +202,6 @@ def make_rule(rule: str | StoppingRule | None) -> StoppingRule | None:
     elif isinstance(rule, StoppingRule) and not isinstance(rule, type):
         return rule
     raise ConfigurationError(
-        f"early_stopping={shown(rule)} is no rule",
+        f"early_stopping={short_repr(rule)} is no rule",
         do=f"choose {', '.join(NAMES)}, or give an object with the methods of StoppingRule",
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
-from hpdist.core.model.validation import shown, to_real
+from hpdist.core.model.validation import short_repr, to_real
 from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome
 from hpdist.core.objective.multi_objective import demand
 from hpdist.core.objective.returned_value import normalise_result
@@ -33,13 +33,14 @@ def check_observation(observation: object, space: Space, sign: float) -> dict[st
     """
     if not (isinstance(observation, Mapping) and {"config", "budget"} <= observation.keys()):
         raise ConfigurationError(
-            f"an observation must be a dict with config, budget and loss, got {shown(observation)}",
+            "an observation must be a dict with config, budget and loss, got "
+            f"{short_repr(observation)}",
             do="warm_start=results.observations(), of an earlier run",
         )
     loss = observation.get("loss")
     number = FAILED if loss is None else to_real(loss)
     if number is None:
-        raise ConfigurationError(f"the loss of an observation is {shown(loss)}, no number")
+        raise ConfigurationError(f"the loss of an observation is {short_repr(loss)}, no number")
     return {
         "config": space.check(observation["config"]),
         "budget": check_budget("the budget of an observation", observation["budget"]),
@@ -56,7 +57,7 @@ def check_suggestion(
         return space.check(suggestion.config), dict(suggestion.info)
     except (TypeError, ValueError, AttributeError) as error:
         raise ConfigurationError(
-            f"{type(optimizer).__name__}.ask suggested {shown(suggestions)}",
+            f"{type(optimizer).__name__}.ask suggested {short_repr(suggestions)}",
             cause=str(error),
             do="return a list of one Suggestion(config, info), with a configuration of the space",
         ) from error
@@ -109,6 +110,6 @@ def check_described(owner: Any) -> dict[str, JsonValue]:
         return description
     raise ConfigurationError(
         f"{type(owner).__name__}.describe() must return a dict that JSON keeps as it is, "
-        f"got {shown(description)}",
+        f"got {short_repr(description)}",
         cause="it is written to the journal, and compared when the run is resumed",
     )

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from hpdist.core.attempt.evaluate import StopSwitch
 from hpdist.core.model.errors import ConfigurationError, ProtocolMismatch
-from hpdist.core.model.events import AttemptFinished, AttemptResult, Held
+from hpdist.core.model.events import Assignment, AttemptFinished, AttemptResult
 from hpdist.core.model.payload import Payload
 from hpdist.core.objective.context import Report
 from hpdist.core.remote.messages import read_results
@@ -75,7 +75,7 @@ class FarRunner:
     def run(
         self,
         payload: Payload,
-        held: Held,
+        held: Assignment,
         *,
         directory_root: Path | None = None,
         on_report: Report | None = None,
@@ -179,7 +179,7 @@ def _answer(future: Future[str]) -> dict[str, Any]:
     return answer
 
 
-def _result(plain: Any, held: Held) -> AttemptResult:
+def _result(plain: Any, held: Assignment) -> AttemptResult:
     """Read a result field by field, as that of any worker."""
     try:
         (event,) = read_results([plain], "far", "0" * 32)

@@ -30,11 +30,11 @@ from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
     Decision,
-    Dismiss,
-    Introduce,
     Launch,
     Recall,
-    Welcome,
+    Registered,
+    Reregister,
+    ShutDown,
 )
 from hpdist.core.model.values import (
     Failure,
@@ -140,7 +140,7 @@ def test_a_job_is_created_once_however_often_it_is_handed_in(book: Book) -> None
 
 def test_a_queued_job_and_a_free_slot_make_a_start_and_a_launch(book: Book) -> None:
     assert book.join("a") == Decision(
-        [WorkerChanged("joined", WorkerInfo("a", "a.1"))], [Welcome("a", "a.1")]
+        [WorkerChanged("joined", WorkerInfo("a", "a.1"))], [Registered("a", "a.1")]
     )
     book.submit(0, 1)
     assert book.assign() == Decision([AttemptStarted(0, 1, "a")], [Launch("a", "a.1", 0, 1)])
@@ -265,9 +265,9 @@ def test_a_repeated_result_counts_once_and_is_acknowledged_again(
 def test_a_crash_that_was_recorded_before_a_restart_is_not_counted_again(busy: Book) -> None:
     busy.finish("a", 0, 1, CRASH)
     busy.state = busy.replayed()
-    busy.state.adopt_orphans(0.0, may_return=True)
+    busy.state.reconcile_workers(0.0, may_return=True)
     decision = busy.join("a", holds=((0, 1),))
-    assert decision == Decision([BACK], [Welcome("a", "a.1"), Cancel("a", "a.1", 0, 1)])
+    assert decision == Decision([BACK], [Registered("a", "a.1"), Cancel("a", "a.1", 0, 1)])
     assert busy.finish("a", 0, 1, CRASH).records == [], "one attempt counted twice"
     assert busy.assign().orders == [Launch("a", "a.1", 0, 2)]
 
@@ -340,22 +340,22 @@ def test_silence_counts_from_the_last_sign_of_life(busy: Book) -> None:
 
 def test_a_lease_that_ran_out_unnoticed_is_extended_once(busy: Book) -> None:
     """Whoever should have noticed was stopped, and has not read what was said meanwhile."""
-    busy.state.excuse_silence(30.1, 15.0)
-    busy.state.excuse_silence(95.0, 15.0)
+    busy.state.extend_leases(30.1, 15.0)
+    busy.state.extend_leases(95.0, 15.0)
     assert busy.tick(95.0) == Decision()
-    busy.state.excuse_silence(110.5, 15.0)
+    busy.state.extend_leases(110.5, 15.0)
     assert busy.tick(110.5).records[-1].state == "lost"
 
 
 def test_a_worker_that_was_heard_since_is_excused_again(busy: Book) -> None:
     for now in (95.0, 195.0):
-        busy.state.excuse_silence(now, 15.0)
+        busy.state.extend_leases(now, 15.0)
         assert busy.tick(now) == Decision()
         busy.seen("a")
 
 
 def test_a_lease_that_is_looked_at_in_time_is_not_extended(busy: Book) -> None:
-    busy.state.excuse_silence(30.0, 15.0)
+    busy.state.extend_leases(30.0, 15.0)
     assert busy.tick(30.0).records[-1].state == "lost"
 
 
@@ -383,14 +383,14 @@ def test_another_process_under_the_name_takes_over_and_the_job_goes_back(busy: B
         WorkerChanged("lost", WorkerInfo("a", "a.1"), reason),
         WorkerChanged("joined", WorkerInfo("a", "a.2")),
     ]
-    assert decision.orders == [Welcome("a", "a.2")]
+    assert decision.orders == [Registered("a", "a.2")]
     for event in (WorkerLeft("a", "a.1"), WorkerDied("a", "a.1"), ConnectionLost("a", "a.1")):
         assert busy.tell(event) == Decision()
-    assert busy.seen("a", life=1).orders == [Introduce("a", "a.1")]
+    assert busy.seen("a", life=1).orders == [Reregister("a", "a.1")]
 
 
 def test_a_worker_that_is_not_known_is_asked_who_it_is(book: Book) -> None:
-    assert book.seen("a") == Decision([], [Introduce("a", "a.1")])
+    assert book.seen("a") == Decision([], [Reregister("a", "a.1")])
     assert book.tell(AttemptReleased("a", "a.1", 0, 1)) == Decision()
 
 
@@ -411,7 +411,7 @@ def test_a_worker_thought_lost_takes_its_attempt_up_again(busy: Book) -> None:
     busy.tick(31.0)
     decision = busy.join("a", holds=((0, 1),))
     assert decision.records[-1] == AttemptStarted(0, 1, "a"), "healthy work was thrown away"
-    assert decision.orders == [Welcome("a", "a.1")]
+    assert decision.orders == [Registered("a", "a.1")]
     assert busy.assign() == Decision()
     assert busy.finish("a", 0, 1).records == [told(0, 1, GOOD)]
 
@@ -421,7 +421,7 @@ def test_a_worker_that_comes_too_late_is_told_to_stop_and_counts_as_busy(busy: B
     busy.join("b")
     busy.assign()
     decision = busy.join("a", holds=((0, 1),))
-    assert decision.orders == [Welcome("a", "a.1"), Cancel("a", "a.1", 0, 1)]
+    assert decision.orders == [Registered("a", "a.1"), Cancel("a", "a.1", 0, 1)]
     busy.submit(1)
     assert busy.assign() == Decision(), "it is still busy with what it was told to stop"
     busy.seen("a", holds=())
@@ -431,12 +431,12 @@ def test_a_worker_that_comes_too_late_is_told_to_stop_and_counts_as_busy(busy: B
 def test_a_worker_that_holds_what_never_was_is_told_to_stop(book: Book) -> None:
     book.submit(0)
     orders = book.join("a", holds=((0, 0), (9, 1))).orders
-    assert orders == [Welcome("a", "a.1"), Cancel("a", "a.1", 0, 0), Cancel("a", "a.1", 9, 1)]
+    assert orders == [Registered("a", "a.1"), Cancel("a", "a.1", 0, 0), Cancel("a", "a.1", 9, 1)]
 
 
 def test_after_a_restart_workers_have_one_lease_to_come_back(busy: Book) -> None:
     busy.state = busy.replayed()
-    assert busy.state.adopt_orphans(100.0, may_return=True) == Decision()
+    assert busy.state.reconcile_workers(100.0, may_return=True) == Decision()
     assert busy.state.workers["a"].holds == {0: 1}
     assert busy.tick(129.9) == Decision()
     assert busy.assign() == Decision()
@@ -447,29 +447,29 @@ def test_after_a_restart_workers_have_one_lease_to_come_back(busy: Book) -> None
 
 def test_after_a_restart_a_worker_with_its_work_goes_on_as_if_nothing_was(busy: Book) -> None:
     busy.state = busy.replayed()
-    busy.state.adopt_orphans(100.0, may_return=True)
+    busy.state.reconcile_workers(100.0, may_return=True)
     busy.now = 101.0
-    assert busy.seen("a", holds=((0, 1),)) == Decision([], [Introduce("a", "a.1")])
-    assert busy.join("a", holds=((0, 1),)) == Decision([BACK], [Welcome("a", "a.1")])
+    assert busy.seen("a", holds=((0, 1),)) == Decision([], [Reregister("a", "a.1")])
+    assert busy.join("a", holds=((0, 1),)) == Decision([BACK], [Registered("a", "a.1")])
     assert busy.finish("a", 0, 1).records == [told(0, 1, GOOD)]
 
 
 def test_after_a_restart_what_the_worker_never_got_goes_back_at_nobodys_charge(busy: Book) -> None:
     busy.state = busy.replayed()
-    busy.state.adopt_orphans(100.0, may_return=True)
+    busy.state.reconcile_workers(100.0, may_return=True)
     decision = busy.join("a", holds=())
-    assert decision == Decision([BACK, ended(0, 1, None, False)], [Welcome("a", "a.1")])
+    assert decision == Decision([BACK, ended(0, 1, None, False)], [Registered("a", "a.1")])
     assert busy.assign().orders == [Launch("a", "a.1", 0, 2)]
 
 
 def test_a_second_hello_takes_nothing_back_that_may_be_on_its_way(busy: Book) -> None:
-    assert busy.join("a", holds=()) == Decision([], [Welcome("a", "a.1")])
+    assert busy.join("a", holds=()) == Decision([], [Registered("a", "a.1")])
     assert busy.state.workers["a"].holds == {0: 1}
 
 
 def test_workers_that_ended_with_their_process_are_given_up_at_once(busy: Book) -> None:
     busy.state = busy.replayed()
-    decision = busy.state.adopt_orphans(100.0, may_return=False)
+    decision = busy.state.reconcile_workers(100.0, may_return=False)
     reason = "it ended with the process that ran it"
     assert decision == Decision(
         [
@@ -483,7 +483,7 @@ def test_workers_that_ended_with_their_process_are_given_up_at_once(busy: Book) 
 def test_attempt_numbers_go_on_rising_after_a_restart(busy: Book) -> None:
     busy.tell(WorkerDied("a", "a.1"))
     busy.state = busy.replayed()
-    busy.state.adopt_orphans(0.0, may_return=True)
+    busy.state.reconcile_workers(0.0, may_return=True)
     busy.join("a", life=2)
     assert busy.assign().orders == [Launch("a", "a.2", 0, 2)], "an attempt number was used twice"
 
@@ -579,7 +579,7 @@ def test_a_worker_on_which_all_crashes_is_put_aside_and_its_jobs_are_forgiven(bo
         told(2, 1, CRASH, final=False),
         WorkerChanged("quarantined", info, reason, [0, 1, 2]),
     ]
-    assert decision.orders[0] == Dismiss("a", "a.1", drain=True, reason=reason)
+    assert decision.orders[0] == ShutDown("a", "a.1", drain=True, reason=reason)
     assert [book.state.jobs[job_id].failed[FailureKind.CRASH] for job_id in range(3)] == [0, 0, 0]
     assert book.assign() == Decision(), "work for a worker that was put aside"
     replayed = book.replayed()
@@ -714,10 +714,10 @@ def test_dismissed_workers_get_nothing_more(book: Book) -> None:
     book.join("a")
     book.join("b")
     book.submit(0, 1)
-    decision = book.state.dismiss(drain=True, reason="done", worker_id="a")
-    assert decision.orders == [Dismiss("a", "a.1", drain=True, reason="done")]
+    decision = book.state.shut_down_workers(drain=True, reason="done", worker_id="a")
+    assert decision.orders == [ShutDown("a", "a.1", drain=True, reason="done")]
     assert [order.worker_id for order in book.assign().orders] == ["b"]
-    assert len(book.state.dismiss(drain=False, reason="done").orders) == 2
+    assert len(book.state.shut_down_workers(drain=False, reason="done").orders) == 2
 
 
 # --------------------------------------------------------------------- what cannot be

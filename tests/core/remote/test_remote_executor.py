@@ -24,11 +24,11 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
-    Dismiss,
-    Introduce,
     Launch,
     Recall,
-    Welcome,
+    Registered,
+    Reregister,
+    ShutDown,
 )
 from hpdist.core.model.values import Failure, FailureKind, Success, Timing
 from hpdist.core.remote.executor import RemoteExecutor
@@ -74,7 +74,7 @@ class Desk:
 
     def join(self, incarnation: str = ONE, request: int = 0) -> dict[str, Any]:
         future = self.call("hello", request, info={}, incarnation=incarnation)
-        self.executor.perform([Welcome("w", incarnation)])
+        self.executor.perform([Registered("w", incarnation)])
         return future.result(20)
 
     def close(self) -> None:
@@ -119,7 +119,7 @@ def test_hello_is_answered_with_the_terms_when_the_loop_welcomes(desk: Desk) -> 
     assert isinstance(joined, WorkerJoined)
     assert (joined.worker.worker_id, joined.worker.host, joined.worker.slots) == ("w", "node1", 2)
     assert joined.holds == ((4, 2),)
-    desk.executor.perform([Welcome("w", ONE)])
+    desk.executor.perform([Registered("w", ONE)])
     reply = future.result(20)
     assert (reply["kind"], reply["epoch"]) == ("ok", 3)
     terms = {"lease_s": 30.0, "heartbeat_s": 5.0, "poll_s": 10.0, "book": ""}
@@ -128,7 +128,7 @@ def test_hello_is_answered_with_the_terms_when_the_loop_welcomes(desk: Desk) -> 
 
 def test_work_that_comes_with_the_welcome_is_in_its_reply(desk: Desk) -> None:
     future = desk.call("hello", 0, info={})
-    desk.executor.perform([Welcome("w", ONE), launch(7)])
+    desk.executor.perform([Registered("w", ONE), launch(7)])
     assert future.result(20)["work"] == [
         {"job": 7, "attempt": 1, "payload": payload_of({"x": 7}, 7).to_json()}
     ]
@@ -139,14 +139,14 @@ def test_hello_without_a_welcome_in_time_says_unknown_and_loses_nothing(
 ) -> None:
     monkeypatch.setattr("hpdist.core.remote.executor._WELCOME_WITHIN_S", 0.01)
     assert desk.say("hello", 0, info={})["kind"] == "unknown"
-    desk.executor.perform([Welcome("w", ONE), launch(1)])
+    desk.executor.perform([Registered("w", ONE), launch(1)])
     reply = desk.say("hello", 1, info={})
     assert (reply["kind"], work(reply)) == ("ok", [(1, 1)])
 
 
 def test_an_unknown_worker_is_told_to_introduce_itself_on_both_channels(desk: Desk) -> None:
     step, beat = desk.call("step", 5), desk.call("beat", 5)
-    desk.executor.perform([Introduce("w", ONE)])
+    desk.executor.perform([Reregister("w", ONE)])
     assert [step.result(20)["kind"], beat.result(20)["kind"]] == ["unknown", "unknown"]
     assert desk.join(request=6)["kind"] == "ok"
 
@@ -155,7 +155,7 @@ def test_work_for_a_worker_that_was_given_up_is_dropped(desk: Desk) -> None:
     desk.join()
     desk.executor.perform([launch(1)])
     assert work(desk.say("step", 1)) == [(1, 1)]
-    desk.executor.perform([launch(2), Introduce("w", ONE)])
+    desk.executor.perform([launch(2), Reregister("w", ONE)])
     assert work(desk.say("step", 1)) == []
     assert desk.say("step", 2)["kind"] == "unknown"
     assert work(desk.join(request=3)) == []
@@ -246,7 +246,7 @@ def test_work_withdrawn_before_it_was_fetched_is_handed_back(desk: Desk, kind: A
 def test_a_dismissal_wakes_both_channels_and_stays_in_force(desk: Desk) -> None:
     desk.join()
     step, beat = desk.call("step", 1), desk.call("beat", 0)
-    desk.executor.perform([Dismiss("w", ONE, drain=True, reason="the end")])
+    desk.executor.perform([ShutDown("w", ONE, drain=True, reason="the end")])
     expected = {"drain": True, "reason": "the end"}
     assert step.result(20)["dismiss"] == beat.result(20)["dismiss"] == expected
     assert desk.say("beat", 1, wait=0)["dismiss"] == expected
@@ -320,7 +320,7 @@ def test_work_in_a_lost_reply_comes_again_with_the_next_hello(desk: Desk) -> Non
     desk.executor.perform([launch(1), launch(2)])
     assert work(desk.say("step", 1)) == [(1, 1), (2, 1)]
     future = desk.call("hello", 2, info={}, holds=[[2, 1]])
-    desk.executor.perform([Welcome("w", ONE)])
+    desk.executor.perform([Registered("w", ONE)])
     assert work(future.result(20)) == [(1, 1)]
 
 
@@ -365,7 +365,7 @@ def test_a_process_that_was_replaced_is_refused(desk: Desk) -> None:
 
 def test_orders_for_another_incarnation_are_dropped(desk: Desk) -> None:
     desk.join(TWO)
-    desk.executor.perform([launch(1), Welcome("nobody", ONE)])
+    desk.executor.perform([launch(1), Registered("nobody", ONE)])
     assert work(desk.say("step", 1, incarnation=TWO, wait=0)) == []
 
 

@@ -16,9 +16,9 @@ from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.journal.journal import MemoryJournal
 from hpdist.core.model.errors import (
     AuthenticationError,
-    ForeignPeer,
     ProtocolMismatch,
     TransportError,
+    UnauthenticatedPeer,
 )
 from hpdist.core.model.events import (
     AttemptEnded,
@@ -228,7 +228,7 @@ def test_a_command_arrives_though_the_answer_that_brought_it_was_lost(exchange: 
     worker.join()
 
 
-@pytest.mark.parametrize("kind", [AuthenticationError, ForeignPeer, ProtocolMismatch])
+@pytest.mark.parametrize("kind", [AuthenticationError, UnauthenticatedPeer, ProtocolMismatch])
 @pytest.mark.parametrize("welcomed", [True, False])
 def test_only_its_dispatcher_can_make_a_worker_leave_that_was_welcome(
     exchange: Exchange, kind: type[TransportError], welcomed: bool

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from hpdist.core.model.events import AttemptResult, Held
+from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.values import Failure, FailureKind, Success
 from hpdist.core.remote.in_flight import Hands
 from hpdist.core.remote.outbox import MAX_TOLD_BYTES, ORPHANED_AFTER_S, Spool, tell
 
 ONE, TWO = "aaaaaaaa", "bbbbbbbb"
-HELD: Held = (4, 2)
+HELD: Assignment = (4, 2)
 RESULT = AttemptResult(*HELD, Success(0.1 + 0.2, info={"note": "ü"}), 1.5, 7.0, "printed")
 
 

@@ -13,17 +13,17 @@ from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.model.errors import ConfigurationError, HpdistError, JournalError, JournalFull
 from hpdist.core.model.events import (
-    AttemptCurtailed,
+    Assignment,
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
     AttemptResult,
     AttemptStarted,
+    AttemptStoppedEarly,
     Controlled,
     ControlRequested,
     Event,
     ExecutorFailed,
-    Held,
     JobCreated,
     ProgressReported,
     Record,
@@ -37,12 +37,12 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
-    Curtail,
-    Dismiss,
-    Introduce,
     Launch,
     Order,
     Recall,
+    Reregister,
+    ShutDown,
+    StopEarly,
 )
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import (
@@ -96,7 +96,7 @@ class Hands:
     def __init__(self, inbox: SimulatedInbox, diary: Diary, slots: int, prefetch: int) -> None:
         self.inbox, self.diary = inbox, diary
         self.info = WorkerInfo("a", "a.1", slots=slots, prefetch=prefetch)
-        self.held: list[Held] = []
+        self.held: list[Assignment] = []
         self.orders: list[tuple[float, Order]] = []
         self.outcome: Outcome = Success(0.5)
         self.closed: list[float] = []
@@ -132,16 +132,16 @@ class Hands:
             if held in self.held and (behind or isinstance(order, Cancel)):
                 self.held.remove(held)
                 self.post([AttemptReleased("a", "a.1", *held)])
-        elif isinstance(order, Introduce):
+        elif isinstance(order, Reregister):
             self.post([WorkerJoined(self.info, tuple(self.held))])
-        elif isinstance(order, Dismiss) and not self.held:
+        elif isinstance(order, ShutDown) and not self.held:
             self.post([WorkerLeft("a", "a.1", order.reason)])
 
     def _proceed(self) -> None:
         for held in self.held[: self.info.slots]:
             self.inbox.after(SECONDS, lambda held=held: self._finish(held))
 
-    def _finish(self, held: Held) -> None:
+    def _finish(self, held: Assignment) -> None:
         if held in self.held[: self.info.slots]:
             self.held.remove(held)
             self.post([AttemptFinished("a", "a.1", AttemptResult(*held, self.outcome))])
@@ -293,7 +293,7 @@ def test_a_master_that_stops_and_dismisses_nobody_leaves_what_runs_to_its_worker
     scene.at(15.0, "stop", dismiss=False)
     assert scene.run().reason == "stopped"
     assert scene.settled() == [0]
-    assert scene.hands.given(Cancel) == scene.hands.given(Dismiss) == []
+    assert scene.hands.given(Cancel) == scene.hands.given(ShutDown) == []
     assert [r.job_id for r in scene.diary.of(AttemptStarted)] == [0, 1]
     assert len(scene.diary.of(AttemptEnded)) == 1, "what runs was given back"
     assert scene.inbox.now() == 15.0, "it waited for what runs"
@@ -381,7 +381,7 @@ def test_stop_after_drain_does_not_wait_any_longer(scene: Scene) -> None:
 def test_a_stop_may_leave_the_workers_where_they_are(scene: Scene) -> None:
     scene.at(2.0, "stop", dismiss=False)
     scene.run()
-    assert scene.hands.given(Dismiss) == []
+    assert scene.hands.given(ShutDown) == []
     assert scene.inbox.now() == 2.0
 
 
@@ -429,7 +429,7 @@ def test_a_worker_is_dismissed_by_name_after_what_it_runs(scene: Scene) -> None:
     scene.at(5.0, "dismiss", worker="a", reason="reboot")
     scene.at(30.0, "stop")
     scene.run()
-    assert scene.hands.given(Dismiss)[0] == Dismiss("a", "a.1", drain=True, reason="reboot")
+    assert scene.hands.given(ShutDown)[0] == ShutDown("a", "a.1", drain=True, reason="reboot")
     assert scene.settled() == [0]
 
 
@@ -508,26 +508,26 @@ def test_workers_are_sent_home_at_the_end_and_stay_where_that_is_not_wanted() ->
     for dismiss in (True, False):
         scene = Scene()
         scene.run(dismiss=dismiss)
-        assert len(scene.hands.given(Dismiss)) == dismiss
+        assert len(scene.hands.given(ShutDown)) == dismiss
 
 
 def test_a_worker_that_is_asleep_holds_up_the_end_for_a_moment_only(scene: Scene) -> None:
     carry_out = scene.hands._carry_out
-    scene.hands._carry_out = lambda order: isinstance(order, Dismiss) or carry_out(order)
+    scene.hands._carry_out = lambda order: isinstance(order, ShutDown) or carry_out(order)
     scene.run()
     assert scene.inbox.now() == 30.0 + LINGER_S
 
 
 def test_a_worker_that_joins_while_the_others_leave_is_sent_home_too(scene: Scene) -> None:
     carry_out = scene.hands._carry_out
-    scene.hands._carry_out = lambda order: isinstance(order, Dismiss) or carry_out(order)
+    scene.hands._carry_out = lambda order: isinstance(order, ShutDown) or carry_out(order)
     late = WorkerJoined(WorkerInfo("late", "late.1"))
     scene.at(30.0 + LINGER_S / 2, lambda: scene.inbox.post([late]))
     scene.run()
     finished = {"drain": True, "reason": "finished"}
-    assert scene.hands.given(Dismiss) == [
-        Dismiss("a", "a.1", **finished),
-        Dismiss("late", "late.1", **finished),
+    assert scene.hands.given(ShutDown) == [
+        ShutDown("a", "a.1", **finished),
+        ShutDown("late", "late.1", **finished),
     ]
 
 
@@ -707,14 +707,16 @@ def report(scene: Scene, job_id: int, step: int, loss: float) -> None:
     scene.hands.post([ProgressReported("a", "a.1", job_id, 1, step, loss)])
 
 
-def test_an_evaluation_is_curtailed_once_in_the_journal_and_asked_until_it_ends() -> None:
+def test_an_evaluation_is_stopped_early_once_in_the_journal_and_asked_until_it_ends() -> None:
     scene = Scene()
     loop = judged(scene)
     for second, (step, loss) in enumerate([(1, 0.5), (2, 2.0), (3, 0.5)], start=1):
         scene.at(second, lambda step=step, loss=loss: report(scene, 0, step, loss))
     loop.run()
-    assert scene.diary.of(AttemptCurtailed) == [AttemptCurtailed(0, 1, 2)]
-    orders = [(at, order.job_id) for at, order in scene.hands.orders if isinstance(order, Curtail)]
+    assert scene.diary.of(AttemptStoppedEarly) == [AttemptStoppedEarly(0, 1, 2)]
+    orders = [
+        (at, order.job_id) for at, order in scene.hands.orders if isinstance(order, StopEarly)
+    ]
     assert orders == [(2.0, 0), (3.0, 0)]
     assert len(scene.diary.of(ReportReceived)) == 3
     ended = [record for record in scene.diary.of(AttemptEnded) if record.job_id == 0]
@@ -727,4 +729,4 @@ def test_the_sign_of_a_search_for_the_largest_is_the_rules_own_business() -> Non
     scene.at(1, lambda: report(scene, 0, 1, -2.0))
     scene.at(2, lambda: report(scene, 0, 2, 2.0))
     loop.run()
-    assert scene.diary.of(AttemptCurtailed) == [AttemptCurtailed(0, 1, 1)]
+    assert scene.diary.of(AttemptStoppedEarly) == [AttemptStoppedEarly(0, 1, 1)]
