@@ -51,7 +51,7 @@ OTHERS = {
     "testing cli.demo_objective views.values",
     "sklearn": "cli.demo_objective optimizers.forest",
     "cmaes": "optimizers.cma_es",
-    "loky": "executors.loky_pool",
+    "loky": "executors.loky_process",
     "distributed": "executors.backends.dask",
     "ray": "executors.backends.ray",
     "mpi4py": "executors.backends.mpi",

@@ -23,7 +23,7 @@ from hpdist.core.model.events import AttemptResult
 from hpdist.core.model.values import Failure, FailureKind, Success
 from hpdist.core.objective.objective import objective_of
 from hpdist.executors.loky import LokyRunner
-from hpdist.executors.loky_pool import LokyPool
+from hpdist.executors.loky_process import LokyProcess
 from hpdist.testing.executors import payload_of
 
 
@@ -77,7 +77,7 @@ def test_a_poison_costs_one_attempt(
 
 @pytest.mark.parametrize("poison", ["spin", "catch_sigterm"])
 def test_an_attempt_beyond_its_time_is_ended(poison: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpdist.executors.loky.GRACE_S", 0.3)
+    monkeypatch.setattr("hpdist.core.attempt.child_attempt.GRACE_S", 0.3)
     runner = LokyRunner(objective_of(poisoned), job_timeout=0.3)
     try:
         result = take(runner, poison)
@@ -103,12 +103,13 @@ def test_memory_beyond_the_limit_ends_the_attempt() -> None:
 @pytest.mark.parametrize("forge", ["a report", "an outcome"])
 def test_what_an_objective_forges_is_an_invalid_result(forge: str) -> None:
     def forging(config: dict[str, Any]) -> float:
-        from hpdist.executors import loky_process
+        from hpdist.core.attempt import child_main
+        from hpdist.executors import loky_child
 
         if config.get("forge") == "a report":
-            loky_process._process._parent.send_bytes(b"not a message")  # type: ignore[union-attr]
+            loky_child._server._parent.send({"report": "rubbish"})  # type: ignore[union-attr]
         elif config.get("forge") == "an outcome":
-            loky_process.outcome_to_json = lambda outcome: {"loss": "low"}  # type: ignore[assignment]
+            child_main.outcome_to_json = lambda outcome: {"loss": "low"}  # type: ignore[assignment]
         return 1.0
 
     forger = LokyRunner(objective_of(forging))
@@ -128,12 +129,14 @@ def test_what_an_objective_forges_is_an_invalid_result(forge: str) -> None:
 def test_a_death_that_comes_as_a_wait_ends_is_a_crash(
     runner: LokyRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def late(pool: LokyPool, switch: StopSwitch, until: float, *rest: Any) -> None:
-        waits(pool, switch, 0.0 if rest else until, *rest)
-        concurrent.futures.wait([pool._future])
+    def late(process: LokyProcess, timeout: float) -> list[bytes]:
+        messages = waits(process, timeout if process.pid == 0 else 0.0)
+        if process.pid:
+            concurrent.futures.wait([process._task])
+        return messages
 
-    waits = LokyPool.wait_for
-    monkeypatch.setattr(LokyPool, "wait_for", late)
+    waits = LokyProcess.wait
+    monkeypatch.setattr(LokyProcess, "wait", late)
     outcome = take(runner, "os._exit").outcome
     assert isinstance(outcome, Failure)
     assert outcome.kind is FailureKind.CRASH
@@ -146,9 +149,9 @@ def test_a_process_that_ends_between_attempts_is_replaced(runner: LokyRunner) ->
     assert isinstance(result.outcome, Success)
     pid = result.outcome.info["pid"]
     os.kill(pid, signal.SIGKILL)
-    pool = runner._pool
-    assert pool is not None
-    wait_until(lambda: pool.dead)  # a while after its first thread is gone
+    child = runner._child
+    assert child is not None
+    wait_until(lambda: child.gone)  # a while after its first thread is gone
     assert_healthy(runner)
 
 
@@ -214,7 +217,6 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from attempt_objectives import poisoned
 from hpdist.executors.loky import LokyRunner
-from hpdist.executors.loky_pool import LokyPool
 from hpdist.core.objective.objective import objective_of
 from hpdist.testing.executors import payload_of
 runner = LokyRunner(objective_of(poisoned))

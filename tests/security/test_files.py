@@ -123,7 +123,6 @@ def test_nothing_in_hpdist_unpickles_but_processes_that_it_started() -> None:
     found.discard(("demo_objective", "np.load"))
     assert found == {
         ("child_main", "pickle.loads"),
-        ("loky_process", "pickle.loads"),
         ("packaging", "pickle.loads"),  # in a child of the process that runs the attempt
         ("worker_process", "cloudpickle.loads"),
         ("pickled", "pickle.loads"),

@@ -30,7 +30,7 @@ from hpdist.cluster.transport.endpoint import Server
 from hpdist.cluster.transport.link import Link
 from hpdist.cluster.transport.pyro import make_nonce, serializer
 from hpdist.cluster.transport.tls import Tls, find_tls, read_tls
-from hpdist.core.attempt.child_process import _environment as environment_of_children
+from hpdist.core.attempt.spawned_process import child_environment
 from hpdist.core.journal.run_directory import RunDirectory, find_key, write_connection
 from hpdist.core.model.errors import AuthenticationError, ConfigurationError, TransportError
 from hpdist.core.space.space import Space
@@ -555,7 +555,7 @@ def test_certificates_that_expire_while_a_run_goes_on_are_named(
 
 def test_children_are_not_told_where_the_certificates_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPDIST_TLS_DIR", "somewhere")
-    assert "HPDIST_TLS_DIR" not in environment_of_children({})
+    assert "HPDIST_TLS_DIR" not in child_environment({})
 
 
 # ------------------------------------------------------------------ the command

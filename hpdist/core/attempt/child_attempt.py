@@ -84,7 +84,7 @@ class ChildAttempt:
         until = min(self._deadline, self._memory.next, time.monotonic() + _LOOK_S)
         self._take(self._child.wait(max(0.0, until - time.monotonic())))
         if not self._over and self._child.gone:
-            self._take(self._child.last_words())
+            self._take(self._child.last_messages())
             if not self._over:
                 self._settle(self._death())
 

@@ -1,8 +1,8 @@
 """The main module of the child process in which a worker runs its objective.
 
 It is spawned, never forked, and stays warm between attempts. It reads JSON and one pickle (the
-objective) from its parent, over a pipe that nobody else has, and answers in JSON. It dies with
-its parent: the kernel sees to that, and the end of the pipe.
+objective) from its parent, over a private pipe, and answers in JSON. It dies with its parent: the
+kernel sees to that, and the end of the pipe. Processes of loky run the same `AttemptServer`.
 """
 
 from __future__ import annotations
@@ -32,33 +32,34 @@ _PR_SET_PDEATHSIG = 1
 _IOLBF = 1
 
 
-class ParentLink:
+class ParentChannel:
     """The child's end of the pipes to its parent."""
 
     def __init__(self, source: int, sink: int) -> None:
-        self._source, self._sink = source, sink
+        self._source = source
+        self._sink = sink
         self._lock = threading.Lock()
-        self.attempts: queue.SimpleQueue[dict[str, JsonValue]] = queue.SimpleQueue()
+        self.assigned: queue.SimpleQueue[dict[str, JsonValue]] = queue.SimpleQueue()
         self.stopped = 0  #: number of the latest attempt that is asked to stop
         for fd in (source, sink):
             os.set_inheritable(fd, False)
-        os.register_at_fork(after_in_child=self._forget)
+        os.register_at_fork(after_in_child=self._close_in_fork)
 
     def read(self) -> bytes:
-        """Wait for a message; the parent's end is this process's end."""
+        """Wait for a message; when the parent's end is closed, this process ends."""
         message = read_frame(self._source)
         if message is None:
             os.killpg(os.getpgrp(), signal.SIGKILL)
         return message or b""
 
     def listen(self) -> None:
-        """Take orders for ever, in a thread of its own, whatever the objective does meanwhile."""
+        """Receive messages for ever, in a thread of its own, whatever the objective does."""
         while True:
-            order = json.loads(self.read())
-            if "stop" in order:
-                self.stopped = order["stop"]
+            message = json.loads(self.read())
+            if "stop" in message:
+                self.stopped = message["stop"]
             else:
-                self.attempts.put(order)
+                self.assigned.put(message)
 
     def send(self, message: dict[str, JsonValue]) -> None:
         """Send from any thread; a process that the objective forked stays silent."""
@@ -67,8 +68,8 @@ class ParentLink:
             if self._sink >= 0:
                 write_frame(self._sink, body)
 
-    def _forget(self) -> None:
-        """In a forked process: let go of the pipes, or they would outlive this one."""
+    def _close_in_fork(self) -> None:
+        """In a forked process: close the pipes, or they would outlive this one."""
         self._lock = threading.Lock()
         for fd in (self._source, self._sink):
             with suppress(OSError):
@@ -76,45 +77,68 @@ class ParentLink:
         self._source = self._sink = -1
 
 
+class AttemptServer:
+    """Loads the objective, then runs the assigned attempts in turn."""
+
+    def __init__(self, parent: ParentChannel) -> None:
+        self._parent = parent
+        self._call: Call | None = None
+        self._header: dict[str, Any] = {}
+
+    def load(self) -> bool:
+        """Receive and build the objective; return whether that succeeded, which the parent learns.
+
+        From now on, messages are received in a thread.
+        """
+        self._header = json.loads(self._parent.read())
+        pickled = self._parent.read()
+        sys.path[:] = self._header["sys_path"]
+        sys.argv[:] = self._header["argv"]
+        threading.Thread(target=self._parent.listen, name="hpdist-parent", daemon=True).start()
+        failure = None
+        try:
+            # from the parent's own memory, over a private pipe
+            self._call = pickle.loads(pickled).build()
+        except BaseException as error:  # noqa: BLE001 - the boundary around the user's imports
+            failure = outcome_to_json(failure_of(FailureKind.EXCEPTION, error))
+        self._parent.send({"done": [0, failure]})
+        return failure is None
+
+    def run_next(self) -> None:
+        """Wait for an attempt, run it, and send its outcome."""
+        with suppress(FileNotFoundError):
+            os.chdir(self._header["cwd"])  # an objective may have changed the directory
+        order = self._parent.assigned.get()
+        number, previous = order["number"], order["previous_directory"]
+        payload = read_payload(order["payload"])
+        reports = ReportValve(
+            lambda step, loss: self._parent.send({"report": [number, step, loss]})
+        )
+        context = Context(
+            payload,
+            order["attempt"],
+            Path(order["directory"]),
+            None if previous is None else Path(previous),
+            device=self._header["device"],
+            report=reports,
+            stop_requested=lambda: self._parent.stopped >= number,
+        )
+        assert self._call is not None, "the objective is loaded first"
+        outcome = evaluate(self._call, self._header["name"], payload, context)
+        reports.close()
+        self._parent.send({"done": [number, outcome_to_json(outcome)]})
+
+
 def main() -> None:
     """Serve the parent whose pipes and process id are the arguments."""
     source, sink, parent = (int(argument) for argument in sys.argv[1:4])
     die_with(parent)
     faulthandler.enable(all_threads=False)
-    link = ParentLink(source, sink)
-    header, pickled = json.loads(link.read()), link.read()
-    sys.path[:], sys.argv[:] = header["sys_path"], header["argv"]
-    threading.Thread(target=link.listen, name="hpdist-parent", daemon=True).start()
-    try:
-        # from the parent's own memory, over a private pipe
-        call = pickle.loads(pickled).build()
-    except BaseException as error:  # the boundary around the user's imports
-        failure = failure_of(FailureKind.EXCEPTION, error)
-        link.send({"done": [0, outcome_to_json(failure)]})
-        raise SystemExit(1) from error
-    link.send({"done": [0, None]})
+    server = AttemptServer(ParentChannel(source, sink))
+    if not server.load():
+        raise SystemExit(1)
     while True:
-        with suppress(FileNotFoundError):
-            os.chdir(header["cwd"])  # an objective may have gone elsewhere
-        _attempt(link, call, header, link.attempts.get())
-
-
-def _attempt(link: ParentLink, call: Call, header: dict[str, Any], order: dict[str, Any]) -> None:
-    number, previous = order["number"], order["previous_directory"]
-    reports = ReportValve(lambda step, loss: link.send({"report": [number, step, loss]}))
-    payload = read_payload(order["payload"])
-    context = Context(
-        payload,
-        order["attempt"],
-        Path(order["directory"]),
-        None if previous is None else Path(previous),
-        device=header["device"],
-        report=reports,
-        stop_requested=lambda: link.stopped >= number,
-    )
-    outcome = evaluate(call, header["name"], payload, context)
-    reports.close()
-    link.send({"done": [number, outcome_to_json(outcome)]})
+        server.run_next()
 
 
 def die_with(parent: int) -> None:

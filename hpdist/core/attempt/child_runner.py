@@ -14,6 +14,7 @@ from hpdist.core.attempt.child_attempt import ChildAttempt
 from hpdist.core.attempt.child_process import ChildProcess
 from hpdist.core.attempt.directories import AttemptDirectories
 from hpdist.core.attempt.evaluate import StopSwitch
+from hpdist.core.attempt.spawned_process import SpawnedProcess
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload
@@ -100,7 +101,7 @@ class ChildRunner:
         if outcome is None and not switch.cancelled and self._child is not None:
             order = self._order(payload, held, directory_root)
             started, begin = time.time(), time.monotonic()
-            self._child.send(json.dumps(order).encode())
+            self._child.assign(json.dumps(order).encode())
             outcome = ChildAttempt(
                 self._child,
                 self._name,
@@ -126,7 +127,7 @@ class ChildRunner:
         if self._child is not None:
             self._child.take_output()  # of threads that the last attempt left behind
             return None
-        self._child = ChildProcess(self._environment)
+        self._child = self._make_child(self._environment)
         header = {
             "sys_path": [path or os.getcwd() for path in sys.path],
             "argv": sys.argv,
@@ -134,12 +135,15 @@ class ChildRunner:
             "name": self._name,
             "device": self._device,
         }
-        self._child.send(json.dumps(header).encode(), self._pickled)
+        self._child.assign(json.dumps(header).encode(), self._pickled)
         outcome = ChildAttempt(self._child, self._name, 0, switch).run()
         if not isinstance(outcome, Failure):
             return None
         self._child.kill()
         return outcome
+
+    def _make_child(self, environment: Mapping[str, str]) -> ChildProcess:
+        return SpawnedProcess(environment)
 
     def _order(
         self, payload: Payload, held: Assignment, directory_root: Path | None
