@@ -1,37 +1,37 @@
-"""The front door: `minimize` and `maximize` put the parts together, and do nothing else."""
+"""The front door: `minimize` and `maximize`; who evaluates a search is bound here to its name."""
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import default_directory
-from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_callable, check_list, check_whole, maybe, short_repr
-from hpdist.core.model.values import Configuration, Limits
-from hpdist.core.objective.multi_objective import ONE
-from hpdist.core.objective.objective import Objective, objective_of
-from hpdist.core.results.forecast import Forecast
-from hpdist.core.results.progress import make_progress
+from hpdist.core.model.values import Configuration, Retry, Timing
+from hpdist.core.objective.objective import Objective
 from hpdist.core.results.results import Results
-from hpdist.core.run.definition import (
-    Search,
-    check_time_limit,
-    choose_generator,
-    choose_limits,
-    gather_warm_start,
-)
+from hpdist.core.run.definition import Search
+from hpdist.core.run.executor_kinds import refuse_ignored
 from hpdist.core.run.local_run import Callback, LocalRun
-from hpdist.core.space.space import Space
-from hpdist.core.study.early_stopping import StoppingRule, make_rule
-from hpdist.executors.registry import available_cpus, check_evaluation, make_executor, refuse
+from hpdist.core.run.options import (
+    EvaluationOptions,
+    ExecutorOptions,
+    RunOptions,
+    RunPolicy,
+    SearchOptions,
+    TimeLimits,
+    changed,
+    check_names,
+)
+from hpdist.core.run.prepare import define_search, prepare_run
+from hpdist.core.run.resume import OpenRun
+from hpdist.core.study.early_stopping import StoppingRule
+from hpdist.executors.registry import FACTORIES, executor_for, workers_of
 from hpdist.multi_fidelity import IterGenerator
 from hpdist.optimizers import Optimizer
 
@@ -45,9 +45,9 @@ def _optimize(
     *,
     min_budget: float | None = None,
     max_budget: float | None = None,
-    eta: float = 3,
+    eta: float = SearchOptions.eta,
     iter_generator: IterGenerator | None = None,
-    optimizer: Optimizer | str = "auto",
+    optimizer: Optimizer | str = SearchOptions.optimizer,
     n_iterations: int | None = None,
     n_trials: int | None = None,
     n_evaluations: int | None = None,
@@ -55,109 +55,133 @@ def _optimize(
     time_limit: float | None = None,
     target_loss: float | None = None,
     workers: int | None = None,
-    executor: str | Executor = "process",
+    executor: str | Executor = ExecutorOptions.executor,
     run: str | Path | None = None,
-    resume: str = "auto",
-    seed: int = 0,
+    resume: str = RunPolicy.resume,
+    seed: int = SearchOptions.seed,
     job_timeout: float | None = None,
     memory_limit: int | None = None,
-    isolation: str = "process",
-    initial_configs: Sequence[Configuration] = (),
-    warm_start: Any = (),
+    isolation: str = EvaluationOptions.isolation,
+    initial_configs: Sequence[Configuration] = SearchOptions.initial_configs,
+    warm_start: Any = SearchOptions.warm_start,
     early_stopping: StoppingRule | str | None = None,
-    objectives: Sequence[str] = ONE,
-    prefetch: int = 0,
-    callbacks: Sequence[Callback] = (),
-    progress: str = "auto",
-    on_change: str = "error",
+    objectives: Sequence[str] = SearchOptions.objectives,
+    prefetch: int = EvaluationOptions.prefetch,
+    callbacks: Sequence[Callback] = RunPolicy.callbacks,
+    progress: str = RunPolicy.progress,
+    on_change: str = RunPolicy.on_change,
+    retry_failed: bool = RunPolicy.retry_failed,
     address: str | None = None,
     resources: Mapping[str, float] | None = None,
+    timing: Timing | None = None,
+    retry: Retry | None = None,
+    grace: float = TimeLimits.grace,
 ) -> Results:
-    called = objective_of(objective)
-    generator = choose_generator(iter_generator, min_budget, max_budget, eta)
-    limits = Limits(n_iterations, n_trials, n_evaluations, max_cost, target_loss)
-    search = Search(
-        Space.of(space),
-        generator,
-        optimizer,
-        called,
-        choose_limits(generator, limits, time_limit),
-        direction,
-        seed,
-        initial_configs,
-        gather_warm_start(warm_start, direction),
-        _heard(early_stopping, executor),
-        objectives,
-    )
-    directory = RunDirectory(default_directory(called) if run is None else run)
-    time_limit_s = check_time_limit(time_limit)
-    evaluation: dict[str, Any] = {
-        "isolation": isolation,
-        "job_timeout": job_timeout,
-        "memory_limit": memory_limit,
-        "prefetch": prefetch,
-    }
-    connection: dict[str, Any] = {"address": address, "resources": resources}
+    return carry_out(RunOptions.of(locals()))
 
-    def local(chosen: Executor) -> LocalRun:
-        return LocalRun(
-            search,
-            directory,
-            chosen,
-            make_progress(progress, directory.path, Forecast(generator, time_limit_s)),
-            callbacks=_callables(callbacks),
-            keep_limits=limits == Limits() and time_limit is None,
-            resume=resume,
-            on_change=on_change,
-            time_limit_s=time_limit_s,
+
+@dataclass(frozen=True)
+class Task:
+    """A search that is ready to run, but for who evaluates it.
+
+    Attributes
+    ----------
+    objective
+        What the processes that evaluate call.
+    keep_limits
+        Leave a resumed run's limits as they were.
+    on_open
+        Called when the journal is this process's, before anything starts.
+    """
+
+    options: RunOptions
+    search: Search
+    objective: Objective
+    path: Path
+    keep_limits: bool = False
+    on_open: Callable[[OpenRun], None] = lambda run: None
+
+    def on(self, executor: Executor) -> LocalRun:
+        """Return the run of this search on an executor."""
+        run = prepare_run(
+            self.options, self.search, self.path, executor, keep_limits=self.keep_limits
         )
-
-    if isinstance(executor, str) and executor in ("cluster", "folder"):
-        refuse(f'executor="{executor}"', connection, 'use executor="dask" or "ray"')
-        evaluation = check_evaluation(**evaluation)
-        run_on = _in_folder if executor == "folder" else _on_cluster
-        return run_on(called, local, directory.path, workers, evaluation)
-    made = make_executor(
-        executor, called, directory.path, workers=workers, **connection, **evaluation
-    )
-    return local(made).run()
+        return replace(run, on_open=self.on_open)
 
 
-def _on_cluster(
-    objective: Objective,
-    local: Callable[[Executor], LocalRun],
-    path: Path,
-    workers: int | None,
-    evaluation: dict[str, Any],
+def carry_out(
+    options: RunOptions,
+    *,
+    objective: Objective | None = None,
+    keep_limits: bool = False,
+    on_open: Callable[[OpenRun], None] = lambda run: None,
 ) -> Results:
+    """Carry out the search that options describe, with the executor that they name.
+
+    Parameters
+    ----------
+    objective
+        What the processes that evaluate call, where that is another object than the search's.
+    keep_limits, on_open
+        As for `Task`.
+    """
+    name = options.executor.executor
+    search = define_search(options)
+    refuse_ignored(name, changed(options.executor, options.evaluation, options.listening))
+    called = search.objective
+    assert called is not None
+    run = options.policy.run
+    directory = RunDirectory(default_directory(called) if run is None else run)
+    task = Task(options, search, objective or called, directory.path, keep_limits, on_open)
+    return RUNNERS.get(name, _on_executor)(task) if isinstance(name, str) else _on_executor(task)
+
+
+def _on_executor(task: Task) -> Results:
+    """Run a search on an executor of this process's own."""
+    options = task.options
+    made = executor_for(task.objective, task.path, options.executor, options.evaluation)
+    return task.on(made).run()
+
+
+def _on_cluster(task: Task) -> Results:
     """Run a search on workers that dial in, those that are started here among them."""
     from hpdist.cluster.local_cluster import own_cluster, reference_of
+    from hpdist.cluster.service import Listening
 
-    count = maybe(check_whole, "workers", workers, least=0)
-    count = available_cpus() if count is None else count
-    host = own_cluster(reference_of(objective), path, count, evaluation)
-    run = replace(local(host), on_open=host.take_over, observers=[host.observe], timing=host.timing)
+    options, where = task.options, task.options.listening
+    host = own_cluster(
+        reference_of(task.objective),
+        task.path,
+        workers_of(options.executor),
+        changed(options.evaluation),
+        Listening(where.host, where.nic, where.port),
+        options.timing,
+    )
+
+    def open_run(run: OpenRun) -> None:
+        task.on_open(run)
+        host.take_over(run)
+
+    run = replace(task.on(host), on_open=open_run, observers=[host.observe], timing=host.timing)
     results = run.run()
     if host.failure is not None:
         raise host.failure
     return results
 
 
-def _in_folder(
-    objective: Objective,
-    local: Callable[[Executor], LocalRun],
-    path: Path,
-    workers: int | None,
-    evaluation: dict[str, Any],
-) -> Results:
-    """Run a search with whoever else works in its directory."""
-    from hpdist.folder.participant import Participant, runners_of
+def _in_folder(task: Task) -> Results:
+    """Run a search with all processes that work in its directory."""
+    from hpdist.folder.search import take_part
 
-    if evaluation.pop("prefetch"):
-        refuse('executor="folder"', {"prefetch": True}, "leave it out")
-    count = maybe(check_whole, "workers", workers, least=1)
-    count = available_cpus() if count is None else count
-    return Participant(path, local, runners_of(objective, count, **evaluation)).run()
+    return take_part(task.options, task.objective, task.path, task.on)
+
+
+RUNNERS: Mapping[str, Callable[[Task], Results]] = {
+    **dict.fromkeys(FACTORIES, _on_executor),
+    "cluster": _on_cluster,
+    "folder": _in_folder,
+}
+"""Who carries out a search, by the name of its executor."""
 
 
 def _directed(
@@ -171,8 +195,7 @@ def _directed(
     def decorate(function: Callable[..., Results]) -> Callable[P, Results]:
         @functools.wraps(function)
         def checked(*arguments: P.args, **options: P.kwargs) -> Results:
-            if unknown := [name for name in options if name not in names]:
-                raise _no_argument(function.__name__, unknown[0], names)
+            check_names(function.__name__, options, names)
             return function(*arguments, **options)
 
         vars(checked)["__signature__"] = signature.replace(parameters=parameters)
@@ -212,10 +235,10 @@ def minimize(*arguments: Any, **options: Any) -> Results:
     workers
         How many evaluations run at once; default: one on each CPU.
     executor
-        "process", "thread", "serial", "loky", "dask", "ray", "mpi" or an executor, see
-        `hpdist.executors.registry`; or "cluster": worker processes of their own, which others on
-        any machine may join (``hpdist worker``), all there is with ``workers=0``; or "folder":
-        no server at all, others join by the same call, see `hpdist.folder.run`.
+        "process", "thread", "serial", "loky", "dask", "ray", "mpi", or an executor object; or
+        "cluster": worker processes of their own, which others on any machine may join
+        (``hpdist worker``), all there is with ``workers=0``; or "folder": no server at all,
+        others join by the same call, see `hpdist.folder.run`.
     run
         The run's directory; default: ``hpdist-runs/`` and the name of the script, or of the
         function where there is no script.
@@ -247,9 +270,17 @@ def minimize(*arguments: Any, **options: Any) -> Results:
     on_change
         When the run's journal has another optimizer, iteration generator, seed or objective:
         "error", or "continue" with the new one.
+    retry_failed
+        Evaluate again, on a run that is resumed, what failed before.
     address, resources
         With Dask and Ray: which cluster (default: one made here), and what each evaluation asks
         of it, such as ``{"GPU": 1}``.
+    timing
+        When a silent worker is given up, see `hpdist.Timing`.
+    retry
+        How often an evaluation is tried, see `hpdist.Retry`.
+    grace
+        Seconds that running evaluations have when the time limit is reached.
 
     Returns
     -------
@@ -276,32 +307,3 @@ def maximize(*arguments: Any, **options: Any) -> Results:
     that the objective returned, and ``target_loss`` is reached from below.
     """
     return _optimize("maximize", *arguments, **options)
-
-
-def _no_argument(function: str, name: str, names: Sequence[str]) -> ConfigurationError:
-    close = difflib.get_close_matches(name, names, n=1)
-    return ConfigurationError(
-        f"{function} has no argument {short_repr(name)}",
-        do=f"did you mean {close[0]}?" if close else f"choose from {', '.join(names)}",
-    )
-
-
-def _heard(rule: StoppingRule | str | None, executor: object) -> StoppingRule | None:
-    """Refuse a rule where nobody listens while an objective runs."""
-    rule = make_rule(rule)
-    if rule is not None and executor == "serial":
-        raise ConfigurationError(
-            "early_stopping has no effect with executor='serial'",
-            cause="the objective runs in the thread that would have to judge its reports",
-            do="executor='thread' or 'process', with workers=1 if it has to be one at a time",
-        )
-    return rule
-
-
-def _callables(callbacks: Sequence[Callback]) -> Sequence[Callback]:
-    if callable(callbacks):
-        raise ConfigurationError(
-            f"callbacks must be a list, got {short_repr(callbacks)}", do="callbacks=[...]"
-        )
-    listed = check_list("callbacks", callbacks, of="functions")
-    return [check_callable("a callback", each, "of an EvaluationResult") for each in listed]

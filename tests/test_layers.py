@@ -70,7 +70,8 @@ LAZY = {
     ("core.space.space", "core.space.configspace"): "imports ConfigSpace",
     ("core.results.results", "core.results.pareto_front"): "imports numpy",
     ("optimize", "cluster.local_cluster"): "imports Pyro4",
-    ("optimize", "folder.participant"): "is for executor='folder' only",
+    ("optimize", "cluster.service"): "imports Pyro4",
+    ("optimize", "folder.search"): "is for executor='folder' only",
 }
 
 

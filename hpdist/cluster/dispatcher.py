@@ -36,9 +36,9 @@ from hpdist.core.model.events import (
 from hpdist.core.model.validation import check_callable, check_path, check_seconds, maybe
 from hpdist.core.model.values import Failure, FailureKind, Outcome, Retry, Timing, WorkerInfo
 from hpdist.core.objective.returned_value import normalise_result
+from hpdist.core.run.executor_kinds import check_executor_object
 from hpdist.core.run.inbox import QueueInbox
 from hpdist.core.run.loop import Loop, Observer
-from hpdist.executors.registry import checked_executor
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Dispatcher:
         self.run_id = run_name(run_id)
         check_options("Dispatcher", loop_options, LOOP_OPTIONS)
         check_lease_and_retry(timing, retry)
-        maybe(lambda _, value: checked_executor(value), "executor", executor)
+        maybe(check_executor_object, "executor", executor)
         maybe(check_callable, "queue_callback", queue_callback, takes="of a number of workers")
         timing = timing or Timing()
         place = maybe(check_path, "working_directory", working_directory)

@@ -29,8 +29,8 @@ from hpdist.core.model.validation import (
 from hpdist.core.model.values import Retry, Timing
 from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
 from hpdist.core.objective.multi_objective import check_objectives
+from hpdist.core.run.executor_kinds import check_executor_object
 from hpdist.core.study.study import DIRECTIONS
-from hpdist.executors.registry import checked_executor
 
 #: What a master passes on to its dispatcher.
 DISPATCHER_OPTIONS = ("nic_name", "port", "timing", "retry", "executor")
@@ -99,7 +99,7 @@ def check_master(given: Mapping[str, Any]) -> None:
     check_options("Master", options, DISPATCHER_OPTIONS)
     check_listening(given["host"], options.get("nic_name"), options.get("port", 0))
     check_lease_and_retry(options.get("timing"), options.get("retry"))
-    maybe(lambda _, value: checked_executor(value), "executor", options.get("executor"))
+    maybe(check_executor_object, "executor", options.get("executor"))
     Place("0", given["nameserver"], given["nameserver_port"])
 
 

@@ -1,24 +1,24 @@
-"""Which executor runs the attempts of a search on this machine."""
+"""Makes the executor that a name stands for; clusters and folders are made by the front doors."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import (
-    check_kind,
-    check_name,
-    check_number,
-    check_whole,
-    maybe,
-    short_repr,
-)
-from hpdist.core.objective.limits import check_attempt_limits, check_isolation
 from hpdist.core.objective.objective import Objective
+from hpdist.core.run.executor_kinds import refuse_ignored
+from hpdist.core.run.options import (
+    EvaluationOptions,
+    ExecutorOptions,
+    changed,
+    check_names,
+    take,
+)
 from hpdist.executors.backends.dask import DaskSystem
 from hpdist.executors.backends.executor import Connection, FarExecutor, System
 from hpdist.executors.backends.mpi import MpiSystem
@@ -27,137 +27,112 @@ from hpdist.executors.local import LocalExecutor
 from hpdist.executors.loky import LokyExecutor
 from hpdist.executors.serial import SerialExecutor
 
-NAMES = ("process", "thread", "serial", "loky", "dask", "ray", "mpi")
-"""Those that can be chosen by name."""
-
-SYSTEMS: dict[str, Callable[[Connection], System]] = {
-    "dask": DaskSystem,
-    "ray": RaySystem,
-    "mpi": MpiSystem,
-}
-"""Those that bring processes of their own."""
+Factory = Callable[[Objective, Path, ExecutorOptions, EvaluationOptions], Executor]
 
 
 def make_executor(
-    executor: str | Executor,
-    objective: Objective,
-    root: Path,
-    *,
-    workers: int | None = None,
-    isolation: str = "process",
-    job_timeout: float | None = None,
-    memory_limit: int | None = None,
-    prefetch: int = 0,
-    address: str | None = None,
-    resources: Mapping[str, float] | None = None,
+    executor: str | Executor, objective: Objective, root: Path, **options: Any
 ) -> Executor:
     """Return the executor called ``executor``; one that is made already is returned as it is.
 
     Parameters
     ----------
     executor
-        "process": each worker has a child process (or, with ``isolation="none"``, a thread);
-        "thread": each worker is a thread; "serial": one after another in the caller's thread;
-        "loky": each worker has a process of the loky package (``pip install "hpdist[loky]"``);
-        "dask", "ray", "mpi": on a cluster of that kind (``pip install "hpdist[dask]"``, ...).
+        A name of `FACTORIES`.
     root
         The run's directory.
-    workers
-        None for the number of CPUs that this process may use, 1 with "serial", or as many as a
-        cluster has room for.
-    address, resources
-        Which cluster, and what each evaluation asks of it; see
-        `hpdist.executors.backends.executor.Connection`.
+    options
+        Those of `ExecutorOptions` and `EvaluationOptions`, by their names.
 
     Raises
     ------
     ConfigurationError
         If there is no such executor, or it cannot do what is asked.
     """
-    workers = maybe(check_whole, "workers", workers, least=1)
-    options = check_evaluation(isolation, job_timeout, memory_limit, prefetch)
-    isolation = options.pop("isolation")
-    connection = _connection(address, resources)
-    if not isinstance(executor, str):
-        refuse("an executor that is made already", {"workers": workers, **options, **connection})
-        return checked_executor(executor)
-    if executor not in SYSTEMS:
-        refuse(f'executor="{executor}"', connection, 'use executor="dask" or "ray"')
-    if executor == "serial":
-        refuse('executor="serial"', {"workers": None if workers == 1 else workers, **options})
-        return SerialExecutor(objective, root)
-    if executor not in NAMES:
+    placement = take(ExecutorOptions, {**options, "executor": executor})
+    evaluation = take(EvaluationOptions, options)
+    check_names("an executor", options, [*vars(placement), *vars(evaluation)])
+    return executor_for(objective, root, placement, evaluation)
+
+
+def executor_for(
+    objective: Objective, root: Path, placement: ExecutorOptions, evaluation: EvaluationOptions
+) -> Executor:
+    """Return the executor that checked options ask for."""
+    refuse_ignored(placement.executor, changed(placement, evaluation))
+    if not isinstance(placement.executor, str):
+        return placement.executor
+    if (factory := FACTORIES.get(placement.executor)) is None:
         raise ConfigurationError(
-            f"{short_repr(executor)} is no executor", do=f"choose one of {', '.join(NAMES)}"
+            f'executor="{placement.executor}" needs a run of its own',
+            do=f"use hpdist.minimize, hpdist run, or one of {', '.join(FACTORIES)}",
         )
-    if executor in ("loky", *SYSTEMS) and isolation == "none":
-        refuse(f'executor="{executor}"', {"isolation": isolation})
-    if executor in SYSTEMS:
-        system = SYSTEMS[executor](Connection(**connection))
-        return FarExecutor(system, executor, objective, workers, root=root, **options)
-    kind = LokyExecutor if executor == "loky" else LocalExecutor
-    return kind(
-        objective,
-        available_cpus() if workers is None else workers,
-        root=root,
-        isolation="none" if executor == "thread" else isolation,
-        **options,
-    )
-
-
-def check_evaluation(
-    isolation: str, job_timeout: float | None, memory_limit: int | None, prefetch: int
-) -> dict[str, Any]:
-    """Return these by their names, checked."""
-    return {
-        "isolation": check_isolation(isolation),
-        **check_attempt_limits(job_timeout, memory_limit),
-        "prefetch": check_whole("prefetch", prefetch, least=0),
-    }
+    return factory(objective, root, placement, evaluation)
 
 
 def available_cpus() -> int:
-    """How many CPUs this process may use."""
+    """Return how many CPUs this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def checked_executor(executor: Any) -> Executor:
-    """Return an object that runs attempts, or refuse it."""
-    methods = (getattr(executor, name, None) for name in ("start", "perform", "close"))
-    if isinstance(executor, type) or not all(map(callable, methods)):
-        raise ConfigurationError(
-            f"{short_repr(executor)} is no executor",
-            do=f"choose one of {', '.join(NAMES)}, or give an object with start, perform and close",
+def workers_of(placement: ExecutorOptions) -> int:
+    """Return how many evaluations run at once: by default one on each CPU."""
+    return available_cpus() if placement.workers is None else placement.workers
+
+
+def _limits_of(evaluation: EvaluationOptions) -> dict[str, Any]:
+    chosen = asdict(evaluation)
+    return {name: chosen[name] for name in ("job_timeout", "memory_limit", "prefetch")}
+
+
+def _serial(
+    objective: Objective, root: Path, placement: ExecutorOptions, evaluation: EvaluationOptions
+) -> Executor:
+    return SerialExecutor(objective, root)
+
+
+def _local(
+    objective: Objective, root: Path, placement: ExecutorOptions, evaluation: EvaluationOptions
+) -> Executor:
+    kind = LokyExecutor if placement.executor == "loky" else LocalExecutor
+    return kind(
+        objective,
+        workers_of(placement),
+        root=root,
+        isolation="none" if placement.executor == "thread" else evaluation.isolation,
+        **_limits_of(evaluation),
+    )
+
+
+def _remote(system: Callable[[Connection], System]) -> Factory:
+    """Return the factory of an executor whose processes another framework starts."""
+
+    def make(
+        objective: Objective, root: Path, placement: ExecutorOptions, evaluation: EvaluationOptions
+    ) -> Executor:
+        where = {"address": placement.address, "resources": placement.resources}
+        given = {name: value for name, value in where.items() if value is not None}
+        return FarExecutor(
+            system(Connection(**given)),  # type: ignore[arg-type]
+            str(placement.executor),
+            objective,
+            placement.workers,
+            root=root,
+            **_limits_of(evaluation),
         )
-    made: Executor = executor
-    return made
+
+    return make
 
 
-def _connection(address: object, resources: object) -> dict[str, Any]:
-    """Return what of a cluster was asked for, checked."""
-    given: dict[str, Any] = {}
-    if address is not None:
-        given["address"] = check_name("address", address)
-    if resources is not None:
-        named: dict[str, Any] = check_kind("resources", resources, dict, do='resources={"GPU": 1}')
-        given["resources"] = {
-            check_name("a resource", name): check_number(f"resources[{name!r}]", amount, least=0)
-            for name, amount in named.items()
-        }
-    return given
-
-
-def refuse(
-    who: str,
-    options: dict[str, Any],
-    do: str = 'leave them out, or use executor="process"',
-) -> None:
-    """Refuse options that would be ignored."""
-    given = [f"{name}={value!r}" for name, value in options.items() if value]
-    if given:
-        raise ConfigurationError(
-            f"{who} cannot take {', '.join(given)}",
-            do=do,
-        )
+FACTORIES: Mapping[str, Factory] = {
+    "process": _local,
+    "thread": _local,
+    "serial": _serial,
+    "loky": _local,
+    "dask": _remote(DaskSystem),
+    "ray": _remote(RaySystem),
+    "mpi": _remote(MpiSystem),
+}
+"""Executors by name, but for those that other packages make."""

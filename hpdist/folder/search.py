@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hpdist.core.dispatch.executor import Executor
-from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.validation import check_path, check_whole, maybe
-from hpdist.core.model.values import Configuration, Limits, Timing
+from hpdist.core.model.values import Configuration, Retry, Timing
 from hpdist.core.objective.objective import Objective, objective_of
-from hpdist.core.results.forecast import Forecast
-from hpdist.core.results.progress import make_progress
 from hpdist.core.results.results import Results
-from hpdist.core.run.definition import (
-    Search,
-    check_time_limit,
-    choose_generator,
-    choose_limits,
-    gather_warm_start,
+from hpdist.core.run.local_run import Callback, LocalRun
+from hpdist.core.run.options import (
+    EvaluationOptions,
+    RunOptions,
+    RunPolicy,
+    SearchOptions,
+    TimeLimits,
 )
-from hpdist.core.run.local_run import LocalRun
-from hpdist.core.space.space import Space
+from hpdist.core.run.prepare import define_search, generator_of, prepare_run
+from hpdist.core.study.early_stopping import StoppingRule
+from hpdist.executors.registry import workers_of
 from hpdist.folder.participant import TIMING, Participant, runners_of
 from hpdist.multi_fidelity import IterGenerator
 from hpdist.optimizers import Optimizer
@@ -35,26 +35,33 @@ def run(
     *,
     min_budget: float | None = None,
     max_budget: float | None = None,
-    eta: float = 3,
+    eta: float = SearchOptions.eta,
     iter_generator: IterGenerator | None = None,
-    optimizer: Optimizer | str = "auto",
+    optimizer: Optimizer | str = SearchOptions.optimizer,
     n_iterations: int | None = None,
     n_trials: int | None = None,
     n_evaluations: int | None = None,
     max_cost: float | None = None,
     time_limit: float | None = None,
     target_loss: float | None = None,
-    direction: str = "minimize",
-    seed: int = 0,
-    initial_configs: Sequence[Configuration] = (),
-    warm_start: Any = (),
-    workers: int = 1,
-    isolation: str = "process",
+    direction: str = SearchOptions.direction,
+    seed: int = SearchOptions.seed,
+    initial_configs: Sequence[Configuration] = SearchOptions.initial_configs,
+    warm_start: Any = SearchOptions.warm_start,
+    early_stopping: StoppingRule | str | None = None,
+    objectives: Sequence[str] = SearchOptions.objectives,
+    workers: int | None = None,
+    isolation: str = EvaluationOptions.isolation,
     job_timeout: float | None = None,
     memory_limit: int | None = None,
     max_evaluations_per_run: int | None = None,
     timing: Timing = TIMING,
-    on_change: str = "error",
+    retry: Retry | None = None,
+    grace: float = TimeLimits.grace,
+    on_change: str = RunPolicy.on_change,
+    retry_failed: bool = RunPolicy.retry_failed,
+    progress: str = "none",
+    callbacks: Sequence[Callback] = RunPolicy.callbacks,
 ) -> Results:
     """Work on the search in a shared directory, with whoever else does; no server, no port.
 
@@ -67,11 +74,15 @@ def run(
     directory
         The run's directory.
     workers
-        How many evaluations this process runs at once.
+        How many evaluations this process runs at once; default: one on each CPU.
     max_evaluations_per_run
         How many evaluations this process runs before it leaves.
     timing
         When a silent process is given up.
+    callbacks
+        Called with each settled evaluation, in the process that holds the journal then.
+    progress
+        As for `hpdist.minimize`, shown by the process that holds the journal.
 
     All other parameters are those of `hpdist.minimize`.
 
@@ -85,36 +96,46 @@ def run(
     HpdistError
         As `hpdist.minimize`.
     """
-    called = objective_of(objective)
-    path = check_path("directory", directory)
-    workers = check_whole("workers", workers, least=1)
     most = maybe(check_whole, "max_evaluations_per_run", max_evaluations_per_run, least=1)
-    generator = choose_generator(iter_generator, min_budget, max_budget, eta)
-    asked = Limits(n_iterations, n_trials, n_evaluations, max_cost, target_loss)
-    time_limit_s = check_time_limit(time_limit)
+    path = check_path("directory", directory)
+    options = RunOptions.of({**locals(), "executor": "folder"})
+    called = objective_of(objective)
+    generator_of(options)  # refuses budgets; spaces are read where the journal is held only
+    return take_part(
+        options,
+        called,
+        path,
+        lambda executor: prepare_run(options, define_search(options), path, executor),
+        most,
+    )
 
-    def make_run(executor: Executor) -> LocalRun:
-        search = Search(
-            Space.of(space),
-            generator,
-            optimizer,
-            called,
-            choose_limits(generator, asked, time_limit),
-            direction,
-            seed,
-            initial_configs,
-            gather_warm_start(warm_start, direction),
-        )
-        return LocalRun(
-            search,
-            RunDirectory(path),
-            executor,
-            make_progress("none", path, Forecast(generator, time_limit_s)),
-            keep_limits=asked == Limits() and time_limit is None,
-            on_change=on_change,
-            time_limit_s=time_limit_s,
-            timing=timing,
-        )
 
-    runners = runners_of(called, workers, isolation, job_timeout, memory_limit)
-    return Participant(path, make_run, runners, timing=timing, max_evaluations=most).run()
+def take_part(
+    options: RunOptions,
+    objective: Objective,
+    path: Path,
+    make_run: Callable[[Executor], LocalRun],
+    max_evaluations: int | None = None,
+) -> Results:
+    """Work on the search in ``path`` until it ends, or this process has evaluated enough.
+
+    Parameters
+    ----------
+    make_run
+        Makes the run that this process drives when it is elected.
+    """
+    evaluation, timing = options.evaluation, options.timing or TIMING
+    runners = runners_of(
+        objective,
+        workers_of(options.executor),
+        evaluation.isolation,
+        evaluation.job_timeout,
+        evaluation.memory_limit,
+    )
+    return Participant(
+        path,
+        lambda executor: replace(make_run(executor), timing=timing),
+        runners,
+        timing=timing,
+        max_evaluations=max_evaluations,
+    ).run()

@@ -251,6 +251,10 @@ ENTRIES: dict[str, Entry] = {
             "callbacks": (*NO_LIST, None, print, [3], ["f"], [int]),
             "progress": (*NO_WORD, None),
             "on_change": (*NO_WORD, None),
+            "retry_failed": (*NO_FLAG, None),
+            "timing": (5, {}),
+            "retry": (5, {}),
+            "grace": (*NO_SECONDS, math.inf, None),
             "max_iter": (5,),
         },
         {
@@ -266,7 +270,7 @@ ENTRIES: dict[str, Entry] = {
             "callbacks": "callback",
             "workers": "workers",
             "prefetch": "prefetch",
-            "max_iter": "has no argument 'max_iter'",
+            "max_iter": "has no option 'max_iter'",
         },
     ),
     "Study": Entry(

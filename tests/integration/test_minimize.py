@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import hpdist
-from hpdist import Context, FailureKind, Results, maximize, minimize
+from hpdist import Context, FailureKind, Results, Retry, Timing, maximize, minimize
 from hpdist.core.journal.journal import Journal, read_journal
 from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch
 from hpdist.core.model.events import RunEnded, RunResumed
@@ -231,7 +231,10 @@ def test_a_search_that_could_never_end_is_refused(run: Path, limits: dict[str, A
         ({"executor": "ray", "isolation": "none"}, "cannot take isolation"),
         ({"executor": "mpi", "address": "a:1"}, "takes no address"),
         ({"executor": "mpi"}, "mpiexec -n 3 python -m mpi4py.futures"),
-        ({"executor": "magic"}, "'magic' is no executor"),
+        ({"executor": "magic"}, "'magic' is no executor(.|\n)*choose one of cluster, .*, folder"),
+        ({"executor": "clutser"}, "did you mean cluster"),
+        ({"executor": "foldr"}, "did you mean folder"),
+        ({"executor": "folder", "prefetch": 2}, 'executor="folder" cannot take prefetch=2'),
         ({"isolation": "some", "executor": "process"}, "isolation must be"),
         ({"initial_configs": [{"x": 0.0}]}, "k is missing"),
         ({"initial_configs": {"x": 0.0, "k": 1}}, "must be a list"),
@@ -441,8 +444,8 @@ def test_both_directions_take_the_arguments_of_the_contract() -> None:
         "time_limit=None, target_loss=None, workers=None, executor='process', run=None, "
         "resume='auto', seed=0, job_timeout=None, memory_limit=None, isolation='process', "
         "initial_configs=(), warm_start=(), early_stopping=None, objectives=('loss',), "
-        "prefetch=0, callbacks=(), progress='auto', on_change='error', address=None, "
-        "resources=None)"
+        "prefetch=0, callbacks=(), progress='auto', on_change='error', retry_failed=False, "
+        "address=None, resources=None, timing=None, retry=None, grace=10.0)"
     )
     for function in (hpdist.minimize, hpdist.maximize):
         signature = inspect.signature(function)
@@ -450,6 +453,37 @@ def test_both_directions_take_the_arguments_of_the_contract() -> None:
         shown = signature.replace(parameters=bare, return_annotation=signature.empty)
         assert str(shown) == expected
         assert function.__doc__
+
+
+def test_a_search_takes_patience_retries_and_grace(run: Path) -> None:
+    calls: list[int] = []
+
+    def flaky(config: dict[str, Any]) -> float:
+        calls.append(1)
+        if len(calls) < 3:
+            raise ValueError("not yet")
+        return 1.0
+
+    patience = {"timing": Timing(lease_s=12), "retry": Retry(exceptions=2), "grace": 0.5}
+    results = minimize(
+        flaky, SPACE, n_trials=1, run=run, executor="serial", progress="none", **patience
+    )
+    assert (len(calls), results.best.loss) == (3, 1.0)
+
+
+def test_what_failed_is_evaluated_again_when_that_is_asked_for(run: Path) -> None:
+    broken = [True]
+
+    def mended(config: dict[str, Any]) -> float:
+        if broken:
+            raise ValueError("broken")
+        return 1.0
+
+    minimize(mended, SPACE, n_trials=2, run=run, **QUICK)
+    broken.clear()
+    assert minimize(mended, SPACE, n_trials=2, run=run, **QUICK).best is None
+    results = minimize(mended, SPACE, n_trials=2, run=run, retry_failed=True, **QUICK)
+    assert results.best.loss == 1.0
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,17 @@ from enum import Enum
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import (
-    check_kind,
-    check_number,
-    check_seconds,
-    check_whole,
-    maybe,
-    short_repr,
+from hpdist.core.model.options import (
+    COST,
+    COUNT,
+    COUNT_OR_ZERO,
+    LIMIT,
+    NUMBER,
+    SECONDS,
+    check_options,
+    option,
 )
+from hpdist.core.model.validation import check_kind, check_number, check_whole, maybe, short_repr
 
 JsonValue = Any
 """None, bool, int, finite float, str, and lists and dicts of these with str keys."""
@@ -183,17 +186,14 @@ class Limits:
     where it returned none.
     """
 
-    n_iterations: int | None = None
-    n_trials: int | None = None
-    n_evaluations: int | None = None
-    max_cost: float | None = None
-    target_loss: float | None = None
+    n_iterations: int | None = option(None, LIMIT, "Limit: brackets.", flag="--iterations")
+    n_trials: int | None = option(None, LIMIT, "Limit: configurations.", flag="--trials")
+    n_evaluations: int | None = option(None, LIMIT, "Limit: evaluations.", flag="--evaluations")
+    max_cost: float | None = option(None, COST, "Limit: cost of all evaluations together.")
+    target_loss: float | None = option(None, NUMBER, "Stop when it is reached.")
 
     def __post_init__(self) -> None:
-        for name in ("n_iterations", "n_trials", "n_evaluations"):
-            _settle(self, **{name: maybe(check_whole, name, getattr(self, name), least=0)})
-        _settle(self, max_cost=maybe(check_number, "max_cost", self.max_cost, least=0))
-        _settle(self, target_loss=maybe(check_number, "target_loss", self.target_loss))
+        check_options(self)
 
 
 @dataclass(frozen=True)
@@ -205,17 +205,23 @@ class Retry:
     are extra attempts after a failure that the objective itself caused.
     """
 
-    max_crashes: int = 3
-    max_losses: int = 20
-    exceptions: int = 0
-    invalid: int = 0
-    timeouts: int = 0
-    memory: int = 0
+    max_crashes: int = option(3, COUNT, "Tries of an evaluation whose child process dies.")
+    max_losses: int = option(20, COUNT, "Tries of an evaluation whose workers are lost.")
+    exceptions: int = option(
+        0, COUNT_OR_ZERO, "Further tries after an exception.", flag="--retry-exceptions"
+    )
+    invalid: int = option(
+        0, COUNT_OR_ZERO, "Further tries after an invalid result.", flag="--retry-invalid"
+    )
+    timeouts: int = option(
+        0, COUNT_OR_ZERO, "Further tries after a time-out.", flag="--retry-timeouts"
+    )
+    memory: int = option(
+        0, COUNT_OR_ZERO, "Further tries after the memory limit.", flag="--retry-memory"
+    )
 
     def __post_init__(self) -> None:
-        for name, value in list(vars(self).items()):
-            least = 1 if name.startswith("max_") else 0
-            _settle(self, **{name: check_whole(f"Retry.{name}", value, least=least)})
+        check_options(self, "Retry.")
 
 
 MAX_WAIT_S = 3600.0
@@ -229,15 +235,22 @@ class Timing:
     ``closed_s`` is the shorter patience once the worker's connection is known to be closed.
     """
 
-    lease_s: float = 30.0
-    heartbeat_s: float = 5.0
-    closed_s: float = 10.0
-    poll_s: float = 10.0
-    backoff_s: float = 60.0
+    lease_s: float = option(
+        30.0, SECONDS, "Seconds of silence after which a worker is given up.", flag="--lease"
+    )
+    heartbeat_s: float = option(
+        5.0, SECONDS, "Seconds between two signs of life.", flag="--heartbeat"
+    )
+    closed_s: float = option(
+        10.0, SECONDS, "The same once its connection is known to be closed.", flag="--closed"
+    )
+    poll_s: float = option(10.0, SECONDS, "Seconds that a request for work may wait.")
+    backoff_s: float = option(
+        60.0, SECONDS, "Longest pause before a lost evaluation is tried again."
+    )
 
     def __post_init__(self) -> None:
-        for name, value in list(vars(self).items()):
-            _settle(self, **{name: check_seconds(f"Timing.{name}", value)})
+        check_options(self, "Timing.")
         for name in ("heartbeat_s", "poll_s"):
             if getattr(self, name) > MAX_WAIT_S:
                 raise ConfigurationError(

@@ -24,7 +24,7 @@ from hpdist.core.model.events import (
     RunResumed,
 )
 from hpdist.core.model.validation import check_seconds
-from hpdist.core.model.values import Timing
+from hpdist.core.model.values import Retry, Timing
 from hpdist.core.results.evaluations import EvaluationResult, EvaluationTable
 from hpdist.core.results.progress import Progress
 from hpdist.core.results.progress_text import found
@@ -53,10 +53,12 @@ class LocalRun:
         Leave a resumed run's limits as they were.
     resume, on_change
         As for `hpdist.core.run.resume.open_run`.
-    time_limit_s
-        Seconds from now until nothing new starts.
+    time_limit_s, grace_s
+        Seconds from now until nothing new starts; seconds that running evaluations have then.
     timing
         When a silent worker is given up.
+    retry
+        How often an evaluation is tried.
     on_open
         Called when the journal is this process's, before anything starts.
     observers
@@ -75,7 +77,9 @@ class LocalRun:
     resume: str = "auto"
     on_change: str = "error"
     time_limit_s: float = math.inf
+    grace_s: float = 10.0
     timing: Timing | None = None
+    retry: Retry | None = None
     on_open: Callable[[OpenRun], None] = lambda run: None
     observers: Sequence[Observer] = ()
     disk: Disk = REAL
@@ -135,6 +139,7 @@ class LocalRun:
             on_change=self.on_change,
             resume=self.resume,
             timing=self.timing,
+            retry=self.retry,
             disk=self.disk,
         )
 
@@ -180,6 +185,7 @@ class LocalRun:
             inbox,
             observers=observers,
             time_limit_s=self.time_limit_s,
+            grace_s=self.grace_s,
         )
         with interruptible(inbox, self._interrupted):
             loop.run()
