@@ -39,7 +39,7 @@ OTHERS = {
     "serpent": "cluster.transport",
     "msgpack": "cluster.transport",
     "click": "cli",
-    "rich": "cli core.results.progress evaluator.callbacks",
+    "rich": "cli core.results.progress_display evaluator.callbacks",
     "pandas": "core.results multi_fidelity.cycle plot.activity views evaluator.search_table",
     "matplotlib": "plot",
     "psutil": "core.attempt.memory cluster.transport.address testing.executors",

@@ -75,10 +75,10 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
 
 
 def _check_running(path: Path) -> None:
-    from hpdist.cli.run_state import read_state
+    from hpdist.cli.run_status import read_status
     from hpdist.core.journal.run_directory import RunDirectory
 
-    found = read_state(path)
+    found = read_status(path)
     if found.alive is False:
         raise _not_running(path)
     if not RunDirectory(path).connection.exists():

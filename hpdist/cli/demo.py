@@ -39,7 +39,7 @@ def demo(context: click.Context, /, **values: Any) -> Exit:
 
     With a real nameserver, dispatcher and worker processes on this machine; needs scikit-learn.
     """
-    from hpdist.cli.run_state import has_finished
+    from hpdist.cli.run_status import has_finished
 
     if importlib.util.find_spec("sklearn") is None:
         raise MissingExtra(

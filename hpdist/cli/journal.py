@@ -118,7 +118,7 @@ def _versions(versions: dict[str, str]) -> str:
 
 
 def _journal(run: str) -> Path:
-    from hpdist.cli.run_state import no_run
+    from hpdist.cli.run_status import no_run
     from hpdist.core.journal.run_directory import RunDirectory
 
     path = RunDirectory(run).journal

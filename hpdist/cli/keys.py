@@ -24,7 +24,7 @@ from hpdist.core.journal.run_directory import (
 )
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError, MissingExtra
-from hpdist.core.results.progress_text import duration
+from hpdist.core.results.text_format import duration
 
 _KEY_BYTES = 32
 

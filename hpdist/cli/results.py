@@ -12,7 +12,7 @@ from hpdist.cli.verb import Verb, as_json, example, run_argument
 from hpdist.core.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from hpdist.core.results.evaluations import EvaluationResult
+    from hpdist.core.results.evaluation_result import EvaluationResult
     from hpdist.core.results.results import Results
 
 
@@ -39,7 +39,7 @@ def results(run: str, top: int | None, failures: bool, csv_file: str | None, jso
     """Show the best configurations of a run, finished or not."""
     from pathlib import Path
 
-    from hpdist.cli.run_state import no_run
+    from hpdist.cli.run_status import no_run
     from hpdist.core.results.results import Results
 
     if not (Path(run) / "journal").exists():

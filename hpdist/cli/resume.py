@@ -39,10 +39,10 @@ def resume(context: click.Context, /, run: str, **changes: Any) -> Exit:
 
     Limits that were extended since stay extended.
     """
-    from hpdist.cli.run_state import read_state
+    from hpdist.cli.run_status import read_status
 
     path = Path(run).resolve()
-    read_state(run)
+    read_status(run)
     verb, values, directory = read_command(path)
     group = context.find_root().command
     command = group.get_command(context, verb) if isinstance(group, click.Group) else None

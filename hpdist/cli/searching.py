@@ -18,7 +18,7 @@ from hpdist.cli.values import BUDGET, BYTES, COUNT, SECONDS
 from hpdist.cli.verb import as_json, options
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.values import Limits, Timing
-from hpdist.core.results.progress_text import clean
+from hpdist.core.results.text_format import clean
 
 if TYPE_CHECKING:
     from hpdist.core.dispatch.executor import Executor
@@ -219,7 +219,7 @@ def local_run(
     from hpdist.core.journal.run_directory import RunDirectory
     from hpdist.core.objective.objective import FunctionObjective, objective_of
     from hpdist.core.results.forecast import Forecast
-    from hpdist.core.results.progress import make_progress
+    from hpdist.core.results.progress_display import make_progress
     from hpdist.core.run.definition import Search, choose_limits, gather_warm_start
     from hpdist.core.run.local_run import LocalRun
     from hpdist.core.space.space import Space

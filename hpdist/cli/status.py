@@ -1,4 +1,4 @@
-"""``hpdist status``: where a run stands."""
+"""``hpdist status``: the state of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hpdist.cli.tables import show_json, show_table
 from hpdist.cli.verb import Verb, as_json, example, run_argument
 
 if TYPE_CHECKING:
-    from hpdist.cli.run_state import RunState
+    from hpdist.cli.run_status import RunStatus
+    from hpdist.core.results.run_state import RunState
 
 
 @click.command(
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 @run_argument
 @as_json
 def status(run: str, json_: bool) -> Exit:
-    """Show where a run stands, whether it runs, has ended or was killed.
+    """Show the state of a run: whether it runs, has ended or was killed, and its results so far.
 
-    Only the run directory is read; nobody is asked or disturbed.
+    Only the run directory is read; no process is asked or disturbed.
     """
-    from hpdist.cli.run_state import read_state
+    from hpdist.cli.run_status import read_status
 
-    found = read_state(run)
+    found = read_status(run)
     if json_:
         show_json(_as_json(found, run))
     else:
@@ -36,46 +37,56 @@ def status(run: str, json_: bool) -> Exit:
     return Exit.DONE
 
 
-def _as_json(found: RunState, run: str) -> dict[str, Any]:
-    summary, holder, now = found.view.summary, found.holder, _now(found)
-    by = None if holder is None else {"pid": holder.pid, "host": holder.host}
-    left = None if summary.ended else found.view.forecast.seconds_left(summary, now)
-    about = {"path": run, "state": found.state, "alive": found.alive, "master": by}
-    return {**about, **summary.to_json(), "seconds_left": left}
+def _as_json(found: RunStatus, run: str) -> dict[str, Any]:
+    from hpdist.core.results.run_state_json import run_state_json
+
+    state, holder = found.state, found.state.resumed
+    left = None if state.ended else found.forecast.seconds_left(state, _now(found))
+    return {
+        "path": run,
+        "state": found.label,
+        "alive": found.alive,
+        "master": None if holder is None else {"pid": holder.pid, "host": holder.host},
+        **run_state_json(state),
+        "seconds_left": left,
+    }
 
 
-def _show(found: RunState, run: str) -> None:
-    from hpdist.core.results.progress_text import board, clean, plan
+def _show(found: RunStatus, run: str) -> None:
+    from hpdist.core.results.progress_lines import failure, panel, plan
+    from hpdist.core.results.text_format import clean
 
-    summary, now = found.view.summary, _now(found)
-    name = summary.run.run_id if summary.run else Path(run).name
-    click.echo(clean(f"run {name}: {found.state}{_by_whom(found)}"))
-    for line in [plan(found.view.forecast), *board(found.view, now)]:
+    state, forecast = found.state, found.forecast
+    name = state.run.run_id if state.run else Path(run).name
+    click.echo(clean(f"run {name}: {found.label}{_holder(found)}"))
+    failed = [failure(state.last_failure)] if state.last_failure else []
+    for line in [plan(forecast, state.limits), *panel(state, forecast, _now(found)), *failed]:
         if line:
             click.echo(f"  {line}")
-    if summary.ended is None and found.alive is not False:
-        _show_workers(found)
-    if found.state not in ("running", "not ended", "finished"):
+    if state.ended is None and found.alive is not False:
+        _show_workers(state)
+    if found.label not in ("running", "not ended", "finished"):
         click.echo(f"to go on: hpdist resume {clean(run)}")
 
 
-def _now(found: RunState) -> float:
-    """The time until which the run went on."""
-    return (found.alive is False and found.view.summary.last_at) or time.time()
+def _now(found: RunStatus) -> float:
+    """Return the time until which the run went on, in seconds since 1970."""
+    return (found.alive is False and found.state.last_at) or time.time()
 
 
-def _by_whom(found: RunState) -> str:
-    holder, last_at = found.holder, found.view.summary.last_at
-    if found.view.summary.ended is not None or holder is None or last_at is None:
+def _holder(found: RunStatus) -> str:
+    """Name the process that holds the run."""
+    state, holder = found.state, found.state.resumed
+    if state.ended is not None or holder is None or state.last_at is None:
         return ""
-    return f", process {holder.pid} on {holder.host}, last record {time.time() - last_at:.0f} s ago"
+    ago = time.time() - state.last_at
+    return f", process {holder.pid} on {holder.host}, last record {ago:.0f} s ago"
 
 
-def _show_workers(found: RunState) -> None:
-    workers = found.view.summary.workers.values()
+def _show_workers(state: RunState) -> None:
     rows = [
         (each.info.worker_id, each.info.host, each.state, len(each.holds), each.done)
-        for each in workers
+        for each in state.workers.values()
         if each.state in ("joined", "quarantined")
     ]
     if rows:

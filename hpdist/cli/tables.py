@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpdist.cli.failures import tidy
+from hpdist.core.model.rank_and_cost import loss_sign, rank_of
 from hpdist.core.model.values import JobState
-from hpdist.core.results.evaluations import EvaluationResult
-from hpdist.core.results.progress_text import clean, configuration
+from hpdist.core.results.evaluation_result import EvaluationResult
 from hpdist.core.results.results import Results
+from hpdist.core.results.text_format import clean, configuration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,10 +79,16 @@ def show_front(results: Results, top: int) -> None:
 
 def ranked(results: Results) -> list[EvaluationResult]:
     """Return the successes, best first, each configuration only at its highest budget."""
-    sign = 1.0 if results.direction == "minimize" else -1.0
-    done = [one for one in results.evaluations if one.state is JobState.COMPLETED]
-    highest = {one.trial_id: one for one in sorted(done, key=lambda one: one.budget)}
-    return sorted(highest.values(), key=lambda one: (-one.budget, sign * (one.loss or 0.0)))
+    sign = loss_sign(results.direction)
+    ranked = sorted(
+        (rank_of(one.budget, one.loss, one.job_id, sign), one)
+        for one in results.evaluations
+        if one.loss is not None
+    )
+    highest: dict[int, EvaluationResult] = {}
+    for _, one in ranked:
+        highest.setdefault(one.trial_id, one)
+    return list(highest.values())
 
 
 def results_json(results: Results, top: int | None = None) -> dict[str, Any]:

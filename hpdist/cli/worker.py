@@ -191,7 +191,7 @@ def _watch_parent(orphaned: threading.Event, slots: WorkerSlots) -> None:
 
 def _is_over(place: Place) -> bool:
     """Whether the run has finished, as far as its directory can tell."""
-    from hpdist.cli.run_state import has_finished
+    from hpdist.cli.run_status import has_finished
 
     directory = place.directory
     if directory is None or not has_finished(Path(directory)):

@@ -26,7 +26,7 @@ from hpdist.core.model.errors import (
     TransportError,
 )
 from hpdist.core.model.values import WorkerInfo
-from hpdist.core.results.progress_text import clean
+from hpdist.core.results.text_format import clean
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from hpdist.core.model.validation import (
 )
 from hpdist.core.model.values import Limits, Timing
 from hpdist.core.results.forecast import Forecast
-from hpdist.core.results.progress import make_progress
+from hpdist.core.results.progress_display import make_progress
 from hpdist.core.run.definition import Search, space_of
 from hpdist.core.run.local_run import LocalRun
 from hpdist.folder.election import RUNNING, Election, is_dead

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.validation import short_repr
 from hpdist.core.results.results import Results
 
@@ -50,8 +51,7 @@ def activity(results: Any) -> pd.DataFrame:
 
 def _of_results(results: Results) -> pd.DataFrame:
     frame = results.to_frame()
-    sign = -1.0 if results.direction == "minimize" else 1.0
-    frame["objective"] = sign * frame["loss"].astype(float)
+    frame["objective"] = -loss_sign(results.direction) * frame["loss"].astype(float)
     frame = frame.rename(columns={"started": "begun", "ended": "over"})
     frame["gathered"] = frame["over"]
     return frame[frame["over"].notna()].reindex(columns=[*COLUMNS]).reset_index(drop=True)

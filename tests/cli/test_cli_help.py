@@ -216,7 +216,7 @@ def test_a_mistake_of_hpdists_own_is_told_with_a_traceback(
     def fail(path: object) -> None:
         raise ZeroDivisionError("of our own making")
 
-    monkeypatch.setattr("hpdist.cli.run_state.read_state", fail)
+    monkeypatch.setattr("hpdist.cli.run_status.read_status", fail)
     said = hpdist("status", ".")
     assert said.code == Exit.FAILED
     assert "Traceback" in said.err
@@ -229,7 +229,7 @@ def test_ctrl_c_ends_any_command_with_130(
     def press(path: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hpdist.cli.run_state.read_state", press)
+    monkeypatch.setattr("hpdist.cli.run_status.read_status", press)
     assert hpdist("status", ".").code == Exit.INTERRUPTED
 
 

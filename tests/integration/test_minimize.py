@@ -23,7 +23,7 @@ from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalM
 from hpdist.core.model.events import RunEnded, RunResumed
 from hpdist.core.model.values import JobState
 from hpdist.core.objective.objective import objective_of
-from hpdist.core.results.evaluations import EvaluationResult
+from hpdist.core.results.evaluation_result import EvaluationResult
 from hpdist.core.space.space import Space
 from hpdist.executors.serial import SerialExecutor
 from hpdist.multi_fidelity import Asha, Hyperband

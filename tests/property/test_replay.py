@@ -26,7 +26,7 @@ from hpdist.core.model.values import (
     Retry,
     Success,
 )
-from hpdist.core.results.summary import Summary
+from hpdist.core.results.run_state import RunState
 from hpdist.core.run.loop import Loop
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SuccessiveHalving
@@ -266,7 +266,7 @@ def test_a_record_is_written_and_read_to_the_last_bit(tmp_path: Path) -> None:
 def test_the_incumbent_does_not_depend_on_the_order_of_results(
     losses: tuple[float, ...], order: tuple[int, ...]
 ) -> None:
-    study, summary = Study({"x": (0.0, 1.0)}, limits=Limits(n_trials=3)), Summary()
+    study, state = Study({"x": (0.0, 1.0)}, limits=Limits(n_trials=3)), RunState()
     records: list[Record] = []
     for _ in losses:
         records.append(study.propose())
@@ -275,6 +275,6 @@ def test_the_incumbent_does_not_depend_on_the_order_of_results(
         records.append(AttemptEnded(job_id, 1, "w", Success(losses[job_id])))
         study.apply(records[-1])
     for record in records:
-        summary.apply(0.0, record)
+        state.apply(0.0, record)
     best = losses.index(min(losses))
-    assert study.table.best.job.job_id == summary.best.job_id == best, "a tie went by time"
+    assert study.table.best.job.job_id == state.best.job_id == best, "a tie went by time"

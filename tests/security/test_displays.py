@@ -31,8 +31,9 @@ from hpdist.core.model.events import (
 from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial, WorkerInfo
 from hpdist.core.results import results as results_module
 from hpdist.core.results.forecast import Forecast
-from hpdist.core.results.progress import LogProgress
+from hpdist.core.results.progress_display import LogProgress
 from hpdist.core.results.results import Results
+from hpdist.core.results.run_state import RunState
 from hpdist.multi_fidelity import SingleFidelity
 
 #: A title, a cleared screen, a link, a bell, a return to overwrite, text from right to left.
@@ -106,9 +107,12 @@ def test_progress_lets_nothing_through_either(run: Path) -> None:
     assert records.run_id == HOSTILE
     progress = LogProgress(run, Forecast(SingleFidelity(num_configs=9)), stream)
     found = read_journal(run / "journal").records
-    progress.begin(found[:2])
+    state = RunState()
+    state.update(found[:2])
+    progress.start(state)
     for entry in found[2:]:
-        progress([entry])
+        state.update([entry])
+        progress._write_if_due([entry])
         progress._next = 0.0  # a line each time
     progress.end()
     assert stream.getvalue().count("\n") > 5

@@ -32,7 +32,7 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Order,
 )
-from hpdist.core.model.values import JobState, Retry
+from hpdist.core.model.values import Retry
 from hpdist.core.run.inbox import Stamped
 from hpdist.core.run.loop import Loop
 from hpdist.core.run.resume import OpenRun, replay
@@ -220,8 +220,8 @@ class World:
             header = study.describe("r")
             journal.append(header, master.inbox.wall())
             records.append((master.inbox.wall(), header))
-        run = OpenRun(journal, study, book, records, 1, dict.fromkeys(JobState, 0))
-        replay(run, (record for _, record in records))
+        run = OpenRun(journal, study, book, records)
+        replay(run)
         run.announce(master.inbox.wall())
         journal.commit()
         self.happened["epochs"] = max(self.happened["epochs"], run.epoch)

@@ -1,4 +1,4 @@
-"""How far a search is, and how long it will still take. Pure."""
+"""How much of a search is done, and how long the rest will take. Pure."""
 
 from __future__ import annotations
 
@@ -6,63 +6,66 @@ import math
 from dataclasses import asdict
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.values import JobState, Limits
-from hpdist.core.results.summary import Summary
+from hpdist.core.model.values import Limits
+from hpdist.core.results.run_state import RunState
 from hpdist.multi_fidelity import IterGenerator, Rung, make_plan, total_cost
 
 
 class Forecast:
-    """What a search will come to: the plan if it has one, and the limits.
+    """The expected size and duration of a search, from its plan if it has one and its limits.
 
     Attributes
     ----------
-    rungs
-        What is planned; empty where nothing can be planned.
     is_single
         Whether there is only one budget.
     """
 
     def __init__(self, iter_generator: IterGenerator, time_limit_s: float = math.inf) -> None:
-        self._generator = iter_generator
         self.is_single = len(iter_generator.budgets) == 1
+        self._generator = iter_generator
         self._time_limit_s = time_limit_s
-        self._begin: dict[str, float] = {}
-        self.set_limits(Limits())
+        self._at_start: dict[str, float] = {}
+        self._plans: dict[int | None, tuple[Rung, ...]] = {}
 
-    def set_limits(self, limits: Limits) -> None:
-        """Take notice of the limits, when they are known and when they change."""
-        self.rungs = _planned(self._generator, limits.n_iterations)
-        goals = {name: asdict(limits)[name] for name in ("n_trials", "n_evaluations", "max_cost")}
-        self._goals = {name: float(goal) for name, goal in goals.items() if goal is not None}
-        if self.rungs:
-            self._goals["budget"] = total_cost(self.rungs)
+    def start(self, state: RunState) -> None:
+        """Measure speeds from here on: those of earlier sessions say nothing about this one."""
+        self._at_start = _amounts(state)
 
-    def begin(self, summary: Summary) -> None:
-        """Measure speeds from here on: what was done before says nothing about this session."""
-        self._begin = _amounts(summary)
+    def rungs(self, limits: Limits) -> tuple[Rung, ...]:
+        """Return the planned rungs; none where nothing can be planned."""
+        n_iterations = limits.n_iterations
+        if n_iterations not in self._plans:
+            self._plans[n_iterations] = _planned(self._generator, n_iterations)
+        return self._plans[n_iterations]
 
-    @property
-    def evaluations(self) -> int | None:
-        """How many evaluations there will be at most; None if nobody can say."""
-        goals = [self._goals.get("n_evaluations", math.inf)]
-        if self.is_single:
-            goals.append(self._goals.get("n_trials", math.inf))
-        if self.rungs:
-            goals.append(sum(rung.num_configs for rung in self.rungs))
-        return None if min(goals) == math.inf else int(min(goals))
+    def evaluations(self, limits: Limits) -> int | None:
+        """Return the largest possible number of evaluations; None if it is not known."""
+        rungs = self.rungs(limits)
+        goals = [
+            limits.n_evaluations,
+            limits.n_trials if self.is_single else None,
+            sum(rung.num_configs for rung in rungs) if rungs else None,
+        ]
+        return min((goal for goal in goals if goal is not None), default=None)
 
-    def seconds_left(self, summary: Summary, now: float) -> float | None:
-        """Seconds until the first goal is reached at the speed so far; None if nobody can say.
+    def seconds_left(self, state: RunState, now: float) -> float | None:
+        """Return the seconds until the first goal is reached at the speed so far.
 
-        ``now`` is wall time in seconds since 1970.
+        ``now`` is wall time in seconds since 1970. None if it cannot be estimated.
         """
-        elapsed, amounts = summary.elapsed(now), _amounts(summary)
+        elapsed, amounts = state.elapsed(now), _amounts(state)
         left = [self._time_limit_s - elapsed]
-        for name, goal in self._goals.items():
-            gained = amounts[name] - self._begin.get(name, 0.0)
+        for name, goal in self._goals(state.limits).items():
+            gained = amounts[name] - self._at_start.get(name, 0.0)
             if gained > 0 and elapsed > 0:
                 left.append((goal - amounts[name]) * elapsed / gained)
         return None if min(left) == math.inf else max(0.0, min(left))
+
+    def _goals(self, limits: Limits) -> dict[str, float]:
+        goals = {name: asdict(limits)[name] for name in ("n_trials", "n_evaluations", "max_cost")}
+        if rungs := self.rungs(limits):
+            goals["budget"] = total_cost(rungs)
+        return {name: float(goal) for name, goal in goals.items() if goal is not None}
 
 
 def _planned(generator: IterGenerator, n_iterations: int | None) -> tuple[Rung, ...]:
@@ -71,20 +74,15 @@ def _planned(generator: IterGenerator, n_iterations: int | None) -> tuple[Rung, 
     try:
         return make_plan(generator, n_iterations).rungs
     except ConfigurationError:
-        return ()  # what happens depends on the results
+        return ()  # the number of evaluations depends on the results
 
 
-def _amounts(summary: Summary) -> dict[str, float]:
-    """How much of each goal is done; budgets count when an evaluation is settled."""
-    settled = [state for state in JobState if state.settled]
+def _amounts(state: RunState) -> dict[str, float]:
+    """Return how much of each goal is done; budgets count when an evaluation is settled."""
+    rungs = state.rungs.items()
     return {
-        "budget": sum(
-            view.budget * sum(view.counts[state] for state in settled)
-            for view in summary.rungs.values()
-        ),
-        "n_evaluations": float(summary.evaluations),
-        "n_trials": float(
-            sum(view.created for (_, rung), view in summary.rungs.items() if rung == 0)
-        ),
-        "max_cost": summary.total_cost,
+        "budget": sum(status.budget * status.settled for _, status in rungs),
+        "n_evaluations": float(state.evaluations),
+        "n_trials": float(sum(status.created for (_, rung), status in rungs if rung == 0)),
+        "max_cost": state.total_cost,
     }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import short_repr, to_real
 from hpdist.core.objective.pareto import hypervolume, non_dominated
-from hpdist.core.results.evaluations import EvaluationResult
+from hpdist.core.results.evaluation_result import EvaluationResult
 
 
 def front(

@@ -11,10 +11,11 @@ from hpdist.core.journal.format import Entry
 from hpdist.core.journal.reader import read_journal, refuse
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.validation import check_path
 from hpdist.core.model.values import FailureKind, JobState, JsonValue
-from hpdist.core.results.evaluations import EvaluationResult, EvaluationTable
-from hpdist.core.results.summary import Incumbent, Summary
+from hpdist.core.results.evaluation_result import EvaluationResult, Incumbent
+from hpdist.core.results.run_state import RunState
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,21 +52,17 @@ class Results:
     the journal.
     """
 
-    def __init__(
-        self, evaluations: Iterable[EvaluationResult], summary: Summary, path: Path | None = None
-    ) -> None:
-        self._evaluations = tuple(evaluations)
-        self._summary = summary
+    def __init__(self, state: RunState, path: Path | None = None) -> None:
+        self._state = state
         self._path = path
+        self._evaluations = tuple(state.evaluation(job_id) for job_id in state.jobs)
 
     @classmethod
     def from_records(cls, records: Iterable[Entry], path: str | Path | None = None) -> Results:
         """Fold (wall time, record) pairs, as a journal keeps them."""
-        summary, table = Summary(), EvaluationTable()
-        for at, record in records:
-            summary.apply(at, record)
-            table.apply(at - (summary.first_at or 0.0), record)
-        return cls(table.rows.values(), summary, None if path is None else Path(path))
+        state = RunState()
+        state.update(records)
+        return cls(state, None if path is None else Path(path))
 
     @classmethod
     def read(cls, path: str | Path) -> Results:
@@ -87,12 +84,12 @@ class Results:
     @property
     def run_id(self) -> str:
         """The run's name; empty if the journal has no header."""
-        return self._summary.run.run_id if self._summary.run else ""
+        return self._state.run.run_id if self._state.run else ""
 
     @property
     def direction(self) -> str:
         """``minimize`` or ``maximize``."""
-        return self._summary.direction
+        return self._state.direction
 
     @property
     def path(self) -> Path | None:
@@ -102,12 +99,12 @@ class Results:
     @property
     def reason(self) -> str | None:
         """How the run ended (finished, stopped, time_limit, failed); None if it has not."""
-        return self._summary.ended.reason if self._summary.ended else None
+        return self._state.ended.reason if self._state.ended else None
 
     @property
     def started_at(self) -> float | None:
         """When the run began, in seconds since 1970 (UTC)."""
-        return self._summary.first_at
+        return self._state.first_at
 
     @property
     def best(self) -> Incumbent | None:
@@ -115,12 +112,12 @@ class Results:
 
         Between equals the one that was decided on first. None if nothing succeeded.
         """
-        return self._summary.best
+        return self._state.best
 
     @property
     def objectives(self) -> list[str]:
         """The names of what was minimized or maximized, "loss" first."""
-        return self._summary.run.objectives if self._summary.run else ["loss"]
+        return self._state.run.objectives if self._state.run else ["loss"]
 
     @property
     def pareto_front(self) -> list[EvaluationResult]:
@@ -153,12 +150,12 @@ class Results:
 
     @property
     def _compared(self) -> tuple[list[str], float]:
-        return self.objectives, 1.0 if self.direction == "minimize" else -1.0
+        return self.objectives, loss_sign(self.direction)
 
     @property
     def incumbents(self) -> list[Incumbent]:
         """How the incumbent changed, oldest first."""
-        return list(self._summary.incumbents)
+        return list(self._state.incumbents)
 
     @property
     def evaluations(self) -> list[EvaluationResult]:
@@ -219,7 +216,7 @@ class Results:
         return frame
 
     def __repr__(self) -> str:
-        counts, failures = self._summary.counts, self._summary.failures
+        counts, failures = self._state.counts, self._state.failures
         states = [f"{counts[state]} {state.value}" for state in JobState if counts[state]]
         kinds = [f"{n} {kind.value}" for kind, n in failures.most_common() if n]
         lines = [

@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +15,14 @@ from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.disk import REAL, Disk
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
-from hpdist.core.model.events import (
-    AttemptEnded,
-    Controlled,
-    Record,
-    RunCreated,
-    RunEnded,
-    RunResumed,
-)
+from hpdist.core.model.events import AttemptEnded, Controlled, Record, RunEnded
 from hpdist.core.model.validation import check_seconds
 from hpdist.core.model.values import Retry, Timing
-from hpdist.core.results.evaluations import EvaluationResult, EvaluationTable
-from hpdist.core.results.progress import Progress
-from hpdist.core.results.progress_text import found
+from hpdist.core.results.evaluation_result import EvaluationResult
+from hpdist.core.results.progress_display import Progress
+from hpdist.core.results.progress_lines import found
 from hpdist.core.results.results import Results
+from hpdist.core.results.run_state import RunState
 from hpdist.core.run.definition import Search
 from hpdist.core.run.inbox import QueueInbox
 from hpdist.core.run.loop import Loop, Observer
@@ -108,7 +102,7 @@ class LocalRun:
             notes = self._notes(run)
             has_work = self._prepare(run)
             self.on_open(run)
-            self.progress.begin(run.records, notes)
+            self.progress.start(run.state, notes)
             try:
                 if has_work:
                     self._drive(run)
@@ -145,10 +139,10 @@ class LocalRun:
 
     def _notes(self, run: OpenRun) -> list[str]:
         """Say what was found of an earlier session."""
-        header = run.records[0][1]
-        if not run.resumed or not isinstance(header, RunCreated):
+        header = run.state.run
+        if not run.resumed or header is None:
             return []
-        notes = [found(run.found)]
+        notes = [found(run.state.counts)]
         if run.journal.cut_bytes:
             notes.append(f"a torn record of {run.journal.cut_bytes} bytes was cut off")
         if kept := self.search.kept_from(header):
@@ -167,16 +161,16 @@ class LocalRun:
         has_work = not run.study.done
         if has_work and not self.executor.keeps_running:
             run.announce(at)  # others do so themselves, with their address
-        elif not has_work and not _finished(run):
+        elif not has_work and not run.finished:
             change(run, RunEnded("finished"), at)
         run.journal.commit()
         return has_work
 
     def _drive(self, run: OpenRun) -> None:
         inbox = QueueInbox()
-        observers: list[Observer] = [self.progress, *self.observers]
+        observers = [run.state.update, *self.progress.observers, *self.observers]
         if self.callbacks:
-            observers.append(Settled(self.callbacks, run.records))
+            observers.append(ResultCallbacks(self.callbacks, run.state))
         loop = Loop(
             run.study,
             run.dispatch,
@@ -197,39 +191,29 @@ class LocalRun:
         )
 
 
-class Settled:
-    """An observer of the loop that calls callbacks with each evaluation that is settled.
+class ResultCallbacks:
+    """An observer of the loop that calls callbacks with the result of each settled evaluation.
 
     Parameters
     ----------
-    records
-        Those of before, of which nobody is told.
+    state
+        Updated with the same records before this observer is called.
     """
 
-    def __init__(
-        self, callbacks: Sequence[Callback], records: Iterable[tuple[float, Record]]
-    ) -> None:
+    def __init__(self, callbacks: Sequence[Callback], state: RunState) -> None:
         self._callbacks = tuple(callbacks)
-        self._table = EvaluationTable()
-        self._begin: float | None = None
-        for at, record in records:
-            self._apply(at, record)
+        self._state = state
 
     def __call__(self, fresh: Sequence[tuple[float, Record]]) -> None:
-        for at, record in fresh:
-            self._apply(at, record)
+        for _, record in fresh:
             if isinstance(record, AttemptEnded) and record.final:
-                self._tell(self._table.rows[record.job_id])
+                self._call(self._state.evaluation(record.job_id))
 
-    def _apply(self, at: float, record: Record) -> None:
-        self._begin = at if self._begin is None else self._begin
-        self._table.apply(at - self._begin, record)
-
-    def _tell(self, result: EvaluationResult) -> None:
+    def _call(self, result: EvaluationResult) -> None:
         for callback in self._callbacks:
             try:
                 callback(result)
-            except Exception:  # a caller's function must end neither his search nor the next one
+            except Exception:  # a failing callback must not stop the search, nor the next one
                 logger.exception("the callback %r failed; the search goes on", callback)
 
 
@@ -239,11 +223,3 @@ def _take_back(made: Sequence[Path]) -> None:
         # A directory in which there is anything else stays.
         with suppress(OSError):
             path.unlink() if path.is_file() else path.rmdir()
-
-
-def _finished(run: OpenRun) -> bool:
-    """Whether the run has finished, and nothing was asked of it since."""
-    # Workers that leave are recorded after the end.
-    kinds = (RunEnded, RunResumed, Controlled)
-    last = next((each for _, each in reversed(run.records) if isinstance(each, kinds)), None)
-    return isinstance(last, RunEnded) and last.reason == "finished"

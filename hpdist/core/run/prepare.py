@@ -9,7 +9,7 @@ from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.objective.objective import objective_of
 from hpdist.core.results.forecast import Forecast
-from hpdist.core.results.progress import make_progress
+from hpdist.core.results.progress_display import make_progress
 from hpdist.core.run.definition import (
     Search,
     check_time_limit,

@@ -7,8 +7,8 @@ import json
 import os
 import platform
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
 from hpdist.core.model.events import Controlled, Record, RunCreated, RunEnded, RunResumed
 from hpdist.core.model.validation import check_choice, short_repr
-from hpdist.core.model.values import JobState, Limits, Retry, Timing
+from hpdist.core.model.values import Limits, Retry, Timing
+from hpdist.core.results.run_state import RunState
 from hpdist.core.study.study import Study
 
 MakeStudy = Callable[[RunCreated | None], Study]
@@ -42,23 +43,26 @@ FIXED = frozenset(("space", "direction", "objectives"))
 class OpenRun:
     """A run whose journal this process holds.
 
-    ``found`` counts the jobs of before by state; ``ended`` is how it ended last, None if it
-    never did.
+    ``state`` is what displays and callbacks read; ``epoch`` is that of this process.
     """
 
     journal: Journal
     study: Study
     dispatch: DispatchState
     records: list[tuple[float, Record]]
-    epoch: int
-    found: dict[JobState, int]
-    ended: RunEnded | None = None
+    epoch: int = 1
     former_address: str = ""
+    state: RunState = field(default_factory=RunState)
 
     @property
     def resumed(self) -> bool:
         """Whether there was anything before."""
         return self.epoch > 1
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has finished, and was not extended since."""
+        return self.state.ended is not None and self.state.ended.reason == "finished"
 
     @property
     def book(self) -> str:
@@ -74,7 +78,12 @@ class OpenRun:
         """Record that this process has taken the run over; durable at the next commit."""
         record = RunResumed(self.epoch, os.getpid(), socket.gethostname(), address, versions())
         self.journal.append(record, at)
+        self.note(at, record)
+
+    def note(self, at: float, record: Record) -> None:
+        """Update the state by a record that the loop does not pass to its observers."""
         self.records.append((at, record))
+        self.state.update([(at, record)])
 
 
 def open_run(
@@ -167,10 +176,9 @@ def _check_unchanged(journal: Journal, header: RunCreated | None) -> None:
 
 
 def _resumed(journal: Journal, study: Study, dispatch: DispatchState, on_change: str) -> OpenRun:
-    records = list(journal.records)
-    run = OpenRun(journal, study, dispatch, records, 1, dict.fromkeys(JobState, 0))
+    run = OpenRun(journal, study, dispatch, list(journal.records))
     try:
-        replay(run, (record for _, record in records))
+        replay(run)
     except (StateError, LookupError, TypeError, ValueError) as error:
         raise JournalMismatch(
             f"{journal.path} holds what this search would not have done: {error or repr(error)}",
@@ -182,16 +190,15 @@ def _resumed(journal: Journal, study: Study, dispatch: DispatchState, on_change:
     return run
 
 
-def replay(run: OpenRun, records: Iterable[Record]) -> None:
-    """Apply records of before, and note what the journal says of its own history."""
-    for record in records:
+def replay(run: OpenRun) -> None:
+    """Apply the records of earlier sessions."""
+    for _, record in run.records:
         run.study.apply(record)
         run.dispatch.apply(record)
-        if isinstance(record, RunResumed):
-            run.epoch, run.former_address = record.epoch + 1, record.address
-        run.ended = record if isinstance(record, RunEnded) else run.ended
-    for entry in run.dispatch.jobs.values():
-        run.found[entry.state] += 1
+    run.state.update(run.records)
+    if last := run.state.resumed:
+        run.epoch = last.epoch + 1
+        run.former_address = last.address
 
 
 def change_limits(run: OpenRun, limits: Limits, at: float) -> None:
@@ -206,7 +213,7 @@ def change(run: OpenRun, record: Record, at: float) -> None:
     run.study.apply(record)
     run.dispatch.apply(record)
     run.journal.append(record, at)
-    run.records.append((at, record))
+    run.note(at, record)
 
 
 def header_arguments(header: RunCreated) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from hpdist.core.model.events import (
     RunCreated,
 )
 from hpdist.core.model.payload import Payload
+from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.validation import check_choice, check_kind, check_list, check_seed
 from hpdist.core.model.values import (
     Configuration,
@@ -121,7 +122,7 @@ class Study:
         self.objectives = check_objectives(objectives)
         self.rung_ranking = RungRanking()
         self.optimizer = make_optimizer(optimizer, self.space, self.seed, len(self.objectives))
-        self.table = TrialTable(self.seed, 1.0 if direction == "minimize" else -1.0)
+        self.table = TrialTable(self.seed, loss_sign(self.direction))
         self.limits = Limits(n_iterations=self.iter_generator.default_iterations)
         if limits is not None:
             self.limits = check_kind("limits", limits, Limits, do="limits=Limits(n_trials=100)")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import AttemptEnded, JobCreated
 from hpdist.core.model.payload import Payload, PreviousAttempt
+from hpdist.core.model.rank_and_cost import Rank, cost_of, rank_of
 from hpdist.core.model.values import (
     Failure,
     Job,
@@ -53,6 +54,7 @@ class TrialTable:
         self.pending: dict[int, Pending] = {}  #: the open jobs
         self.total_cost = 0.0
         self.best: JobRow | None = None
+        self._best_rank: Rank | None = None
         self._successes: dict[int, list[tuple[float, int]]] = {}
 
     def created(self, record: JobCreated) -> None:
@@ -81,15 +83,11 @@ class TrialTable:
 
     def _succeeded(self, entry: JobRow, outcome: Success) -> None:
         job = entry.job
-        self.total_cost += job.budget if outcome.cost is None else outcome.cost
+        self.total_cost += cost_of(job, outcome)
         self._successes.setdefault(job.trial_id, []).append((job.budget, entry.attempt))
-        if self.best is None or self._rank(entry) < self._rank(self.best):
-            self.best = entry
-
-    def _rank(self, entry: JobRow) -> tuple[float, float, int]:
-        """The incumbent has the smallest rank: largest budget, then loss, then job id."""
-        assert isinstance(entry.outcome, Success)
-        return (-entry.job.budget, self.sign * entry.outcome.loss, entry.job.job_id)
+        rank = rank_of(job.budget, outcome.loss, job.job_id, self.sign)
+        if self._best_rank is None or rank < self._best_rank:
+            self.best, self._best_rank = entry, rank
 
     def reached(self, target_loss: float, budget: float) -> bool:
         """Whether the incumbent, evaluated at ``budget`` or more, is as good as the target."""

@@ -8,7 +8,7 @@ import pty
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -35,10 +35,15 @@ from hpdist.core.model.values import (
     Trial,
     WorkerInfo,
 )
-from hpdist.core.results import progress_text as text
+from hpdist.core.results import progress_lines, text_format
 from hpdist.core.results.forecast import Forecast
-from hpdist.core.results.progress import LiveProgress, LogProgress, Progress, make_progress
-from hpdist.core.results.run_view import RunView
+from hpdist.core.results.progress_display import (
+    LiveProgress,
+    LogProgress,
+    Progress,
+    make_progress,
+)
+from hpdist.core.results.run_state import RunState
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SingleFidelity
 
 EVIL = "\x1b[2J\x07red\r\nherring\u202e"
@@ -92,17 +97,32 @@ def make(
     return kind(Path("runs/r"), Forecast(generator or Hyperband(1, 9)), stream, clock)
 
 
+def start(
+    progress: Progress, before: list[tuple[float, Record]], notes: Sequence[str] = ()
+) -> None:
+    state = RunState()
+    state.update(before)
+    progress.start(state, notes)
+
+
+def follow(progress: Progress, fresh: list[tuple[float, Record]]) -> None:
+    """Update the state and call the observers, as the loop does."""
+    progress.state.update(fresh)
+    for observer in progress.observers:
+        observer(fresh)
+
+
 # ------------------------------------------------------------------ as a log
 
 
 def test_a_log_has_a_line_at_the_start_one_in_30_s_and_one_at_the_end() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = make(LogProgress, stream, clock)
-    progress.begin(stamped(opening()), ["found 1 finished"])
+    start(progress, stamped(opening()), ["found 1 finished"])
     for job_id in range(20):
         clock.now += 4.0
-        progress(stamped(evaluated(job_id, Success(float(job_id))), clock.now))
-    progress(stamped([RunEnded("finished")], clock.now))
+        follow(progress, stamped(evaluated(job_id, Success(float(job_id))), clock.now))
+    follow(progress, stamped([RunEnded("finished")], clock.now))
     progress.end()
     first, *between, last = stream.getvalue().splitlines()
     assert first == (
@@ -116,11 +136,11 @@ def test_a_log_has_a_line_at_the_start_one_in_30_s_and_one_at_the_end() -> None:
 def test_a_line_shows_best_done_running_queued_failed_and_the_time_left() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = make(LogProgress, stream, clock)
-    progress.begin(stamped(opening()))
-    progress(stamped(evaluated(0, Success(0.25))))
+    start(progress, stamped(opening()))
+    follow(progress, stamped(evaluated(0, Success(0.25))))
     clock.now += 30.0
     fresh = [*evaluated(1, Failure(FailureKind.MEMORY, "too much")), *evaluated(2, Success(1.0))]
-    progress(stamped([*fresh[:-1]], clock.now))
+    follow(progress, stamped([*fresh[:-1]], clock.now))
     line = stream.getvalue().splitlines()[-1]
     for told in (
         r"done 2/22  running 1  queued 0  failed 1 \(1 memory\)  workers 1",
@@ -134,21 +154,21 @@ def test_a_line_shows_best_done_running_queued_failed_and_the_time_left() -> Non
 def test_a_failure_is_told_once() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = make(LogProgress, stream, clock)
-    progress.begin(stamped(opening()))
+    start(progress, stamped(opening()))
     for job_id, outcome in enumerate([Failure(FailureKind.CRASH, "died"), Success(1.0)]):
         clock.now += 30.0
-        progress(stamped(evaluated(job_id, outcome), clock.now))
+        follow(progress, stamped(evaluated(job_id, outcome), clock.now))
     assert stream.getvalue().count("crash: died") == 1
 
 
 def test_nothing_of_the_users_reaches_a_log_as_a_control_character() -> None:
     stream, clock = io.StringIO(), Clock()
     progress = make(LogProgress, stream, clock)
-    progress.begin(stamped(opening()))
+    start(progress, stamped(opening()))
     clock.now += 30.0
     evil = Failure(FailureKind.EXCEPTION, f"ValueError: {EVIL}")
     fresh = [*evaluated(0, evil), *evaluated(1, Success(1.0)), RunEnded("stopped", EVIL)]
-    progress(stamped(fresh, clock.now))
+    follow(progress, stamped(fresh, clock.now))
     progress.end()
     assert all(c.isprintable() for line in stream.getvalue().split("\n") for c in line)
     assert "ValueError: \\x1b[2J\\x07red" in stream.getvalue()
@@ -160,7 +180,7 @@ def test_the_end_says_how_to_go_on_unless_the_search_has_finished() -> None:
     for reason in ("finished", "stopped"):
         stream = io.StringIO()
         progress = make(LogProgress, stream, Clock())
-        progress.begin(stamped([*opening(), RunEnded(reason)]))
+        start(progress, stamped([*opening(), RunEnded(reason)]))
         progress.end()
         endings[reason] = stream.getvalue()
     assert "hpdist resume runs/r" in endings["stopped"]
@@ -171,8 +191,8 @@ def test_the_end_says_how_to_go_on_unless_the_search_has_finished() -> None:
 def test_a_silent_progress_tells_notices_only() -> None:
     stream = io.StringIO()
     progress = make(Progress, stream, Clock())
-    progress.begin(stamped(opening()), ["found nothing"])
-    progress(stamped(evaluated(0, Success(1.0))))
+    start(progress, stamped(opening()), ["found nothing"])
+    follow(progress, stamped(evaluated(0, Success(1.0))))
     progress.notice("waiting")
     progress.end()
     assert stream.getvalue() == "hpdist: waiting\n"
@@ -187,10 +207,10 @@ class Reader(io.StringIO):
 
 def test_a_search_goes_on_when_nobody_reads_its_progress_any_more() -> None:
     progress = make(LogProgress, Reader(), Clock())
-    progress.begin(stamped(opening()))
-    progress(stamped(evaluated(0, Success(1.0))))
+    start(progress, stamped(opening()))
+    follow(progress, stamped(evaluated(0, Success(1.0))))
     progress.end()
-    assert progress.view.summary.evaluations == 1
+    assert progress.state.evaluations == 1
 
 
 # ------------------------------------------------------------------ on a terminal
@@ -199,12 +219,12 @@ def test_a_search_goes_on_when_nobody_reads_its_progress_any_more() -> None:
 def test_a_terminal_shows_the_board_and_in_the_end_the_best() -> None:
     stream, clock = Terminal(), Clock()
     progress = make(LiveProgress, stream, clock)
-    progress.begin(stamped(opening()), ["found 1 finished"])
+    start(progress, stamped(opening()), ["found 1 finished"])
     clock.now += 10.0
     fresh = [*evaluated(0, Success(0.25)), *evaluated(1, Failure(FailureKind.TIMEOUT, EVIL))]
-    progress(stamped(fresh, clock.now))
+    follow(progress, stamped(fresh, clock.now))
     progress.notice("waiting for the evaluations that run")
-    progress(stamped([RunEnded("finished")], clock.now))
+    follow(progress, stamped([RunEnded("finished")], clock.now))
     progress.end()
     shown = stream.getvalue()
     assert "hpdist: found 1 finished\n" in shown
@@ -219,7 +239,7 @@ def test_a_terminal_shows_the_board_and_in_the_end_the_best() -> None:
 def test_the_display_of_a_run_that_is_over_is_not_opened() -> None:
     stream = Terminal()
     progress = make(LiveProgress, stream, Clock())
-    progress.begin(stamped([*opening(), RunEnded("finished")]))
+    start(progress, stamped([*opening(), RunEnded("finished")]))
     progress.end()
     assert "\x1b" not in stream.getvalue()
 
@@ -295,74 +315,75 @@ def read_all(fd: int) -> str:
 # ------------------------------------------------------------------ forecasts and words
 
 
-def view_of(
+def forecast_of(
     records: list[Record], generator: IterGenerator, time_limit_s: float = float("inf")
-) -> RunView:
-    view = RunView(Path("r"), Forecast(generator, time_limit_s))
-    view.begin([])
-    view.apply(stamped(records))
-    return view
+) -> tuple[RunState, Forecast]:
+    state, forecast = RunState(), Forecast(generator, time_limit_s)
+    forecast.start(state)
+    state.update(stamped(records))
+    return state, forecast
 
 
 def test_the_time_left_is_that_of_the_limit_that_is_reached_first() -> None:
     records = [*opening(Limits(n_trials=4, n_evaluations=40)), *evaluated(0, Success(1.0))]
-    view = view_of(records, SingleFidelity())
-    assert view.forecast.seconds_left(view.summary, BEGIN + 10) == pytest.approx(30.0)
-    view = view_of(records, SingleFidelity(), time_limit_s=25.0)
-    assert view.forecast.seconds_left(view.summary, BEGIN + 10) == pytest.approx(15.0)
+    state, forecast = forecast_of(records, SingleFidelity())
+    assert forecast.seconds_left(state, BEGIN + 10) == pytest.approx(30.0)
+    state, forecast = forecast_of(records, SingleFidelity(), time_limit_s=25.0)
+    assert forecast.seconds_left(state, BEGIN + 10) == pytest.approx(15.0)
 
 
 def test_budgets_weigh_in_the_time_left() -> None:
     records = [*opening(), *evaluated(0, Success(1.0), budget=9.0)]
-    view = view_of(records, Hyperband(1, 9))
-    assert view.forecast.seconds_left(view.summary, BEGIN + 9) == pytest.approx(78 - 9)
+    state, forecast = forecast_of(records, Hyperband(1, 9))
+    assert forecast.seconds_left(state, BEGIN + 9) == pytest.approx(78 - 9)
 
 
 def test_costs_decide_where_the_cost_is_limited() -> None:
     records = [*opening(Limits(max_cost=10.0)), *evaluated(0, Success(1.0, cost=2.5))]
-    view = view_of(records, Asha(1, 9))
-    assert view.forecast.seconds_left(view.summary, BEGIN + 10) == pytest.approx(30.0)
-    assert view.forecast.evaluations is None
+    state, forecast = forecast_of(records, Asha(1, 9))
+    assert forecast.seconds_left(state, BEGIN + 10) == pytest.approx(30.0)
+    assert forecast.evaluations(state.limits) is None
 
 
 def test_what_was_done_in_an_earlier_session_does_not_speed_up_the_forecast() -> None:
-    view = RunView(Path("r"), Forecast(SingleFidelity()))
+    state, forecast = RunState(), Forecast(SingleFidelity())
     before = [*opening(Limits(n_trials=10)), *evaluated(0, Success(1.0))]
-    view.begin(stamped(before, BEGIN - 500))
-    assert view.forecast.seconds_left(view.summary, BEGIN) is None
-    view.apply(stamped([RunResumed(2), *evaluated(1, Success(1.0))]))
-    assert view.forecast.seconds_left(view.summary, BEGIN + 10) == pytest.approx(80.0)
+    state.update(stamped(before, BEGIN - 500))
+    forecast.start(state)
+    assert forecast.seconds_left(state, BEGIN) is None
+    state.update(stamped([RunResumed(2), *evaluated(1, Success(1.0))]))
+    assert forecast.seconds_left(state, BEGIN + 10) == pytest.approx(80.0)
 
 
 def test_nothing_is_said_of_the_time_left_while_nothing_is_known() -> None:
-    view = view_of(opening(), Asha(1, 9))
-    assert text.times(view, BEGIN + 5) == "0:05 elapsed"
-    assert text.plan(view.forecast) == ""
+    state, forecast = forecast_of(opening(), Asha(1, 9))
+    assert progress_lines.times(state, forecast, BEGIN + 5) == "0:05 elapsed"
+    assert progress_lines.plan(forecast, state.limits) == ""
 
 
 def test_an_extended_search_has_more_evaluations_to_do() -> None:
-    view = view_of(opening(Limits(n_iterations=1)), Hyperband(1, 9))
-    assert view.forecast.evaluations == 13
-    view.apply(stamped([Controlled("extend", {"n_iterations": 3})]))
-    assert view.forecast.evaluations == 22
-    view.apply(stamped([Controlled("extend", {"n_evaluations": 20})]))
-    assert view.forecast.evaluations == 20
+    state, forecast = forecast_of(opening(Limits(n_iterations=1)), Hyperband(1, 9))
+    assert forecast.evaluations(state.limits) == 13
+    state.update(stamped([Controlled("extend", {"n_iterations": 3})]))
+    assert forecast.evaluations(state.limits) == 22
+    state.update(stamped([Controlled("extend", {"n_evaluations": 20})]))
+    assert forecast.evaluations(state.limits) == 20
 
 
 def test_a_single_budget_has_no_lines_for_brackets() -> None:
-    view = view_of([*opening(), *evaluated(0, Success(1.0))[:1]], SingleFidelity())
-    assert text.brackets(view) == []
+    records = [*opening(), *evaluated(0, Success(1.0))[:1]]
+    assert progress_lines.brackets(*forecast_of(records, SingleFidelity())) == []
 
 
 def test_what_was_found_is_said_by_state() -> None:
     counts = dict.fromkeys(JobState, 0) | {JobState.COMPLETED: 96}
-    assert text.found(counts) == "found 96 finished"
+    assert progress_lines.found(counts) == "found 96 finished"
     counts |= {JobState.RUNNING: 3, JobState.QUEUED: 1, JobState.FAILED: 2}
     said = (
         "found 96 finished, 4 interrupted (handed in by their workers, or run again), "
         "2 failed (kept, unless --retry-failed)"
     )
-    assert text.found(counts) == said
+    assert progress_lines.found(counts) == said
 
 
 @pytest.mark.parametrize(
@@ -376,13 +397,13 @@ def test_what_was_found_is_said_by_state() -> None:
     ],
 )
 def test_durations_are_written_for_people(seconds: float, elapsed: str, left: str) -> None:
-    assert text.duration(seconds) == elapsed
-    assert text.roughly(seconds) == left
+    assert text_format.duration(seconds) == elapsed
+    assert text_format.rough_duration(seconds) == left
 
 
 @pytest.mark.parametrize("most", [10, 200])
 def test_clean_text_is_printable_and_short_enough(most: int) -> None:
-    cleaned = text.clean(EVIL * 20, most)
+    cleaned = text_format.clean(EVIL * 20, most)
     assert cleaned.isprintable()
     assert len(cleaned) == most
-    assert text.clean("größer\tals") == "größer\\tals"
+    assert text_format.clean("größer\tals") == "größer\\tals"

@@ -101,10 +101,10 @@ def test_a_resumed_run_stands_where_it_stood(begun: Path) -> None:
     assert run.resumed
     assert run.epoch == 2
     expected = {JobState.COMPLETED: 2, JobState.FAILED: 1, JobState.RUNNING: 1}
-    assert {state: n for state, n in run.found.items() if n} == expected
+    assert {state: n for state, n in run.state.counts.items() if n} == expected
     assert run.study.n_results == 3
     assert run.dispatch.jobs[3].state is JobState.RUNNING
-    assert run.ended is None
+    assert run.state.ended is None
     run.journal.close()
 
 
@@ -123,7 +123,7 @@ def test_how_a_run_ended_is_known_when_it_is_opened_again(begun: Path) -> None:
     write(run, RunEnded("stopped", "interrupted"))
     run.journal.close()
     again = opened(begun)
-    assert again.ended == RunEnded("stopped", "interrupted")
+    assert again.state.ended == RunEnded("stopped", "interrupted")
     again.journal.close()
 
 

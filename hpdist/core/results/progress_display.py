@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, TextIO
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import Record
 from hpdist.core.model.validation import short_repr
-from hpdist.core.results import progress_text as text
+from hpdist.core.results import progress_lines as lines
 from hpdist.core.results.forecast import Forecast
-from hpdist.core.results.run_view import RunView
+from hpdist.core.results.run_state import JobStatus, RunState
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -25,29 +24,33 @@ logger = logging.getLogger(__name__)
 
 MODES = ("auto", "bar", "log", "none")
 
-#: Seconds between two lines of a log.
 LINE_EVERY_S = 30.0
+"""Seconds between two lines of a log."""
 
-Entry = tuple[float, Record]
-"""(wall time in seconds since 1970, record)."""
+Observer = Callable[[Sequence[tuple[float, Record]]], None]
 
 
 class Progress:
-    """Follows a run's records and tells of them; this one is silent but for notices.
-
-    An observer of the loop: all is called in the loop's thread.
+    """Shows the state of a run; this one shows notices only.
 
     Parameters
     ----------
     path
         The run's directory, as the user should read it.
     forecast
-        What is to be expected of the run.
+        The expected size and duration of the run.
     stream
         Where text goes.
     wall
         The clock that records are stamped with, in seconds since 1970.
+
+    Attributes
+    ----------
+    state
+        The state that is shown; set by `start`, and kept up to date by others.
     """
+
+    state: RunState
 
     def __init__(
         self,
@@ -56,80 +59,93 @@ class Progress:
         stream: TextIO,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.view = RunView(path, forecast)
-        self._stream, self._wall = stream, wall
+        self.path = path
+        self.forecast = forecast
+        self._stream = stream
+        self._wall = wall
+        self._shown_failure: JobStatus | None = None
 
-    def begin(self, records: Iterable[Entry], notes: Sequence[str] = ()) -> None:
-        """Take in the records of before and begin to tell; ``notes`` are lines of their own."""
-        self.view.begin(records)
+    @property
+    def observers(self) -> list[Observer]:
+        """Observers for the loop, to be called after the state was updated."""
+        return []
 
-    def __call__(self, fresh: Sequence[Entry]) -> None:
-        self.view.apply(fresh)
+    def start(self, state: RunState, notes: Sequence[str] = ()) -> None:
+        """Start to show a run; ``notes`` are lines of their own."""
+        self.state = state
+        self._shown_failure = state.last_failure  # of an earlier session
+        self.forecast.start(state)
 
     def notice(self, line: str) -> None:
-        """Tell the user something at once; may be called inside a signal handler."""
+        """Show the user a line at once; may be called inside a signal handler."""
         self._write([line])
 
     def end(self) -> None:
-        """Say how it ended; nothing is shown after that."""
+        """Show how the run ended; nothing is shown after that."""
 
-    def _write(self, lines: Iterable[str]) -> None:
-        told = "".join(f"hpdist: {line}\n" for line in lines if line)
+    def _opening(self) -> list[str]:
+        return lines.opening(self.path, self.state, self.forecast)
+
+    def _new_failure(self) -> list[str]:
+        failed = self.state.last_failure
+        return [] if failed is None or failed is self._shown_failure else [lines.failure(failed)]
+
+    def _write(self, parts: Iterable[str]) -> None:
+        text = "".join(f"hpdist: {part}\n" for part in parts if part)
         try:
-            self._stream.write(told)
+            self._stream.write(text)
             self._stream.flush()
         except RuntimeError:
             # A signal interrupted a write to this very stream, which cannot be entered twice.
-            os.write(2, told.encode(errors="backslashreplace"))
+            os.write(2, text.encode(errors="backslashreplace"))
         except OSError as error:
-            # Nobody reads any more, as after "| head": no reason to end a search.
+            # The reader of a pipe has gone, as after "| head": no reason to end a search.
             logger.debug("progress cannot be shown: %s", error)
 
 
 class LogProgress(Progress):
     """One line at the start, one at the end, and at most one in `LINE_EVERY_S` between."""
 
-    def begin(self, records: Iterable[Entry], notes: Sequence[str] = ()) -> None:
-        super().begin(records)
-        self._write(["; ".join(filter(None, [*text.opening(self.view), *notes]))])
+    @property
+    def observers(self) -> list[Observer]:
+        return [self._write_if_due]
+
+    def start(self, state: RunState, notes: Sequence[str] = ()) -> None:
+        super().start(state, notes)
+        self._write(["; ".join(filter(None, [*self._opening(), *notes]))])
         self._next = self._wall() + LINE_EVERY_S
 
-    def __call__(self, fresh: Sequence[Entry]) -> None:
-        super().__call__(fresh)
+    def _write_if_due(self, _: object) -> None:
         now = self._wall()
         if now >= self._next:
             self._next = now + LINE_EVERY_S
-            self._write(["; ".join(text.short(self.view, now))])
-            self.view.last_failure = None
+            parts = lines.short(self.state, self.forecast, now)
+            self._write(["; ".join([*parts, *self._new_failure()])])
+            self._shown_failure = self.state.last_failure
 
     def end(self) -> None:
-        self._write(["; ".join(text.ending(self.view))])
+        self._write(["; ".join(lines.ending(self.path, self.state))])
 
 
 class LiveProgress(Progress):
     """A display on a terminal that a thread of its own keeps up to date."""
 
-    def begin(self, records: Iterable[Entry], notes: Sequence[str] = ()) -> None:
+    def start(self, state: RunState, notes: Sequence[str] = ()) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        super().begin(records)
-        self._write([*text.opening(self.view), *notes])
-        self._lock = threading.Lock()
+        super().start(state, notes)
+        self._write([*self._opening(), *notes])
         self._notice = ""
         self._live = Live(
             console=Console(file=self._stream, force_terminal=True),
-            get_renderable=self._board,
+            get_renderable=self._panel,
             transient=True,
             # What a program prints belongs above the display, unless it is meant for a file.
             redirect_stdout=sys.stdout.isatty(),
         )
-        if not self.view.summary.ended:
+        if not self.state.ended:
             self._live.start()
-
-    def __call__(self, fresh: Sequence[Entry]) -> None:
-        with self._lock:
-            super().__call__(fresh)
 
     def notice(self, line: str) -> None:
         # Shown by the display's thread: a signal handler must not wait for its locks.
@@ -137,14 +153,15 @@ class LiveProgress(Progress):
 
     def end(self) -> None:
         self._live.stop()
-        self._write(text.ending(self.view))
+        self._write(lines.ending(self.path, self.state))
 
-    def _board(self) -> Text:
+    def _panel(self) -> Text:
         from rich.text import Text
 
-        with self._lock:
-            lines = [*text.board(self.view, self._wall()), self._notice]
-        return Text("\n".join(filter(None, lines)), no_wrap=True, overflow="ellipsis")
+        with self.state.lock:
+            parts = lines.panel(self.state, self.forecast, self._wall())
+            parts += [*self._new_failure(), self._notice]
+        return Text("\n".join(filter(None, parts)), no_wrap=True, overflow="ellipsis")
 
 
 def check_mode(mode: str) -> str:
@@ -159,7 +176,7 @@ def check_mode(mode: str) -> str:
 def make_progress(
     mode: str, path: Path, forecast: Forecast, stream: TextIO | None = None
 ) -> Progress:
-    """Return what shows a run.
+    """Return the display of a run.
 
     Parameters
     ----------

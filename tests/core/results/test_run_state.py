@@ -14,17 +14,18 @@ from hpdist.core.model.events import (
     WorkerChanged,
 )
 from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
-from hpdist.core.results.summary import RECENT, Summary
+from hpdist.core.results.run_state import RunState
+from hpdist.core.results.run_state_json import run_state_json
 
 HEADER = RunCreated(1, "demo")
 
 
-def summary_of(*records, start=100.0):
+def state_of(*records, start=100.0):
     """Fold records that come one a second."""
-    summary = Summary()
+    state = RunState()
     for second, record in enumerate(records):
-        summary.apply(start + second, record)
-    return summary
+        state.apply(start + second, record)
+    return state
 
 
 def created(job_id, budget=1.0, bracket=0, rung=0, trial_id=None):
@@ -45,15 +46,15 @@ def joined(worker_id="w", state="joined", incarnation="i"):
     return WorkerChanged(state, WorkerInfo(worker_id, incarnation, slots=2))
 
 
-def test_a_summary_of_nothing_is_all_zero():
-    summary = Summary()
-    assert summary.best is None
-    assert summary.elapsed(10.0) == summary.rate(10.0) == 0.0
-    assert summary.to_json()["counts"] == {state.value: 0 for state in JobState}
+def test_the_state_of_nothing_is_all_zero():
+    state = RunState()
+    assert state.best is None
+    assert state.elapsed(10.0) == 0.0
+    assert run_state_json(state)["counts"] == {state.value: 0 for state in JobState}
 
 
 def test_jobs_are_counted_by_state_and_failures_by_kind():
-    summary = summary_of(
+    state = state_of(
         HEADER,
         *[created(job_id) for job_id in range(6)],
         AttemptStarted(1, 1, "w"),
@@ -62,26 +63,26 @@ def test_jobs_are_counted_by_state_and_failures_by_kind():
         failed(4, FailureKind.LOST),
         failed(5, FailureKind.CANCELLED),
     )
-    assert {state: n for state, n in summary.counts.items() if n} == {
+    assert {each: n for each, n in state.counts.items() if n} == {
         JobState.QUEUED: 1,
         JobState.RUNNING: 1,
         JobState.COMPLETED: 1,
         JobState.FAILED: 2,
         JobState.CANCELLED: 1,
     }
-    assert summary.failures == {FailureKind.EXCEPTION: 1, FailureKind.LOST: 1}
-    assert summary.evaluations == 3
+    assert state.failures == {FailureKind.EXCEPTION: 1, FailureKind.LOST: 1}
+    assert state.evaluations == 3
 
 
 def test_an_attempt_that_is_not_final_puts_the_job_back_in_the_queue():
-    summary = summary_of(created(0), AttemptStarted(0, 1, "w"), failed(0, final=False))
-    assert summary.counts[JobState.QUEUED] == 1
-    assert summary.counts[JobState.RUNNING] == 0
-    assert not summary.failures
+    state = state_of(created(0), AttemptStarted(0, 1, "w"), failed(0, final=False))
+    assert state.counts[JobState.QUEUED] == 1
+    assert state.counts[JobState.RUNNING] == 0
+    assert not state.failures
 
 
 def test_rungs_are_counted_apart():
-    summary = summary_of(
+    state = state_of(
         created(0, 1.0, 0, 0),
         created(1, 1.0, 0, 0),
         created(2, 3.0, 0, 1, trial_id=0),
@@ -89,14 +90,14 @@ def test_rungs_are_counted_apart():
         AttemptStarted(2, 1, "w"),
         done(0, 0.5),
     )
-    rungs = {place: (rung.budget, rung.created) for place, rung in summary.rungs.items()}
+    rungs = {place: (rung.budget, rung.created) for place, rung in state.rungs.items()}
     assert rungs == {(0, 0): (1.0, 2), (0, 1): (3.0, 1), (1, 0): (3.0, 1)}
-    assert summary.rungs[0, 0].counts[JobState.COMPLETED] == 1
-    assert summary.rungs[0, 1].counts[JobState.RUNNING] == 1
+    assert state.rungs[0, 0].counts[JobState.COMPLETED] == 1
+    assert state.rungs[0, 1].counts[JobState.RUNNING] == 1
 
 
 def test_workers_show_what_they_hold_and_have_done():
-    summary = summary_of(
+    state = state_of(
         joined(),
         created(0),
         created(1),
@@ -104,32 +105,30 @@ def test_workers_show_what_they_hold_and_have_done():
         AttemptStarted(1, 1, "w"),
         done(1, 0.5),
     )
-    assert summary.workers["w"].holds == {0: 3}
-    assert summary.workers["w"].done == 1
-    assert summary.workers["w"].info.slots == 2
+    assert state.workers["w"].holds == {0: 3}
+    assert state.workers["w"].done == 1
+    assert state.workers["w"].info.slots == 2
 
 
 @pytest.mark.parametrize("state", ["left", "lost"])
 def test_a_worker_that_is_gone_holds_nothing_and_may_come_back(state):
     records = [joined(), created(0), AttemptStarted(0, 1, "w"), done(0, 1.0), joined(state=state)]
-    gone = summary_of(*records)
+    gone = state_of(*records)
     assert gone.workers["w"].state == state
     assert gone.workers["w"].holds == {}
-    back = summary_of(*records, joined(incarnation="j"))
+    back = state_of(*records, joined(incarnation="j"))
     assert back.workers["w"].state == "joined"
     assert back.workers["w"].info.incarnation == "j"
     assert back.workers["w"].done == 1
 
 
 def test_a_quarantined_worker_keeps_what_it_holds():
-    summary = summary_of(
-        joined(), created(0), AttemptStarted(0, 1, "w"), joined(state="quarantined")
-    )
-    assert summary.workers["w"].holds == {0: 1}
+    state = state_of(joined(), created(0), AttemptStarted(0, 1, "w"), joined(state="quarantined"))
+    assert state.workers["w"].holds == {0: 1}
 
 
 def test_the_incumbent_is_the_best_loss_at_the_largest_budget_that_has_a_success():
-    summary = summary_of(
+    state = state_of(
         created(0),
         created(1),
         created(2, 3.0, rung=1, trial_id=1),
@@ -139,95 +138,77 @@ def test_the_incumbent_is_the_best_loss_at_the_largest_budget_that_has_a_success
         done(2, 0.4),
         failed(3),
     )
-    assert (summary.best.job_id, summary.best.loss, summary.best.budget) == (2, 0.4, 3.0)
-    assert [incumbent.job_id for incumbent in summary.incumbents] == [0, 2]
+    assert (state.best.job_id, state.best.loss, state.best.budget) == (2, 0.4, 3.0)
+    assert [incumbent.job_id for incumbent in state.incumbents] == [0, 2]
 
 
 def test_among_equals_the_first_job_is_the_incumbent():
-    early = summary_of(created(0), created(1), done(0, 0.5), done(1, 0.5))
-    late = summary_of(created(0), created(1), done(1, 0.5), done(0, 0.5))
+    early = state_of(created(0), created(1), done(0, 0.5), done(1, 0.5))
+    late = state_of(created(0), created(1), done(1, 0.5), done(0, 0.5))
     assert early.best.job_id == late.best.job_id == 0
 
 
 def test_a_maximized_run_keeps_the_users_sign():
-    summary = summary_of(
+    state = state_of(
         RunCreated(1, "demo", direction="maximize"),
         *[created(job_id) for job_id in range(3)],
         done(0, 0.5),
         done(1, 0.9),
         done(2, -7.0),
     )
-    assert summary.best.loss == 0.9
-    assert [incumbent.loss for incumbent in summary.incumbents] == [0.5, 0.9]
+    assert state.best.loss == 0.9
+    assert [incumbent.loss for incumbent in state.incumbents] == [0.5, 0.9]
 
 
 def test_the_trajectory_tells_time_evaluations_and_cost():
-    summary = summary_of(
+    state = state_of(
         created(0, 2.0), created(1, 2.0), created(2, 2.0), done(0, 0.5), failed(1), done(2, 0.3, 7)
     )
-    told = [(one.at, one.evaluations, one.cost) for one in summary.incumbents]
+    told = [(one.at, one.evaluations, one.cost) for one in state.incumbents]
     assert told == [(3.0, 1, 2.0), (5.0, 3, 9.0)]
-    assert summary.best.config == {"x": 2}
-    assert summary.best.info == {"job": 2}
+    assert state.best.config == {"x": 2}
+    assert state.best.info == {"job": 2}
 
 
 def test_the_clock_starts_anew_when_a_run_is_resumed_and_stops_at_its_end():
     first = [HEADER, RunResumed(1), RunEnded("stopped")]
-    assert summary_of(*first).elapsed(1000.0) == 1.0
-    again = summary_of(*first, RunResumed(2), created(0))
+    assert state_of(*first).elapsed(1000.0) == 1.0
+    again = state_of(*first, RunResumed(2), created(0))
     assert again.ended is None
     assert again.elapsed(110.0) == 7.0
     assert again.first_at == 100.0
-    assert summary_of(*first, RunResumed(2), RunEnded("finished")).elapsed(1000.0) == 1.0
+    assert state_of(*first, RunResumed(2), RunEnded("finished")).elapsed(1000.0) == 1.0
 
 
 @pytest.mark.parametrize("command", ["retry", "extend"])
 def test_a_run_that_is_extended_goes_on(command):
-    assert summary_of(RunEnded("finished")).ended.reason == "finished"
-    assert summary_of(RunEnded("finished"), Controlled(command, {"jobs": []})).ended is None
+    assert state_of(RunEnded("finished")).ended.reason == "finished"
+    assert state_of(RunEnded("finished"), Controlled(command, {"jobs": []})).ended is None
 
 
 def test_pause_and_resume_are_seen():
-    assert summary_of(Controlled("pause")).paused
-    assert not summary_of(Controlled("pause"), Controlled("resume")).paused
-
-
-def test_the_rate_is_that_of_the_last_results():
-    slow = [created(job_id) for job_id in range(2 * RECENT)]
-    summary = summary_of(*slow, start=0.0)
-    for job_id in range(2 * RECENT):
-        summary.apply(1000.0 + job_id / 4, done(job_id, 0.5))
-        if job_id == 9:
-            assert summary.rate(1010.0) == pytest.approx(10 / 1010)
-    assert summary.rate(1000.0 + (2 * RECENT - 1) / 4) == pytest.approx(4.0)
-
-
-def test_the_rate_forgets_what_was_before_a_resume_and_cancelled_jobs():
-    summary = summary_of(
-        created(0), created(1), done(0, 0.5), RunResumed(2), failed(1, FailureKind.CANCELLED)
-    )
-    assert summary.rate(110.0) == 0.0
-    assert summary.rate(103.0) == 0.0
+    assert state_of(Controlled("pause")).paused
+    assert not state_of(Controlled("pause"), Controlled("resume")).paused
 
 
 def test_jobs_without_a_trial_or_a_known_worker_are_counted_as_well():
-    summary = summary_of(
+    state = state_of(
         JobCreated(Job(0, 4, 1.0)), AttemptStarted(0, 1, "x"), done(0, 0.5, worker="x")
     )
-    assert summary.best.config == {}
-    assert summary.best.trial_id == 4
-    assert summary.workers == {}
+    assert state.best.config == {}
+    assert state.best.trial_id == 4
+    assert state.workers == {}
 
 
 def test_reports_change_nothing_but_the_time():
     records = [created(0), AttemptStarted(0, 1, "w")]
-    before = summary_of(*records).to_json()
-    after = summary_of(*records, ReportReceived(0, 1, 1, 0.5)).to_json()
+    before = run_state_json(state_of(*records))
+    after = run_state_json(state_of(*records, ReportReceived(0, 1, 1, 0.5)))
     assert after == before | {"last_at": 102.0}
 
 
 def test_the_json_form_is_json_and_complete():
-    summary = summary_of(
+    state = state_of(
         HEADER,
         joined(),
         created(0),
@@ -238,7 +219,7 @@ def test_the_json_form_is_json_and_complete():
         failed(2, FailureKind.TIMEOUT),
         RunEnded("stopped", "by hand"),
     )
-    data = json.loads(json.dumps(summary.to_json(), allow_nan=False))
+    data = json.loads(json.dumps(run_state_json(state), allow_nan=False))
     assert data["run_id"] == "demo"
     assert data["counts"] == {
         "queued": 0,

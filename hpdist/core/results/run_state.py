@@ -1,0 +1,323 @@
+"""The one fold of a run's records: displays, results and callbacks all read their numbers here."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hpdist.core.model.events import (
+    AttemptEnded,
+    AttemptStarted,
+    Controlled,
+    JobCreated,
+    Record,
+    RunCreated,
+    RunEnded,
+    RunResumed,
+    WorkerChanged,
+)
+from hpdist.core.model.rank_and_cost import Rank, cost_of, loss_sign, rank_of
+from hpdist.core.model.values import (
+    Failure,
+    FailureKind,
+    Job,
+    JobState,
+    Limits,
+    Outcome,
+    Success,
+    Trial,
+    WorkerInfo,
+    settled_state,
+)
+from hpdist.core.results.evaluation_result import EvaluationResult, Incumbent
+
+
+@dataclass
+class JobStatus:
+    """A job, its trial and its latest attempt; times are in seconds since 1970.
+
+    ``settled_by`` is the record that settled the job; None while it is open.
+    """
+
+    job: Job
+    trial: Trial
+    submitted_at: float
+    state: JobState = JobState.QUEUED
+    attempts: int = 0
+    worker_id: str | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    settled_by: AttemptEnded | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """The outcome; None while the job is open."""
+        return None if self.settled_by is None else self.settled_by.outcome
+
+
+@dataclass
+class WorkerStatus:
+    """A worker that is or was part of the run.
+
+    ``state`` is "joined", "quarantined", "left" or "lost"; ``holds`` maps the jobs assigned to it
+    to attempts; ``done`` counts the jobs it settled.
+    """
+
+    info: WorkerInfo
+    state: str
+    holds: dict[int, int] = field(default_factory=dict)
+    done: int = 0
+
+
+@dataclass
+class RungStatus:
+    """The number of evaluations of one rung, by state."""
+
+    budget: float
+    counts: Counter[JobState] = field(default_factory=Counter)
+
+    @property
+    def created(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def settled(self) -> int:
+        return sum(self.counts[state] for state in JobState if state.settled)
+
+
+class RunState:
+    """A run as its records describe it.
+
+    Attributes
+    ----------
+    run
+        The run's header; None before it.
+    jobs
+        By job id, in the order in which they were created.
+    counts, failures
+        Jobs by state, and failed ones by kind.
+    workers, rungs
+        By worker id, and by (bracket, rung).
+    incumbents
+        How the incumbent changed, oldest first.
+    last_failure
+        The job that failed or was cancelled last.
+    total_cost
+        Sum of the costs of the successes, see `hpdist.core.model.rank_and_cost`.
+    first_at, started_at, last_at
+        Wall time in seconds since 1970 of the first record, of the first since the run was last
+        resumed, and of the last; None without records.
+    resumed
+        The record of the process that took the run over last.
+    ended
+        How the run ended; None while it goes on.
+    paused
+        Whether an operator asked it to pause.
+    lock
+        Held by `update`; to be taken by other threads that read while a run goes on.
+    """
+
+    def __init__(self) -> None:
+        self.run: RunCreated | None = None
+        self.jobs: dict[int, JobStatus] = {}
+        self.counts: Counter[JobState] = Counter()
+        self.failures: Counter[FailureKind] = Counter()
+        self.workers: dict[str, WorkerStatus] = {}
+        self.rungs: dict[tuple[int, int], RungStatus] = {}
+        self.incumbents: list[Incumbent] = []
+        self.last_failure: JobStatus | None = None
+        self.total_cost = 0.0
+        self.first_at: float | None = None
+        self.started_at: float | None = None
+        self.last_at: float | None = None
+        self.resumed: RunResumed | None = None
+        self.ended: RunEnded | None = None
+        self.paused = False
+        self.lock = threading.Lock()
+        self._sign = 1.0
+        self._trials: dict[int, Trial] = {}
+        self._limits: dict[str, Any] = {}
+        self._best_rank: Rank | None = None
+
+    # ------------------------------------------------------------------ queries
+
+    @property
+    def best(self) -> Incumbent | None:
+        """The incumbent; None while nothing has succeeded."""
+        return self.incumbents[-1] if self.incumbents else None
+
+    @property
+    def direction(self) -> str:
+        """``minimize`` or ``maximize``."""
+        return self.run.direction if self.run else "minimize"
+
+    @property
+    def limits(self) -> Limits:
+        """The limits now: the header's, and what extended them."""
+        return Limits(**self._limits)
+
+    @property
+    def evaluations(self) -> int:
+        """How many evaluations have succeeded or failed."""
+        return self.counts[JobState.COMPLETED] + self.counts[JobState.FAILED]
+
+    def elapsed(self, now: float) -> float:
+        """Seconds since the run was last resumed, until it ended or else until ``now``."""
+        if self.started_at is None or self.last_at is None:
+            return 0.0
+        return max(0.0, (self.last_at if self.ended else now) - self.started_at)
+
+    def evaluation(self, job_id: int) -> EvaluationResult:
+        """Return the result of one job, in the form that users get."""
+        one = self.jobs[job_id]
+        job, trial, settled, outcome = one.job, one.trial, one.settled_by, one.outcome
+        success = outcome if isinstance(outcome, Success) else None
+        failure = outcome if isinstance(outcome, Failure) else None
+        start = self.first_at or 0.0
+        return EvaluationResult(
+            job_id=job_id,
+            trial_id=job.trial_id,
+            config_id=trial.config_id,
+            # Copies, so that a change to one evaluation does not show in another.
+            config=dict(trial.config),
+            config_info=dict(trial.config_info),
+            bracket=job.bracket,
+            rung=job.rung,
+            budget=job.budget,
+            submitted=one.submitted_at - start,
+            retry_of=job.retry_of,
+            state=one.state,
+            attempts=one.attempts,
+            worker=one.worker_id,
+            started=None if one.started_at is None else one.started_at - start,
+            ended=None if one.ended_at is None else one.ended_at - start,
+            seconds=(settled.seconds or None) if settled else None,
+            loss=success.loss if success else None,
+            cost=success.cost if success else None,
+            info=success.info if success else None,
+            failure=failure.kind if failure else None,
+            message=failure.message if failure else "",
+            traceback=failure.traceback if failure else "",
+            output=settled.output if settled else "",
+        )
+
+    # ------------------------------------------------------------------ records
+
+    def update(self, entries: Iterable[tuple[float, Record]]) -> None:
+        """Apply (wall time in seconds since 1970, record) pairs; an observer of the loop."""
+        with self.lock:
+            for at, record in entries:
+                self.apply(at, record)
+
+    def apply(self, at: float, record: Record) -> None:
+        """Apply a record that was made at ``at``, in seconds since 1970."""
+        self.last_at = at
+        if self.first_at is None:
+            self.first_at = self.started_at = at
+        match record:
+            case JobCreated():
+                self._job_created(at, record)
+            case AttemptStarted():
+                self._attempt_started(at, record)
+            case AttemptEnded():
+                self._attempt_ended(at, record)
+            case WorkerChanged():
+                self._worker_changed(record)
+            case Controlled():
+                self._controlled(record)
+            case RunCreated():
+                self.run, self._limits = record, dict(record.limits)
+                self._sign = loss_sign(record.direction)
+            case RunResumed():
+                self.resumed, self.started_at, self.ended = record, at, None
+            case RunEnded():
+                self.ended = record
+
+    def _job_created(self, at: float, record: JobCreated) -> None:
+        job = record.job
+        if record.trial is not None:
+            self._trials[job.trial_id] = record.trial
+        trial = self._trials.get(job.trial_id) or Trial(job.trial_id, (0, 0, job.trial_id), {})
+        self.jobs[job.job_id] = JobStatus(job, trial, at)
+        place = job.bracket, job.rung
+        if place not in self.rungs:
+            self.rungs[place] = RungStatus(job.budget)
+        self.rungs[place].counts[JobState.QUEUED] += 1
+        self.counts[JobState.QUEUED] += 1
+
+    def _attempt_started(self, at: float, record: AttemptStarted) -> None:
+        one = self.jobs[record.job_id]
+        self._move(one, JobState.RUNNING)
+        one.attempts = record.attempt
+        one.worker_id = record.worker_id
+        one.started_at = at
+        if worker := self.workers.get(record.worker_id):
+            worker.holds[record.job_id] = record.attempt
+
+    def _attempt_ended(self, at: float, record: AttemptEnded) -> None:
+        one = self.jobs[record.job_id]
+        if worker := self.workers.get(record.worker_id):
+            worker.holds.pop(record.job_id, None)
+            worker.done += record.final
+        if not record.final:
+            self._move(one, JobState.QUEUED)
+            return
+        self._move(one, settled_state(record.outcome))
+        one.worker_id = record.worker_id or one.worker_id
+        one.ended_at = at
+        one.settled_by = record
+        if isinstance(record.outcome, Success):
+            self._succeeded(at, one, record.outcome)
+        elif isinstance(record.outcome, Failure):
+            self.last_failure = one
+            if one.state is JobState.FAILED:
+                self.failures[record.outcome.kind] += 1
+
+    def _move(self, one: JobStatus, state: JobState) -> None:
+        rung = self.rungs[one.job.bracket, one.job.rung]
+        for counts in (self.counts, rung.counts):
+            counts[one.state] -= 1
+            counts[state] += 1
+        one.state = state
+
+    def _succeeded(self, at: float, one: JobStatus, outcome: Success) -> None:
+        job, trial = one.job, one.trial
+        self.total_cost += cost_of(job, outcome)
+        rank = rank_of(job.budget, outcome.loss, job.job_id, self._sign)
+        if self._best_rank is not None and rank > self._best_rank:
+            return
+        self._best_rank = rank
+        self.incumbents.append(
+            Incumbent(
+                job_id=job.job_id,
+                trial_id=job.trial_id,
+                config_id=trial.config_id,
+                config=dict(trial.config),
+                budget=job.budget,
+                loss=outcome.loss,
+                info=outcome.info,
+                at=at - (self.first_at or 0.0),
+                evaluations=self.evaluations,
+                cost=self.total_cost,
+            )
+        )
+
+    def _worker_changed(self, record: WorkerChanged) -> None:
+        worker_id = record.worker.worker_id
+        known = self.workers.setdefault(worker_id, WorkerStatus(record.worker, record.state))
+        returned = record.state == "returned"  # after a restart, with the attempts it holds
+        known.info = record.worker
+        known.state = "joined" if returned else record.state
+        if record.state not in ("quarantined", "returned"):
+            known.holds.clear()
+
+    def _controlled(self, record: Controlled) -> None:
+        if record.command in ("pause", "resume"):
+            self.paused = record.command == "pause"
+        elif record.command in ("retry", "extend"):
+            self.ended = None
+        if record.command == "extend":
+            self._limits |= record.arguments

@@ -1,0 +1,50 @@
+"""Values as text for people: durations, configurations, and text that a terminal cannot obey."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hpdist.core.model.values import JsonValue
+
+_MAX_CHARACTERS = 200
+
+
+def clean(text: str, most: int = _MAX_CHARACTERS) -> str:
+    """Return ``text`` so that a terminal shows it and obeys nothing in it.
+
+    Control characters, line ends and characters that change the direction of writing become
+    escapes; what is longer than ``most`` characters is cut.
+    """
+    shown = text[: most + 1]
+    escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+    return escaped if len(escaped) <= most else escaped[: most - 3] + "..."
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as ``m:ss`` or ``h:mm:ss``."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def rough_duration(seconds: float) -> str:
+    """Write an estimated duration no finer than it deserves."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def configuration(config: Mapping[str, JsonValue], most: int = _MAX_CHARACTERS) -> str:
+    """Write a configuration on one line."""
+    values = (f"{name}={_value(value)}" for name, value in config.items())
+    return clean(" ".join(values), most)
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number and its noun, in the plural unless the number is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _value(value: JsonValue) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else repr(value)
