@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdist.core.journal.journal import read_journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.events import AttemptEnded, JobCreated
 from hpdist.folder.election import FINISHED
 

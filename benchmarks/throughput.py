@@ -23,7 +23,7 @@ from pathlib import Path
 
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.worker import Worker
-from hpdist.core.journal.journal import read_journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.events import AttemptEnded
 
 RUN = "throughput"

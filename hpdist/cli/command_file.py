@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.journal.durable_files import temporary_copy
-from hpdist.core.journal.run_directory import read_private
+from hpdist.core.journal.private_files import read_private
 from hpdist.core.model.errors import ConfigurationError
 
 FORMAT = 1

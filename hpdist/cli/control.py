@@ -48,7 +48,7 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
     from hpdist.cluster.discovery import Place
     from hpdist.cluster.transport.link import Link
     from hpdist.cluster.transport.pyro import harden_process
-    from hpdist.core.journal.run_directory import find_key
+    from hpdist.core.journal.run_key import find_key
     from hpdist.core.remote.commands import check_arguments
 
     harden_process()

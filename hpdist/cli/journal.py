@@ -52,8 +52,8 @@ def check(run: str, recompute: bool) -> Exit:
 @run_argument
 def repair(run: str) -> Exit:
     """Keep the whole records before the first damaged one, and a copy of the damaged file."""
-    from hpdist.core.journal.journal import repair
     from hpdist.core.journal.reader import read_journal, refuse_foreign
+    from hpdist.core.journal.repair import repair
 
     path = _journal(run)
     refuse_foreign(path, read_journal(path))  # before anything is locked

@@ -14,14 +14,10 @@ import click
 
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.verb import Verb, example, run_argument
+from hpdist.core.journal.connection_file import connection_is_stale, read_connection
 from hpdist.core.journal.durable_files import release_lock, replace_file, take_lock
-from hpdist.core.journal.run_directory import (
-    RunDirectory,
-    connection_is_stale,
-    find_key,
-    look_for_key,
-    read_connection,
-)
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_key import find_key, look_for_key
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError, MissingExtra
 from hpdist.core.results.text_format import duration

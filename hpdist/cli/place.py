@@ -49,7 +49,7 @@ def place_of(run: str | None, run_id: str | None, nameserver: str | None, defaul
     """
     from hpdist.cluster.discovery import Place
     from hpdist.cluster.transport.address import split_address
-    from hpdist.core.journal.run_directory import check_run_id
+    from hpdist.core.journal.run_names import check_run_id
 
     if run_id and not run and not nameserver:
         raise ConfigurationError(

@@ -10,12 +10,9 @@ from hpdist.cluster.directory import Names, find_dispatcher
 from hpdist.cluster.transport.address import is_loopback, join_address, split_address
 from hpdist.cluster.transport.link import Link
 from hpdist.cluster.transport.tls import Tls, find_tls
-from hpdist.core.journal.run_directory import (
-    RunDirectory,
-    connection_is_stale,
-    find_key,
-    read_connection,
-)
+from hpdist.core.journal.connection_file import connection_is_stale, read_connection
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import (
     ConfigurationError,
     MasterNotFound,

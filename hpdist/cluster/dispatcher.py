@@ -23,7 +23,7 @@ from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.ports import JobSource, JournalPort
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.dispatch.submitted_jobs import FinishedJob, Submissions
-from hpdist.core.journal.journal import MemoryJournal
+from hpdist.core.journal.memory_journal import MemoryJournal
 from hpdist.core.model.errors import ConfigurationError, TransportError
 from hpdist.core.model.events import (
     AttemptFinished,

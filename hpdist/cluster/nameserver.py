@@ -16,15 +16,15 @@ from hpdist.cluster.transport.name_registry import make_daemon
 from hpdist.cluster.transport.pyro import PYRO_VERSION
 from hpdist.cluster.transport.server import GuardedDaemon
 from hpdist.cluster.transport.tls import Tls, find_tls
-from hpdist.core.journal.run_directory import (
+from hpdist.core.journal.connection_file import (
     CONNECTION_FORMAT,
-    RunDirectory,
-    check_run_id,
-    find_key,
     read_connection,
     remove_connection,
     write_connection,
 )
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_key import find_key
+from hpdist.core.journal.run_names import check_run_id
 from hpdist.core.model.errors import ConfigurationError, TransportError
 from hpdist.core.model.validation import check_path, maybe
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from hpdist.cluster.discovery import Place
 from hpdist.cluster.transport.address import check_listening
-from hpdist.core.journal.run_directory import check_run_id
+from hpdist.core.journal.run_names import check_run_id
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import (
     check_callable,

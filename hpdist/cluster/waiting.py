@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from hpdist.cluster.discovery import Place
 from hpdist.cluster.transport.address import is_loopback, join_address
-from hpdist.core.journal.run_directory import RunDirectory, read_connection
+from hpdist.core.journal.connection_file import read_connection
+from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,

@@ -21,7 +21,8 @@ from hpdist.cluster.worker_process import ask_to_leave, start_process
 from hpdist.core.attempt.child_runner import ChildRunner, ObjectiveNotSent
 from hpdist.core.attempt.evaluate import Runner
 from hpdist.core.attempt.inline_runner import InlineRunner
-from hpdist.core.journal.run_directory import RunDirectory, read_connection
+from hpdist.core.journal.connection_file import read_connection
+from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import UNAUTHENTICATED_ERRORS, ConfigurationError, NameServerNotFound
 from hpdist.core.model.validation import check_choice, check_path, check_seconds, maybe
 from hpdist.core.model.values import WorkerInfo

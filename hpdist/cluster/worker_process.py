@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import cloudpickle
 
 from hpdist.cluster.transport.pyro import harden_process
-from hpdist.core.journal.run_directory import environment_key, take_environment_key
+from hpdist.core.journal.run_key import environment_key, take_environment_key
 
 
 class ServingWorker(Protocol):

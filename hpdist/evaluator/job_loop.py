@@ -13,7 +13,7 @@ from hpdist.cluster.run_host import RunHost
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.dispatch.submitted_jobs import FinishedJob, Submissions
-from hpdist.core.journal.journal import MemoryJournal
+from hpdist.core.journal.memory_journal import MemoryJournal
 from hpdist.core.model.events import ControlRequested, JobSubmitted
 from hpdist.core.model.values import Failure, FailureKind, JsonValue, Timing
 from hpdist.core.run.inbox import QueueInbox

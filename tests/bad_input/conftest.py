@@ -14,7 +14,7 @@ import pytest
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in [name for name in os.environ if name.startswith("HPDIST_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("hpdist.core.journal.run_directory._environment_key", None)
+    monkeypatch.setattr("hpdist.core.journal.run_key._environment_key", None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("hpdist.cluster.transport.pyro.harden_process", lambda: None)

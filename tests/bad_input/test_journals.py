@@ -17,7 +17,7 @@ from entry_points import SPACE, bowl, master
 from untouched import Tree, snapshot, untouched
 
 import hpdist
-from hpdist.core.journal.journal import repair
+from hpdist.core.journal.repair import repair
 from hpdist.core.model.errors import (
     ConfigurationError,
     HpdistError,

@@ -16,7 +16,7 @@ from cli_scene import Commands, Program
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in [name for name in os.environ if name.startswith("HPDIST_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("hpdist.core.journal.run_directory._environment_key", None)
+    monkeypatch.setattr("hpdist.core.journal.run_key._environment_key", None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     # It is for whole processes, and other tests of this one speak to Pyro4 as strangers do.

@@ -16,10 +16,12 @@ from cli_scene import BOWL, Commands, records, write
 from hpdist.cli.command_file import NAME, read_command, write_command
 from hpdist.cli.failures import Exit
 from hpdist.cli.keys import fingerprint
+from hpdist.core.journal.connection_file import write_connection
 from hpdist.core.journal.durable_files import release_lock, take_lock
 from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_journal
-from hpdist.core.journal.run_directory import RunDirectory, find_key, write_connection
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import Controlled, Record, RunEnded, RunResumed, WorkerChanged
 

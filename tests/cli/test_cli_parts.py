@@ -15,7 +15,8 @@ from cli_scene import BOWL, WAITING, Commands, Program, eventually, records, wri
 
 from hpdist.cli.failures import Exit
 from hpdist.cluster.nameserver import NameServer
-from hpdist.core.journal.run_directory import RunDirectory, write_connection
+from hpdist.core.journal.connection_file import write_connection
+from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.events import AttemptEnded, AttemptStarted
 
 RUN = Path("runs/three")

@@ -16,7 +16,8 @@ from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.run_host import RunHost, RunNameServer, answers
 from hpdist.cluster.service import Listening
 from hpdist.cluster.waiting import find_nameserver, wait_for
-from hpdist.core.journal.run_directory import RunDirectory, write_connection
+from hpdist.core.journal.connection_file import write_connection
+from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,

@@ -12,8 +12,8 @@ import pytest
 
 from hpdist import Dispatcher, Master, NameServer, Timing, Worker
 from hpdist.cluster.transport.link import Link
-from hpdist.core.journal.journal import read_journal
-from hpdist.core.journal.run_directory import find_key
+from hpdist.core.journal.reader import read_journal
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import TransportError
 from hpdist.core.model.events import Record
 from hpdist.core.space.space import Space
@@ -109,7 +109,7 @@ def scene_in(directory: Path, patch: pytest.MonkeyPatch) -> Iterator[Scene]:
     """Set a scene that knows no key but those that it makes."""
     for name in ("HPDIST_KEY", "HPDIST_KEY_FILE"):
         patch.delenv(name, raising=False)
-    patch.setattr("hpdist.core.journal.run_directory._environment_key", None)
+    patch.setattr("hpdist.core.journal.run_key._environment_key", None)
     patch.setenv("HOME", str(directory / "home"))
     scene = Scene(directory)
     try:

@@ -15,7 +15,7 @@ from cluster_scene import LIMIT_S, RUN, Scene, eventually, give_x, refusal, scen
 
 from hpdist import Worker
 from hpdist.cluster.transport.link import Link
-from hpdist.core.journal.run_directory import find_key
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -236,9 +236,7 @@ def test_a_worker_with_another_key_leaves_and_says_why(
     scene.nameserver()
     scene.master().wait_for_workers(0)
     worker = scene.worker(start=False)
-    monkeypatch.setattr(
-        "hpdist.core.journal.run_directory._environment_key", secrets.token_bytes(32)
-    )
+    monkeypatch.setattr("hpdist.core.journal.run_key._environment_key", secrets.token_bytes(32))
     with pytest.raises(AuthenticationError, match="has another key"):
         worker.run()
 

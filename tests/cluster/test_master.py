@@ -12,7 +12,7 @@ import pytest
 from cluster_scene import LIMIT_S, RUN, Scene, eventually, give_x, scene_in
 
 from hpdist import Master, Results
-from hpdist.core.journal.journal import read_journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.errors import ConfigurationError, StateError
 from hpdist.core.model.events import JobCreated, RunResumed
 from hpdist.core.model.values import JobState

@@ -30,7 +30,8 @@ from hpdist.cluster.directory import (
 )
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.transport import server as pyro_server
-from hpdist.core.journal.run_directory import find_key, read_connection
+from hpdist.core.journal.connection_file import read_connection
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -51,7 +52,7 @@ Place = tuple[str, int, bytes]
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("HPDIST_KEY", "HPDIST_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("hpdist.core.journal.run_directory._environment_key", None)
+    monkeypatch.setattr("hpdist.core.journal.run_key._environment_key", None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 

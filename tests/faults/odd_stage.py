@@ -14,7 +14,7 @@ from call_proxy import CallProxy
 from stage import RUN, TIMING, Actor, Line, Stage
 
 from hpdist.cluster.transport.address import split_address
-from hpdist.core.journal.run_directory import find_key
+from hpdist.core.journal.run_key import find_key
 
 #: Options of workers that call by way of the proxy.
 THROUGH = {"proxy": "proxy-address"}

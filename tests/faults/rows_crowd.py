@@ -9,7 +9,7 @@ from matrix import Figures, Row
 from stage import RUN, Stage
 
 from hpdist.cluster.transport.link import Link
-from hpdist.core.journal.run_directory import find_key
+from hpdist.core.journal.run_key import find_key
 
 PROCESSES, THREADS = 4, 16
 WORKERS = PROCESSES * THREADS

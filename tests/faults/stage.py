@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.cluster.transport.link import Link
-from hpdist.core.journal.run_directory import find_key
+from hpdist.core.journal.run_key import find_key
 
 SCRIPTS = Path(__file__).with_name("cluster_scripts")
 RUN = "run"

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hpdist.core.journal.journal import read_journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated
 
 KILLS = 50

@@ -15,7 +15,7 @@ import pytest
 
 from hpdist import Master, NameServer, Space
 from hpdist.cluster.directory import Names, list_workers
-from hpdist.core.journal.run_directory import find_key
+from hpdist.core.journal.run_key import find_key
 from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import RandomSearch
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from hpdist.core.journal.journal import Journal, read_journal
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.errors import JournalError, JournalLocked
 from hpdist.core.model.events import RunEnded
 from hpdist.folder.election import FINISHED, FREE, Election, FencedDisk, Watch, take_journal

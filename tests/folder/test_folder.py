@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from hpdist import Results, minimize
-from hpdist.core.journal.journal import read_journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.errors import ConfigurationError, HpdistError, RunOver, TransportError
 from hpdist.core.model.events import AttemptEnded, JobCreated, RunResumed
 from hpdist.core.model.values import Timing

@@ -16,8 +16,9 @@ from fuzz_target import Target
 
 from hpdist.cli.command_file import NAME, read_command, write_command
 from hpdist.core.journal import format as journal_format
+from hpdist.core.journal.connection_file import read_connection, write_connection
 from hpdist.core.journal.reader import JournalReader, read_journal
-from hpdist.core.journal.run_directory import find_key, read_connection, write_connection
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import ConfigurationError, JournalError
 from hpdist.core.model.events import (
     AttemptEnded,

@@ -11,7 +11,7 @@ import pytest
 from hpdist.cluster.master import Master
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.worker import Worker
-from hpdist.core.journal.journal import read_journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptStoppedEarly
 from hpdist.core.space.space import Space

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from hpdist import Results
-from hpdist.core.journal.journal import read_journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, Record, RunResumed
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

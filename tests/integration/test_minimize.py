@@ -18,7 +18,8 @@ import pytest
 
 import hpdist
 from hpdist import Context, FailureKind, Results, Retry, Timing, maximize, minimize
-from hpdist.core.journal.journal import Journal, read_journal
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch
 from hpdist.core.model.events import RunEnded, RunResumed
 from hpdist.core.model.values import JobState

@@ -1,77 +1,126 @@
-"""Deliberate faults: a module whose source differs from the real one in a few places."""
+"""Mutants: functions of the package with a deliberate fault, made from their syntax trees."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import ast
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from types import CodeType, ModuleType
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from edits import Edit, Function
+from patterns import PlaceError, Slot
+
+
+@dataclass(frozen=True)
+class Change:
+    """Edits of one function, ``name`` or ``Class.name``, of one module."""
+
+    module: str
+    function: str
+    edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the package, by its dotted name."""
+
+    name: str
+
+    def change(self, function: str, *edits: Edit) -> Change:
+        return Change(self.name, function, edits)
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault that somebody could make, and the test that must notice.
+    """A fault that somebody could make, and the test that must notice it.
 
-    ``changes`` are (module, original text, faulty text); each original text must occur exactly
-    once in its module, so that no fault goes stale unnoticed. ``killed_by`` names a test, and
-    ``message`` is a part of what that test says.
+    Attributes
+    ----------
+    killed_by
+        A test file, or a test in it.
+    says
+        A part of what the test must say; if empty, one of its assertions must fail.
+    quick
+        Whether the mutant is tried in every test run: a few, one or two of each kind.
     """
 
     name: str
-    changes: tuple[tuple[str, str, str], ...]
+    changes: tuple[Change, ...]
     killed_by: str
-    message: str
+    says: str
+    quick: bool
 
 
-class StaleMutantError(Exception):
-    """The text that a mutant replaces does not occur exactly once any more."""
+def mutant(
+    name: str, *changes: Change, killed_by: str, says: str = "", quick: bool = False
+) -> Mutant:
+    """Make an entry of the catalogue."""
+    return Mutant(name, changes, killed_by, says, quick)
 
 
-class MutatingFinder:
-    """Finds the modules of a mutant before anybody else does."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        self._changes: dict[str, list[tuple[str, str]]] = {}
-        for module, original, faulty in mutant.changes:
-            self._changes.setdefault(module, []).append((original, faulty))
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        if name not in self._changes:
-            return None
-        spec = PathFinder.find_spec(name, path)
-        assert spec is not None
-        assert spec.origin is not None
-        spec.loader = MutatingLoader(name, spec.origin, self._changes[name])
-        return spec
+def original(change: Change) -> Function:
+    """Return the tree of a function as it is."""
+    function: Function = definition(parsed(change.module), change.function).node
+    return function
 
 
-class MutatingLoader(SourceFileLoader):
-    """Compiles the changed source; neither reads nor writes a cache."""
+def mutated(fault: Mutant, change: Change) -> Function:
+    """Return the changed tree of a function; the tree of its module stays as it is.
 
-    def __init__(self, name: str, path: str, changes: list[tuple[str, str]]) -> None:
-        super().__init__(name, path)
-        self._changes = changes
-
-    def get_code(self, fullname: str) -> CodeType:
-        source = self.get_data(self.path).decode()
-        for original, faulty in self._changes:
-            if source.count(original) != 1:
-                raise StaleMutantError(f"{source.count(original)} times in {fullname}: {original}")
-            source = source.replace(original, faulty)
-        return compile(source, self.path, "exec", dont_inherit=True)
-
-
-def install(mutant: Mutant) -> None:
-    """Let this process import the faulty modules from now on.
-
-    All of them are imported at once, so that a stale mutant is noticed whatever is run.
+    Raises
+    ------
+    PlaceError
+        If what the mutant changes is not found exactly once.
     """
-    modules = [module for module, _, _ in mutant.changes]
-    loaded = [module for module in modules if module in sys.modules]
-    assert not loaded, f"imported before the fault was in: {loaded}"
-    sys.meta_path.insert(0, MutatingFinder(mutant))
-    for module in modules:
-        __import__(module)
+    try:
+        function = copy.deepcopy(original(change))
+        for edit in change.edits:
+            edit.apply(function)
+    except PlaceError as error:
+        raise PlaceError(_where(fault, change) + str(error)) from None
+    return function
+
+
+def _where(fault: Mutant, change: Change) -> str:
+    return f"mutant {fault.name!r}, module {change.module}, function {change.function}: "
+
+
+@cache
+def source(module: str) -> tuple[Path, str]:
+    """Return the file of a module and its text."""
+    try:
+        spec = find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise PlaceError("there is no such module")
+    return Path(spec.origin), Path(spec.origin).read_text()
+
+
+@cache
+def parsed(module: str) -> ast.Module:
+    """Return the syntax tree of a module; not to be changed."""
+    path, text = source(module)
+    return ast.parse(text, str(path))
+
+
+def definition(tree: ast.AST, function: str) -> Slot:
+    """Return where a function, ``name`` or ``Class.name``, stands in the tree of its module."""
+    found = list(_definitions(tree, function.split(".")))
+    if len(found) != 1:
+        raise PlaceError(f"the function is there {len(found)} times")
+    return found[0]
+
+
+def _definitions(tree: Any, path: Sequence[str]) -> Iterator[Slot]:
+    kinds = ast.ClassDef if path[1:] else ast.FunctionDef | ast.AsyncFunctionDef
+    for key, node in enumerate(tree.body):
+        if isinstance(node, kinds) and node.name == path[0]:
+            if path[1:]:
+                yield from _definitions(node, path[1:])
+            else:
+                yield Slot(tree.body, key, node)

@@ -7,6 +7,23 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from hpdist.cluster.discovery import Place
+from hpdist.cluster.service import Service
+from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.link import Link
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.reader import read_journal
+from hpdist.core.journal.run_key import find_key
+from hpdist.core.model.events import Event, WorkerJoined
+from hpdist.core.model.orders import Welcome
+from hpdist.core.model.values import Retry, Timing
+from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.core.run.loop import Loop
+from hpdist.core.study.study import Study
+from hpdist.multi_fidelity import Hyperband
+from hpdist.testing.simulate import SimulatedCluster, SimulatedInbox, quadratic
+
 
 def quiet_run() -> None:
     """Search, and talk, as if nobody wished anybody ill."""
@@ -16,14 +33,6 @@ def quiet_run() -> None:
 
 def quiet_search() -> None:
     """Run Hyperband with two well-behaved workers, with a real journal, and read it back."""
-    from hpdist.core.dispatch.state import DispatchState
-    from hpdist.core.journal.journal import Journal, read_journal
-    from hpdist.core.model.values import Retry
-    from hpdist.core.run.loop import Loop
-    from hpdist.core.study.study import Study
-    from hpdist.multi_fidelity import Hyperband
-    from hpdist.testing.simulate import SimulatedCluster, SimulatedInbox, quadratic
-
     study, inbox = Study({"x": (0.0, 1.0)}, Hyperband(1, 3)), SimulatedInbox()
     cluster = SimulatedCluster(inbox, quadratic, workers=2)
     with tempfile.TemporaryDirectory() as directory:
@@ -41,21 +50,11 @@ def quiet_search() -> None:
 
 def quiet_talk() -> None:
     """Make a key, and let a worker and an operator call a dispatcher and hear its answers."""
-    from hpdist.cluster.discovery import Place
-    from hpdist.cluster.service import Service
-    from hpdist.cluster.transport.endpoint import Server
-    from hpdist.cluster.transport.link import Link
-    from hpdist.core.journal.run_directory import find_key
-    from hpdist.core.model.events import Event, WorkerJoined
-    from hpdist.core.model.orders import Registered
-    from hpdist.core.model.values import Timing
-    from hpdist.core.remote.executor import RemoteExecutor
-
     executor = RemoteExecutor(Timing(), 1, "run", "book")
 
     def post(events: Sequence[Event]) -> None:
         joined = [event.worker for event in events if isinstance(event, WorkerJoined)]
-        executor.perform([Registered(each.worker_id, each.incarnation) for each in joined])
+        executor.perform([Welcome(each.worker_id, each.incarnation) for each in joined])
 
     with tempfile.TemporaryDirectory() as directory:
         key = find_key("run", directory)

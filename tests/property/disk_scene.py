@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hpdist.core.journal.journal import FORMAT, Journal
+from hpdist.core.journal.format import FORMAT
+from hpdist.core.journal.journal import Journal
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record, RunCreated
 from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial
 from hpdist.testing.simulated_disk import Dead, SimulatedDisk, SimulatedProcess

@@ -8,7 +8,8 @@ import pytest
 from disk_scene import FIRST, PATH, at_call, begun, count_calls, die, until_dead
 
 from hpdist.core.journal.durable_files import create_file, replace_file
-from hpdist.core.journal.journal import Journal, repair
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.repair import repair
 from hpdist.testing.simulated_disk import SimulatedDisk
 
 WAYS = pytest.mark.parametrize("machine", [False, True], ids=["process", "machine"])

@@ -23,7 +23,8 @@ from disk_scene import (
 )
 
 from hpdist.core.journal.disk import Disk
-from hpdist.core.journal.journal import Journal, repair
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.repair import repair
 from hpdist.core.model.errors import JournalDamaged, JournalError, JournalFull
 from hpdist.core.model.events import RunResumed
 from hpdist.testing.simulated_disk import SimulatedDisk, SimulatedProcess

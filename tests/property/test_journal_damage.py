@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpdist.core.journal.format import NO_JOURNAL, encode
-from hpdist.core.journal.journal import FORMAT, Journal, repair, scan
+from hpdist.core.journal.format import FORMAT, NO_JOURNAL, encode, scan
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.repair import repair
 from hpdist.core.model.errors import JournalDamaged
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, RunCreated, RunEnded
 from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial

@@ -14,7 +14,8 @@ import pytest
 
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.journal.format import encode, scan
-from hpdist.core.journal.journal import Journal, read_journal
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.events import AttemptEnded, ControlRequested, JobCreated, Record
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import (

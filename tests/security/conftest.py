@@ -15,14 +15,14 @@ from attackers import KEY, Address, echo, eventually
 
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.transport.endpoint import Server
-from hpdist.core.journal.run_directory import find_key
+from hpdist.core.journal.run_key import find_key
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in [name for name in os.environ if name.startswith(("HPDIST_", "PYRO_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("hpdist.core.journal.run_directory._environment_key", None)
+    monkeypatch.setattr("hpdist.core.journal.run_key._environment_key", None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     # It is for whole processes, and these tests speak to Pyro4 as strangers do.
     monkeypatch.setattr("hpdist.cluster.transport.pyro.harden_process", lambda: None)

@@ -45,7 +45,9 @@ from hpdist.cluster.transport import pyro
 from hpdist.cluster.transport.address import split_address
 from hpdist.cluster.transport.client import Connection
 from hpdist.cluster.transport.link import Link
-from hpdist.core.journal.run_directory import RunDirectory, find_key, write_connection
+from hpdist.core.journal.connection_file import write_connection
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,

@@ -17,7 +17,7 @@ from hpdist.cluster.nameserver import NameServer
 from hpdist.core.journal.format import FORMAT
 from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_journal
-from hpdist.core.journal.run_directory import find_key
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,

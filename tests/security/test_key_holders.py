@@ -14,7 +14,7 @@ from hpdist.cluster.directory import Names, register_dispatcher, registered_disp
 from hpdist.cluster.discovery import Place
 from hpdist.cluster.registration import Registry, Served
 from hpdist.cluster.transport.link import Link
-from hpdist.core.journal.run_directory import find_key
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,

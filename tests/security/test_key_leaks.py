@@ -28,7 +28,8 @@ from hpdist.cluster.transport.address import split_address
 from hpdist.cluster.transport.client import Connection
 from hpdist.cluster.transport.endpoint import Server
 from hpdist.cluster.transport.link import Link
-from hpdist.core.journal.run_directory import Key, find_key, read_connection
+from hpdist.core.journal.connection_file import read_connection
+from hpdist.core.journal.run_key import Key, find_key
 from hpdist.core.model.errors import ConfigurationError, TransportError
 
 SCRIPT = """

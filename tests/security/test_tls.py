@@ -31,7 +31,9 @@ from hpdist.cluster.transport.link import Link
 from hpdist.cluster.transport.pyro import make_nonce, serializer
 from hpdist.cluster.transport.tls import Tls, find_tls, read_tls
 from hpdist.core.attempt.spawned_process import child_environment
-from hpdist.core.journal.run_directory import RunDirectory, find_key, write_connection
+from hpdist.core.journal.connection_file import write_connection
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import AuthenticationError, ConfigurationError, TransportError
 from hpdist.core.space.space import Space
 from hpdist.multi_fidelity import SingleFidelity
@@ -73,7 +75,7 @@ def ended(sock: socket.socket) -> bool:
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("HPDIST_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr("hpdist.core.journal.run_directory._environment_key", None)
+    monkeypatch.setattr("hpdist.core.journal.run_key._environment_key", None)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"

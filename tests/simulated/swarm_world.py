@@ -20,7 +20,8 @@ from swarm_parts import evaluation, make_study
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.dispatch.watermarks import QueueSizes
-from hpdist.core.journal.journal import Journal, repair
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.repair import repair
 from hpdist.core.model.errors import HpdistError, JournalDamaged, JournalError
 from hpdist.core.model.events import (
     AttemptEnded,

@@ -8,7 +8,7 @@ import pytest
 
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.dispatch.watermarks import QueueSizes
-from hpdist.core.journal.journal import MemoryJournal
+from hpdist.core.journal.memory_journal import MemoryJournal
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record, RunEnded
 from hpdist.core.model.values import Failure, FailureKind, Limits, Retry
 from hpdist.core.run.inbox import Stamped

@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from hpdist.core.journal.run_directory import RunDirectory, check_run_id, read_private
+from hpdist.core.journal.private_files import read_private
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_names import check_run_id
 from hpdist.core.model.errors import ConfigurationError
 
 AUTHORITY, CERTIFICATE, PRIVATE_KEY = "ca.pem", "cert.pem", "key.pem"

@@ -8,34 +8,22 @@ act" this means: a job is launched at least once and counted exactly once.
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
 from hpdist.core.journal.disk import REAL, Disk
-from hpdist.core.journal.durable_files import (
-    release_lock,
-    sync_directory,
-    take_lock,
-    temporary_copy,
-    write_all,
+from hpdist.core.journal.durable_files import take_lock
+from hpdist.core.journal.format import Entry, Scan, encode, scan
+from hpdist.core.journal.journal_file import (
+    cannot_be_opened,
+    lock_file,
+    open_file,
+    read_durable,
+    release,
+    tidy,
 )
-from hpdist.core.journal.format import FORMAT, Damage, Entry, Scan, encode, scan
-from hpdist.core.journal.reader import JournalReader, read_journal, refuse, refuse_foreign
-from hpdist.core.model.errors import JournalError, JournalFull, JournalLocked
+from hpdist.core.journal.reader import refuse
+from hpdist.core.model.errors import JournalError, JournalFull
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, Record
-
-__all__ = [
-    "FORMAT",
-    "Damage",
-    "Entry",
-    "Journal",
-    "JournalReader",
-    "MemoryJournal",
-    "Scan",
-    "read_journal",
-    "repair",
-    "scan",
-]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -101,19 +89,19 @@ class Journal:
         if sync_every < 1:
             raise JournalError(f"sync_every must be >= 1, got {sync_every!r}")
         path = Path(path)
-        lock = take_lock(_lock_file(path), disk)
+        lock = take_lock(lock_file(path), disk)
         fd = -1
         try:
-            fd = _open(path, create, disk)
-            found = scan(_read(fd, disk))
+            fd = open_file(path, create, disk)
+            found = scan(read_durable(fd, disk))
             refuse(path, found)
-            _tidy(path, fd, found, disk)
+            tidy(path, fd, found, disk)
             disk.unlock(fd)
             return cls(path, fd, lock, found, sync_every, disk)
         except BaseException as error:
-            _release(fd, lock, disk)
+            release(fd, lock, disk)
             if isinstance(error, OSError):
-                raise _unusable(path, error) from error
+                raise cannot_be_opened(path, error) from error
             raise
 
     def append(self, record: Record, at: float) -> None:
@@ -167,7 +155,7 @@ class Journal:
                 self._make_durable()
         finally:
             self._closed = True
-            _release(self._fd, self._lock, self._disk)
+            release(self._fd, self._lock, self._disk)
 
     def _check_alone(self) -> None:
         size, names = self._disk.status(self._fd)
@@ -231,118 +219,3 @@ class Journal:
             cause=str(error.strerror),
             do="check the disk; then run the same command again to resume",
         )
-
-
-class MemoryJournal:
-    """A journal that lives and dies with the process, for simulated and throw-away runs."""
-
-    def __init__(self) -> None:
-        self.path: Path | None = None
-        self.records: list[Entry] = []
-        self.cut_bytes = 0
-
-    def append(self, record: Record, at: float) -> None:
-        """Add a record; ``at`` is the wall time in seconds since 1970."""
-        self.records.append((at, record))
-
-    def commit(self) -> None:
-        """Do nothing: there is nothing to wait for."""
-
-    def close(self) -> None:
-        """Do nothing: the records stay readable."""
-
-
-def repair(path: str | Path, disk: Disk = REAL) -> int:
-    """Cut a damaged journal down to the whole records at its beginning.
-
-    A copy is kept beside it, named ``<path>.damaged-<n>``.
-
-    Returns
-    -------
-    cut
-        Number of bytes cut off; 0 if the journal was whole.
-    """
-    path = Path(path)
-    lock = take_lock(_lock_file(path), disk)
-    fd = -1
-    try:
-        fd = _open(path, False, disk)
-        data = _read(fd, disk)
-        found = scan(data)
-        refuse_foreign(path, found)
-        if found.good_bytes < found.total_bytes:
-            _keep_copy(path, data, disk)
-        _tidy(path, fd, found, disk)
-    except OSError as error:
-        raise _unusable(path, error) from error
-    finally:
-        _release(fd, lock, disk)
-    return found.total_bytes - found.good_bytes
-
-
-def _open(path: Path, create: bool, disk: Disk) -> int:
-    fd = disk.open(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0))
-    try:
-        # Until it is tidied: the lock beside it may have been removed by force, and whoever
-        # stood still before a cut would later cut off what others wrote.
-        disk.lock(fd)
-        # Always: whoever made the file may not have come to this.
-        sync_directory(path.parent, disk)
-    except BaseException as error:
-        disk.close(fd)
-        if isinstance(error, BlockingIOError):
-            raise JournalLocked(
-                f"the journal {path} is being opened by another process",
-                do="wait until that has happened, or stop that process",
-            ) from error
-        raise
-    return fd
-
-
-def _read(fd: int, disk: Disk) -> bytes:
-    """Return what the disk holds: what is read is acted on.
-
-    Its writer may have died before it was durable, or because it could not be made durable; then
-    memory shows what the disk has not got.
-    """
-    disk.sync(fd)
-    disk.forget(fd)
-    return disk.read(fd)
-
-
-def _tidy(path: Path, fd: int, found: Scan, disk: Disk) -> None:
-    """Cut the file to its good records, end the last one with a newline, make it all durable."""
-    if disk.status(fd)[0] != found.total_bytes:
-        raise JournalError(
-            f"the journal {path} grew while it was read",
-            cause="another process writes it, although its lock is free",
-            do="stop that process first",
-        )
-    if found.good_bytes < found.total_bytes:
-        disk.truncate(fd, found.good_bytes)
-    if not found.closed:
-        write_all(fd, b"\n", disk)
-    disk.sync(fd)
-
-
-def _keep_copy(path: Path, data: bytes, disk: Disk) -> None:
-    copy = temporary_copy(path, data, disk)
-    number = 1
-    while disk.exists(name := path.with_name(f"{path.name}.damaged-{number}")):
-        number += 1
-    disk.rename(copy, name)
-    sync_directory(path.parent, disk)
-
-
-def _unusable(path: Path, error: OSError) -> JournalError:
-    return JournalError(f"the journal {path} cannot be opened", cause=str(error.strerror))
-
-
-def _lock_file(path: Path) -> Path:
-    return path.with_name("lock" if path.name == "journal" else f"{path.name}.lock")
-
-
-def _release(fd: int, lock: int, disk: Disk) -> None:
-    if fd >= 0:
-        disk.close(fd)
-    release_lock(lock, disk)

@@ -1,4 +1,4 @@
-"""What runs are called, and where they go, when nobody says."""
+"""Which names a run may have, and the default run ids and directories."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import re
 import sys
 from pathlib import Path
 
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.validation import short_repr
 from hpdist.core.objective.objective import Objective
 
 RUNS = Path("hpdist-runs")
-"""Where runs go that are given no directory, below the current one."""
+"""The directory of runs that are given none, below the current directory."""
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def default_directory(objective: Objective) -> Path:
@@ -24,3 +28,21 @@ def default_directory(objective: Objective) -> Path:
 def safe_run_id(name: str) -> str:
     """Return the run id closest to ``name``; see `check_run_id`."""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", name).lstrip("-_")[:64].rstrip("-") or "run"
+
+
+def check_run_id(run_id: object) -> str:
+    """Return ``run_id`` if it can name a run, a directory and an entry of the nameserver.
+
+    Raises
+    ------
+    ConfigurationError
+        If it is not 1 to 64 letters, digits, ``_`` and ``-``, the first of which is a letter or
+        digit.
+    """
+    if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id):
+        return run_id
+    raise ConfigurationError(
+        f"{short_repr(run_id)} cannot name a run",
+        cause="it names a directory and an entry of the nameserver as well",
+        do="use 1 to 64 letters, digits, '_' and '-', beginning with a letter or digit",
+    )

@@ -17,7 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpdist.core.journal.run_directory import connection_is_stale, read_private
+from hpdist.core.journal.connection_file import connection_is_stale
+from hpdist.core.journal.private_files import read_private
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.fields import read_text

@@ -9,16 +9,11 @@ from contextlib import closing, contextmanager
 import pytest
 
 from hpdist.core.journal.disk import Disk
-from hpdist.core.journal.format import encode
-from hpdist.core.journal.journal import (
-    FORMAT,
-    Journal,
-    JournalReader,
-    MemoryJournal,
-    read_journal,
-    repair,
-    scan,
-)
+from hpdist.core.journal.format import FORMAT, encode, scan
+from hpdist.core.journal.journal import Journal
+from hpdist.core.journal.memory_journal import MemoryJournal
+from hpdist.core.journal.reader import JournalReader, read_journal
+from hpdist.core.journal.repair import repair
 from hpdist.core.model.errors import (
     JournalDamaged,
     JournalError,

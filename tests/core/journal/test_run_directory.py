@@ -8,16 +8,16 @@ import sys
 
 import pytest
 
-from hpdist.core.journal import run_directory
-from hpdist.core.journal.run_directory import (
-    RunDirectory,
-    check_run_id,
+from hpdist.core.journal import run_key
+from hpdist.core.journal.connection_file import (
     connection_is_stale,
-    find_key,
     read_connection,
     remove_connection,
     write_connection,
 )
+from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_key import find_key
+from hpdist.core.journal.run_names import check_run_id
 from hpdist.core.model.errors import ConfigurationError
 
 KEY = "ab" * 32
@@ -31,7 +31,7 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("HPDIST_KEY", raising=False)
     monkeypatch.delenv("HPDIST_KEY_FILE", raising=False)
-    monkeypatch.setattr(run_directory, "_environment_key", None)
+    monkeypatch.setattr(run_key, "_environment_key", None)
     return home
 
 
@@ -254,7 +254,7 @@ def test_the_process_that_comes_second_takes_the_key_of_the_first(run, monkeypat
 def test_processes_that_make_a_key_at_once_agree(run):
     code = (
         "import sys; sys.stdin.readline();"
-        "from hpdist.core.journal.run_directory import find_key;"
+        "from hpdist.core.journal.run_key import find_key;"
         "print(find_key('demo', sys.argv[1]).hex())"
     )
     processes = [

@@ -402,7 +402,7 @@ def test_a_worker_silent_for_long_is_forgotten_when_another_arrives(
 def test_messages_for_others_are_refused_with_both_sides_named(
     desk: Desk, change: dict[str, Any], words: list[str]
 ) -> None:
-    reply = desk.say("step", 1, **change)
+    reply = desk.say("step", 1, wait=0.0, **change)
     assert reply["kind"] == "refused"
     assert all(word in reply["message"] for word in words)
     assert desk.batches == []
@@ -464,7 +464,7 @@ def test_messages_for_others_are_refused_with_both_sides_named(
 def test_what_cannot_be_understood_is_refused_and_the_field_named(
     desk: Desk, kind: str, change: dict[str, Any], field: str
 ) -> None:
-    reply = desk.executor.exchange(desk.message(kind, 1) | change)
+    reply = desk.executor.exchange(desk.message(kind, 1, wait=0.0) | change)
     assert reply["kind"] == "refused"
     assert field in reply["message"]
     assert len(reply["message"]) < 2000

@@ -13,7 +13,7 @@ import pytest
 
 from hpdist.core.attempt.inline_runner import InlineRunner
 from hpdist.core.dispatch.state import DispatchState
-from hpdist.core.journal.journal import MemoryJournal
+from hpdist.core.journal.memory_journal import MemoryJournal
 from hpdist.core.model.errors import (
     AuthenticationError,
     ProtocolMismatch,
