@@ -16,7 +16,7 @@ from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.events import Event, WorkerJoined
-from hpdist.core.model.orders import Welcome
+from hpdist.core.model.orders import Registered
 from hpdist.core.model.values import Retry, Timing
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.run.loop import Loop
@@ -54,7 +54,7 @@ def quiet_talk() -> None:
 
     def post(events: Sequence[Event]) -> None:
         joined = [event.worker for event in events if isinstance(event, WorkerJoined)]
-        executor.perform([Welcome(each.worker_id, each.incarnation) for each in joined])
+        executor.perform([Registered(each.worker_id, each.incarnation) for each in joined])
 
     with tempfile.TemporaryDirectory() as directory:
         key = find_key("run", directory)
