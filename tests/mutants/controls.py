@@ -17,7 +17,7 @@ CONTROLS = {
     ): "passes",
     mutant(
         "control: the test fails and says something else",
-        RETRY.change("verdict", swap("before[outcome.kind]", "sum(before.values())")),
+        RETRY.change("retry_decision", swap("before[outcome.kind]", "sum(before.values())")),
         killed_by=COUNTED_APART,
         says="words that stand nowhere",
     ): "not what was expected",

@@ -20,7 +20,7 @@ TABLE_MUTANTS = (
     mutant(
         "no fence: a stale attempt's result is accepted",
         TABLES.change(
-            "JobEntry.awaits",
+            "JobEntry.is_current",
             swap("attempt == self.attempt != self.answered", "attempt != self.answered"),
         ),
         TABLES.change(
@@ -32,7 +32,7 @@ TABLE_MUTANTS = (
     mutant(
         "a settled job's result is recorded again",
         TABLES.change(
-            "JobEntry.awaits",
+            "JobEntry.is_current",
             swap("not self.state.settled and ...", "attempt == self.attempt != 0"),
         ),
         TABLES.change("DispatchBook._apply_ended", swap("entry.state.settled", "False")),
@@ -42,7 +42,7 @@ TABLE_MUTANTS = (
     mutant(
         "a crash that is reported twice counts twice",
         TABLES.change(
-            "JobEntry.awaits",
+            "JobEntry.is_current",
             swap("attempt == self.attempt != self.answered", "attempt == self.attempt"),
         ),
         killed_by=DISPATCH_TESTS
@@ -58,14 +58,14 @@ TABLE_MUTANTS = (
 RETRY_MUTANTS = (
     mutant(
         "one counter for crashes and losses",
-        RETRY.change("verdict", swap("before[outcome.kind]", "sum(before.values())")),
+        RETRY.change("retry_decision", swap("before[outcome.kind]", "sum(before.values())")),
         killed_by=DISPATCH_TESTS + "test_crashes_and_losses_are_counted_apart",
         says="a loss counted as a crash",
         quick=True,
     ),
     mutant(
         "an exception is retried as if it were a loss",
-        RETRY.change("verdict", swap("retry.exceptions + 1", "retry.max_losses")),
+        RETRY.change("retry_decision", swap("retry.exceptions + 1", "retry.max_losses")),
         killed_by=DISPATCH_TESTS + "test_a_failure_that_is_not_retried_settles_the_job",
     ),
     mutant(

@@ -35,7 +35,9 @@ REPORT_MUTANTS = (
     ),
     mutant(
         "an attempt thought lost is never taken up again",
-        DISPATCH.change("DispatchState._readopt", never("entry and ... and entry.awaits(attempt)")),
+        DISPATCH.change(
+            "DispatchState._readopt", never("entry and ... and entry.is_current(attempt)")
+        ),
         killed_by=DISPATCH_TESTS + "test_a_worker_thought_lost_takes_its_attempt_up_again",
         says="healthy work was thrown away",
     ),
@@ -63,7 +65,7 @@ RESTART_MUTANTS = (
     mutant(
         "attempt numbers are forgotten at a restart",
         DISPATCH.change(
-            "DispatchState.adopt_orphans",
+            "DispatchState.reconcile_workers",
             at_start(
                 "for entry in self.jobs.values():\n"
                 "    entry.attempt *= entry.state is not JobState.QUEUED"
@@ -75,7 +77,7 @@ RESTART_MUTANTS = (
     mutant(
         "after a restart the last attempt number is used again",
         DISPATCH.change(
-            "DispatchState.adopt_orphans",
+            "DispatchState.reconcile_workers",
             at_start(
                 "for entry in self.jobs.values():\n"
                 "    entry.attempt -= entry.attempt > 1 and not entry.state.settled"
@@ -86,13 +88,15 @@ RESTART_MUTANTS = (
     ),
     mutant(
         "a restarted master gives all workers up at once",
-        DISPATCH.change("DispatchState.adopt_orphans", always("not may_return", nth=1, of=2)),
+        DISPATCH.change("DispatchState.reconcile_workers", always("not may_return", nth=1, of=2)),
         killed_by=RUN_TESTS + "test_a_master_killed_again_and_again_loses_and_repeats_nothing",
         says="an evaluation on a healthy worker was given up",
     ),
     mutant(
         "a restarted master does not wait for the workers of before",
-        DISPATCH.change("DispatchState.adopt_orphans", swap("now + self.timing.lease_s", "now")),
+        DISPATCH.change(
+            "DispatchState.reconcile_workers", swap("now + self.timing.lease_s", "now")
+        ),
         killed_by=SWARM,
         says="was evaluated 2 times, not 1",
     ),
