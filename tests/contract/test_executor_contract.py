@@ -10,10 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
-import distributed
-import loky.backend.resource_tracker
 import pytest
-import ray
 
 from hpdist.cluster.local_cluster import own_cluster, reference_of
 from hpdist.core.attempt.child_runner import ChildRunner
@@ -49,7 +46,9 @@ class TestLokyExecutor(CancellingExecutorContract):
     @pytest.fixture(autouse=True)
     def _tracker_runs(self) -> None:
         # a process that loky keeps, once for all pools, until this one ends
-        loky.backend.resource_tracker.ensure_running()
+        from loky.backend import resource_tracker
+
+        resource_tracker.ensure_running()
 
     def make(self, objective: Objective) -> Executor:
         return LokyExecutor(objective, workers=1)
@@ -62,6 +61,8 @@ class TestLocalExecutorInThreads(CancellingExecutorContract):
 
 @pytest.fixture(scope="module")
 def dask_cluster() -> Iterator[None]:
+    import distributed
+
     with (
         distributed.LocalCluster(
             n_workers=1, processes=True, threads_per_worker=1, dashboard_address=None
@@ -74,6 +75,8 @@ def dask_cluster() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def ray_cluster() -> Iterator[None]:
+    import ray
+
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
     ray.get(ray.put(1))
     yield

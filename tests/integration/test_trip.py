@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.trip import Trip, measure
-
 #: The most files and calls a job may cross: a tenth above what there were with Python 3.11.
 MOST = {"process": (44, 386), "thread": (40, 348)}
 
 
 @pytest.mark.parametrize("executor", MOST)
 def test_a_job_crosses_no_more_files_and_calls_than_it_may(executor: str) -> None:
+    from benchmarks.trip import measure
+
     trip = measure(executor)
     files, calls = MOST[executor]
     assert trip.jobs == 50
@@ -20,6 +20,8 @@ def test_a_job_crosses_no_more_files_and_calls_than_it_may(executor: str) -> Non
 
 
 def test_what_few_jobs_enter_is_among_the_calls_but_no_file_of_the_trip() -> None:
+    from benchmarks.trip import Trip
+
     steady, seldom = ("loop.py", "Loop.turn"), ("progress.py", "Progress.draw")
     trip = Trip([[steady, steady], [steady, seldom], [steady], [steady]])
     assert trip.files == {"loop.py"}

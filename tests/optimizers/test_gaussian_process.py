@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.integrate import quad
-from scipy.stats import norm
 
 from hpdist.core.space.space import Categorical, Space
 from hpdist.optimizers import GaussianProcess, Observation, Pending
@@ -110,6 +108,9 @@ def test_categories_are_as_far_apart_as_bounds_and_what_is_inactive_is_between()
 
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (-2.0, 0.5), (1.5, 0.4), (0.3, 2.0)])
 def test_expected_improvement_is_the_integral(mean, deviation):
+    from scipy.integrate import quad
+    from scipy.stats import norm
+
     integral, _ = quad(lambda y: -y * norm.pdf(y, mean, deviation), -30, 0, limit=200)
     found = log_expected_improvement(np.array([mean]), np.array([deviation]), 0.0)
     assert found[0] == pytest.approx(math.log(integral), rel=1e-5)

@@ -1,6 +1,5 @@
 """Random search and Sobol: distribution, numbering, and the choice by name."""
 
-import ConfigSpace as CS
 import numpy as np
 import pytest
 
@@ -84,6 +83,8 @@ def test_sobol_refuses_a_seed_that_is_none(seed):
 
 
 def test_sobol_leaves_out_forbidden_points_and_gives_none_twice():
+    import ConfigSpace as CS
+
     source = CS.ConfigurationSpace({"x": (0.0, 1.0), "y": (0.0, 1.0)})
     source.add(CS.ForbiddenGreaterThanRelation(source["x"], source["y"]))
     space = Space.of(source)
@@ -99,6 +100,8 @@ def test_sobol_leaves_out_forbidden_points_and_gives_none_twice():
 
 
 def test_sobol_gives_up_where_almost_everything_is_forbidden(monkeypatch):
+    import ConfigSpace as CS
+
     source = CS.ConfigurationSpace({"a": (0, 3000), "b": (0, 3000)})
     source.add(
         CS.ForbiddenLessThanRelation(source["a"], source["b"]),

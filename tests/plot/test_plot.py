@@ -8,8 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import matplotlib.pyplot
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,9 +30,12 @@ from hpdist.plot.utilization import busy_workers
 
 @pytest.fixture(autouse=True)
 def _canvas() -> Iterator[None]:
+    import matplotlib
+    from matplotlib import pyplot
+
     matplotlib.use("agg")
     yield
-    matplotlib.pyplot.close("all")
+    pyplot.close("all")
 
 
 @pytest.fixture
@@ -66,7 +67,9 @@ def test_the_line_is_the_best_so_far_whatever_the_order_and_the_index(frame: pd.
 
 
 def test_the_objective_itself_grows(frame: pd.DataFrame) -> None:
-    figure, axes = matplotlib.pyplot.subplots(2)
+    from matplotlib.pyplot import subplots
+
+    figure, axes = subplots(2)
     found = plot_search_trajectory_single_objective_hpo(
         frame, ax=axes[1], show_failures=False, label="ours"
     )

@@ -7,8 +7,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from scipy.stats import theilslopes
-
 Sample = dict[str, Any]
 
 #: Of a life this share is looked at, at most: what a process does at first says nothing of what
@@ -106,6 +104,8 @@ def _column(life: Sequence[Sample], name: str) -> list[float]:
 
 def _slope(x: Sequence[float], y: Sequence[float]) -> float:
     """The median of the slopes between all pairs of points: no outlier moves it."""
+    from scipy.stats import theilslopes
+
     step = -(-len(x) // _MOST_POINTS)
     if len(set(x[::step])) < 2:
         return 0.0

@@ -25,8 +25,9 @@ def non_dominated(losses: Array) -> NDArray[np.bool_]:
     """
     mask = np.ones(len(losses), dtype=bool)
     for index, row in enumerate(losses):
-        no_worse = (losses <= row).all(axis=1)
-        mask[index] = not (no_worse & (losses < row).any(axis=1)).any()
+        # What a dominated row dominates, whatever dominates that row dominates as well.
+        if mask[index]:
+            mask &= ~((row <= losses).all(axis=1) & (row < losses).any(axis=1))
     return mask
 
 
@@ -94,5 +95,7 @@ def _volume(front: Array, bound: Array) -> float:
     for count, depth in enumerate(depths.tolist(), start=1):
         if depth > 0:
             slices = front[:count, :-1]
-            total += depth * _volume(slices[non_dominated(slices)], bound[:-1])
+            if slices.shape[1] > 1:
+                slices = slices[non_dominated(slices)]
+            total += depth * _volume(slices, bound[:-1])
     return total

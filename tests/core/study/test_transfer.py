@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ConfigSpace as CS
 import pytest
 
 import hpdist
@@ -53,6 +52,8 @@ def test_what_the_new_space_does_not_have_is_left_out() -> None:
 
 
 def test_conditions_and_forbidden_clauses_of_the_new_space_hold() -> None:
+    import ConfigSpace as CS
+
     space = CS.ConfigurationSpace(
         {"lr": (0.0, 1.0), "opt": ["sgd", "adam"], "momentum": (0.0, 1.0)}
     )
