@@ -42,7 +42,7 @@ OTHERS = {
     "rich": "cli core.results.progress_display evaluator.callbacks",
     "pandas": "core.results multi_fidelity.cycle plot.activity views evaluator.search_table",
     "matplotlib": "plot",
-    "psutil": "core.attempt.memory cluster.transport.address testing.executors",
+    "psutil": "core.attempt.memory_watch cluster.transport.address testing.executors",
     "cryptography": "cli.certificates",
     "cloudpickle": "core.attempt.child_runner cluster.worker_process views.pickled",
     "ConfigSpace": "core.space.configspace testing.optimizers",

@@ -19,8 +19,8 @@ from hpdist.cluster.discovery import Place
 from hpdist.cluster.option_checks import check_waiting, check_worker, register_of, run_name
 from hpdist.cluster.worker_process import ask_to_leave, start_process
 from hpdist.core.attempt.child_runner import ChildRunner, ObjectiveNotSent
-from hpdist.core.attempt.evaluate import Runner
 from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.attempt.runner import Runner
 from hpdist.core.journal.connection_file import read_connection
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import UNAUTHENTICATED_ERRORS, ConfigurationError, NameServerNotFound

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hpdist.core.attempt.directories import AttemptDirectories
-from hpdist.core.attempt.evaluate import failure_of
+from hpdist.core.attempt.objective_call import failure_of
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.model.events import (
     Assignment,

@@ -15,7 +15,7 @@ from hpdist.core.model.validation import check_kind, short_repr
 from hpdist.core.model.values import JsonValue
 from hpdist.core.objective.context import Context
 from hpdist.core.objective.objective import Call, function_name
-from hpdist.core.objective.returned_value import RefusedResult, to_number
+from hpdist.core.objective.returned_value import InvalidResult, to_number
 
 FAIL_RETURN_VALUE = "F"
 """What a run function's result begins with, and a failed job's objective, if there is none."""
@@ -119,7 +119,7 @@ def told(returned: object) -> dict[str, JsonValue]:
 
     Raises
     ------
-    RefusedResult
+    InvalidResult
         If it is nothing that a run function may return.
     """
     objective, metadata = _parts(returned)
@@ -128,7 +128,7 @@ def told(returned: object) -> dict[str, JsonValue]:
     if isinstance(objective, tuple | list) or getattr(objective, "ndim", 0) == 1:
         numbers: list[JsonValue] = [_number(value) for value in objective]  # type: ignore[attr-defined]
         if not numbers:
-            raise RefusedResult("there is no number in it")
+            raise InvalidResult("there is no number in it")
         return {"loss": numbers[0], "info": {"objective": numbers, "metadata": metadata}}
     number = _number(objective)
     return {"loss": number, "info": {"objective": number, "metadata": metadata}}
@@ -137,7 +137,7 @@ def told(returned: object) -> dict[str, JsonValue]:
 def _number(value: object) -> float:
     number = to_number(value)
     if number is None or not math.isfinite(number):
-        raise RefusedResult(
+        raise InvalidResult(
             f"the objective is {short_repr(value)}; accepted are finite numbers, "
             "several of them, and "
             f"text that begins with {FAIL_RETURN_VALUE!r}"
@@ -151,12 +151,12 @@ def _parts(returned: object) -> tuple[object, dict[str, Any]]:
     for name in ("output", "objective"):
         if isinstance(returned, Mapping) and name in returned:
             if unknown := set(returned) - {name, "metadata"}:
-                raise RefusedResult(
+                raise InvalidResult(
                     f"the dict has keys beside {name!r} and 'metadata': "
                     f"{short_repr(sorted(unknown))}"
                 )
             metadata.update(returned.get("metadata") or {})
             returned = returned[name]
     if isinstance(returned, Mapping):
-        raise RefusedResult(f"the dict has no 'objective', only {short_repr(list(returned))}")
+        raise InvalidResult(f"the dict has no 'objective', only {short_repr(list(returned))}")
     return returned, metadata

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.attempt.child_runner import ChildRunner
-from hpdist.core.attempt.evaluate import Runner
 from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.attempt.runner import Runner
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.model.orders import (
     Order,

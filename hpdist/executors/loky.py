@@ -7,7 +7,7 @@ from typing import Any
 
 from hpdist.core.attempt.child_process import ChildProcess
 from hpdist.core.attempt.child_runner import ChildRunner
-from hpdist.core.attempt.evaluate import Runner
+from hpdist.core.attempt.runner import Runner
 from hpdist.core.objective.objective import Objective
 from hpdist.executors.local import LocalExecutor
 from hpdist.executors.loky_process import LokyProcess, import_loky

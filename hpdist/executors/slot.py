@@ -9,7 +9,8 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from hpdist.core.attempt.evaluate import Runner, StopSwitch
+from hpdist.core.attempt.runner import Runner
+from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.model.errors import HpdistError
 from hpdist.core.model.events import (

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpdist.core.attempt.evaluate import Runner
+from hpdist.core.attempt.runner import Runner
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.model.events import (
     Event,

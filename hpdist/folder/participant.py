@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.attempt.child_runner import ChildRunner
-from hpdist.core.attempt.evaluate import Runner
 from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.attempt.runner import Runner
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
@@ -43,8 +43,8 @@ class _Counted:
         self._runner, self._count = runner, count
         self.start, self.close = runner.start, runner.close
 
-    def run(self, payload: Payload, held: Assignment, **options: Any) -> AttemptResult | None:
-        result = self._runner.run(payload, held, **options)
+    def run(self, payload: Payload, assignment: Assignment, **options: Any) -> AttemptResult | None:
+        result = self._runner.run(payload, assignment, **options)
         if result is not None:
             self._count(payload)
         return result

@@ -13,7 +13,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from hpdist.core.attempt.evaluate import StopSwitch
+from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.values import Success
 from hpdist.core.objective.objective import objective_of

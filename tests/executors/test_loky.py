@@ -17,7 +17,7 @@ from attempt_objectives import Loaded, poisoned, talkative
 from processes import is_gone, wait_until
 
 from hpdist import minimize
-from hpdist.core.attempt.evaluate import StopSwitch
+from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult
 from hpdist.core.model.values import Failure, FailureKind, Success

@@ -17,12 +17,12 @@ from fuzz_mutation import JSON
 from fuzz_target import Target
 
 from hpdist.core.attempt.child_messages import (
-    ForgedMessageError,
+    MalformedMessageError,
     check_outcome,
     check_report,
     parse_message,
 )
-from hpdist.core.attempt.framing import FrameError, FrameReader, frame
+from hpdist.core.attempt.pipe_framing import FrameError, FrameReader, frame
 from hpdist.core.journal import format as journal_format
 from hpdist.core.model.events import AttemptEnded
 from hpdist.core.model.json_codec import decode, encode
@@ -177,8 +177,8 @@ TARGETS = (
         "pipe of a child",
         _pipe,
         (b"\xff" + b"".join(frame(body) for body in _BODIES), b"\x00" + frame(_BODIES[1])),
-        (FrameError, ForgedMessageError),
+        (FrameError, MalformedMessageError),
     ),
-    Target("message of a child", _body, _BODIES, (ForgedMessageError,), JSON),
+    Target("message of a child", _body, _BODIES, (MalformedMessageError,), JSON),
     Target("result", _result, _RESULTS, (), JSON),
 )

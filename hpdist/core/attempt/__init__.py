@@ -1,5 +1,5 @@
 """One attempt at one job: in this process or in a child process, with limits on time and memory.
 
-Open `evaluate` first (payload in, outcome out), then `child_runner`, which owns a warm child whose
-main module is `child_main`.
+Imports the core packages below it. Open `runner` first (the port), then `objective_call` (payload
+in, outcome out) and `child_runner`, which keeps a child process whose main module is `child_main`.
 """

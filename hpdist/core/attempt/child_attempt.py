@@ -1,4 +1,4 @@
-"""One attempt in the hands of a child process: waiting for its end, whichever it is."""
+"""One attempt in a child process: wait for its outcome, its limits, a cancellation or a crash."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import signal
 import time
 
 from hpdist.core.attempt.child_messages import (
-    ForgedMessageError,
+    MalformedMessageError,
     check_outcome,
     check_report,
-    forged,
+    malformed_message,
     parse_message,
 )
 from hpdist.core.attempt.child_process import ChildProcess
-from hpdist.core.attempt.evaluate import GRACE_S, StopSwitch, timed_out
-from hpdist.core.attempt.memory import MemoryWatch
+from hpdist.core.attempt.memory_watch import MemoryWatch
+from hpdist.core.attempt.objective_call import timed_out
+from hpdist.core.attempt.stop_switch import GRACE_S, StopSwitch
 from hpdist.core.model.values import Failure, FailureKind, Outcome
 from hpdist.core.objective.context import Report
 
-_LOOK_S = 1.0
-"""How often to see whether the child lives, should its own children hold its pipe open."""
+_CHECK_S = 1.0
+"""How often to check that the child lives, since its own children may hold its pipe open."""
 
 _EXIT_S = 1.0
 
@@ -48,7 +49,7 @@ class ChildAttempt:
         self._timeout = math.inf if timeout is None else timeout
         self._deadline = time.monotonic() + self._timeout
         self._memory = MemoryWatch(child.pid, memory_limit)
-        self._stop_told = False
+        self._stop_sent = False
         self._over = False
         self._outcome: Outcome | None = None
 
@@ -78,10 +79,10 @@ class ChildAttempt:
             self._wait()
 
     def _wait(self) -> None:
-        if self._switch.stop_requested and not self._stop_told:
-            self._stop_told = True
+        if self._switch.stop_requested and not self._stop_sent:
+            self._stop_sent = True
             self._child.send(json.dumps({"stop": self._number}).encode())
-        until = min(self._deadline, self._memory.next, time.monotonic() + _LOOK_S)
+        until = min(self._deadline, self._memory.next, time.monotonic() + _CHECK_S)
         self._take(self._child.wait(max(0.0, until - time.monotonic())))
         if not self._over and self._child.gone:
             self._take(self._child.last_messages())
@@ -94,23 +95,24 @@ class ChildAttempt:
         self._settle(timed_out(self._timeout))
 
     def _settle(self, outcome: Outcome | None) -> None:
-        self._over, self._outcome = True, outcome
+        self._over = True
+        self._outcome = outcome
 
     def _take(self, bodies: list[bytes]) -> None:
         try:
             for body in bodies:
                 kind, number, content = parse_message(body)
                 if self._over or number != self._number:
-                    continue  # of a thread that an earlier attempt left behind
+                    continue  # sent by a thread that an earlier attempt left behind
                 if kind == "done":
                     started = number == 0 and content == [None]
                     self._settle(None if started else check_outcome(content[0], self._name))
                 elif self._on_report is not None:
                     self._on_report(*check_report(*content))
-        except ForgedMessageError:
-            # whatever the child is at, it cannot be relied on any more
+        except MalformedMessageError:
+            # what the child sends cannot be trusted any more
             self._child.kill()
-            self._settle(forged(self._name))
+            self._settle(malformed_message(self._name))
 
     def _death(self) -> Failure:
         code = self._child.wait_exit(_EXIT_S)
@@ -126,7 +128,7 @@ def crash(exit_code: int | None, number: int) -> Failure:
 
 
 def describe(exit_code: int | None) -> str:
-    """Say how a process ended, from its exit code as `subprocess` tells it."""
+    """Describe how a process ended, from its exit code as `subprocess` gives it."""
     if exit_code is None:
         return "it closed its pipe to the worker"
     if exit_code >= 0:

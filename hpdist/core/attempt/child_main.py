@@ -20,8 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpdist.core.attempt.evaluate import evaluate, failure_of
-from hpdist.core.attempt.framing import read_frame, write_frame
+from hpdist.core.attempt.objective_call import call_objective, failure_of
+from hpdist.core.attempt.pipe_framing import read_frame, write_frame
 from hpdist.core.model.payload import read_payload
 from hpdist.core.model.record_codec import outcome_to_json
 from hpdist.core.model.values import FailureKind, JsonValue
@@ -124,7 +124,7 @@ class AttemptServer:
             stop_requested=lambda: self._parent.stopped >= number,
         )
         assert self._call is not None, "the objective is loaded first"
-        outcome = evaluate(self._call, self._header["name"], payload, context)
+        outcome = call_objective(self._call, self._header["name"], payload, context)
         reports.close()
         self._parent.send({"done": [number, outcome_to_json(outcome)]})
 

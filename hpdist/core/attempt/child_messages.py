@@ -1,4 +1,4 @@
-"""What a child may tell its worker. Nothing of it is trusted: the objective runs in there, too."""
+"""Messages from a child to its worker, all checked: the objective could have written them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _KINDS = (FailureKind.EXCEPTION, FailureKind.INVALID, FailureKind.MEMORY)
 _MAX_TEXT = 64 * 1024
 
 
-class ForgedMessageError(Exception):
-    """A message that the child's main module never sends: the objective wrote to the pipe."""
+class MalformedMessageError(Exception):
+    """The child's main module never sends such a message: the objective wrote to the pipe."""
 
 
 def parse_message(body: bytes) -> tuple[str, int, list[JsonValue]]:
@@ -24,8 +24,8 @@ def parse_message(body: bytes) -> tuple[str, int, list[JsonValue]]:
 
     Raises
     ------
-    ForgedMessageError
-        If it is no such message.
+    MalformedMessageError
+        If ``body`` is neither.
     """
     try:
         ((kind, (number, *content)),) = json.loads(body).items()
@@ -33,7 +33,7 @@ def parse_message(body: bytes) -> tuple[str, int, list[JsonValue]]:
             return kind, number, content
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         pass
-    raise ForgedMessageError
+    raise MalformedMessageError
 
 
 def check_report(step: JsonValue, loss: JsonValue) -> tuple[int, float]:
@@ -41,38 +41,38 @@ def check_report(step: JsonValue, loss: JsonValue) -> tuple[int, float]:
 
     Raises
     ------
-    ForgedMessageError
-        If these are no int from 0 to `MAX_STEP` and finite float.
+    MalformedMessageError
+        If ``step`` is no int from 0 to `MAX_STEP`, or ``loss`` no finite float.
     """
     if type(step) is not int or not 0 <= step <= MAX_STEP:
-        raise ForgedMessageError
+        raise MalformedMessageError
     if type(loss) is not float or not math.isfinite(loss):
-        raise ForgedMessageError
+        raise MalformedMessageError
     return step, loss
 
 
 def check_outcome(data: JsonValue, name: str) -> Outcome:
-    """Return the outcome that a child told of objective ``name``.
+    """Return the outcome that a child reported for objective ``name``.
 
     Raises
     ------
-    ForgedMessageError
-        If it is none, or one that only the worker can find.
+    MalformedMessageError
+        If ``data`` is no outcome, or one that only the worker can find.
     """
     try:
         outcome = outcome_from_json(data)
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise ForgedMessageError from None
+        raise MalformedMessageError from None
     if outcome is None:
-        raise ForgedMessageError
+        raise MalformedMessageError
     if not isinstance(outcome, Failure):
         return normalise_result(vars(outcome), name)
     if outcome.kind not in _KINDS:
-        raise ForgedMessageError
+        raise MalformedMessageError
     message, text = outcome.message[:_MAX_TEXT], outcome.traceback[-_MAX_TEXT:]
     return Failure(outcome.kind, message, text)
 
 
-def forged(name: str) -> Failure:
-    """Return the failure of objective ``name`` when its process sent a `ForgedMessageError`."""
+def malformed_message(name: str) -> Failure:
+    """Return the failure of objective ``name`` when its process sent a `MalformedMessageError`."""
     return Failure(FailureKind.INVALID, f"{name} wrote to the pipe that only hpdist may use")

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 
-from hpdist.core.attempt.framing import FrameError, FrameReader, frame
+from hpdist.core.attempt.pipe_framing import FrameError, FrameReader, frame
 
 KEY_VARIABLES = ("HPDIST_KEY", "HPDIST_KEY_FILE", "HPDIST_TLS_DIR")
 """Environment variables that no objective gets to see."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from hpdist.core.attempt.child_attempt import ChildAttempt
 from hpdist.core.attempt.child_process import ChildProcess
 from hpdist.core.attempt.directories import AttemptDirectories
-from hpdist.core.attempt.evaluate import StopSwitch
 from hpdist.core.attempt.spawned_process import SpawnedProcess
+from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload
@@ -25,7 +25,7 @@ from hpdist.core.objective.objective import Objective
 
 
 class ObjectiveNotSent(ConfigurationError):
-    """The objective cannot be pickled; it can still be evaluated in this process."""
+    """The objective cannot be pickled; it can still be called in this process."""
 
 
 class ChildRunner:
@@ -89,18 +89,21 @@ class ChildRunner:
     def run(
         self,
         payload: Payload,
-        held: Assignment,
+        assignment: Assignment,
         *,
         directory_root: Path | None = None,
         on_report: Report | None = None,
         switch: StopSwitch | None = None,
     ) -> AttemptResult | None:
         switch = switch or StopSwitch()
-        started, begin = time.time(), time.monotonic()
+        started = time.time()
+        clock = time.monotonic()
         outcome: Outcome | None = self._ready(switch)
         if outcome is None and not switch.cancelled and self._child is not None:
-            order = self._order(payload, held, directory_root)
-            started, begin = time.time(), time.monotonic()
+            order = self._order(payload, assignment, directory_root)
+            # the start of a child does not count
+            started = time.time()
+            clock = time.monotonic()
             self._child.assign(json.dumps(order).encode())
             outcome = ChildAttempt(
                 self._child,
@@ -113,8 +116,8 @@ class ChildRunner:
             ).run()
         if outcome is None:
             return None
-        seconds = time.monotonic() - begin
-        return AttemptResult(*held, outcome, seconds, started, self._output())
+        seconds = time.monotonic() - clock
+        return AttemptResult(*assignment, outcome, seconds, started, self._output())
 
     def close(self) -> None:
         self._drop()
@@ -146,14 +149,14 @@ class ChildRunner:
         return SpawnedProcess(environment)
 
     def _order(
-        self, payload: Payload, held: Assignment, directory_root: Path | None
+        self, payload: Payload, assignment: Assignment, directory_root: Path | None
     ) -> dict[str, JsonValue]:
         self._number += 1
-        own, previous = self._directories.of(directory_root, payload, held[1])
+        own, previous = self._directories.of(directory_root, payload, assignment[1])
         return {
             "number": self._number,
             "payload": payload.to_json(),
-            "attempt": held[1],
+            "attempt": assignment[1],
             "directory": str(own),
             "previous_directory": None if previous is None else str(previous),
         }
@@ -169,9 +172,9 @@ class ChildRunner:
 
 @contextmanager
 def by_value(name: str) -> Iterator[None]:
-    """Have what a module defines pickled itself, not its name, which says nothing elsewhere.
+    """Pickle what a module defines by value: its name means nothing in another process.
 
-    So that functions of a script go to the child from a process that multiprocessing started.
+    Thus functions of a script reach the child also from a process that multiprocessing started.
     """
     import cloudpickle
 
@@ -193,7 +196,7 @@ def pickled(objective: Objective) -> bytes:
     try:
         with by_value("__mp_main__"):
             written: bytes = cloudpickle.dumps(objective)
-    except Exception as error:  # the user's own objects take part in it
+    except Exception as error:  # the methods of the user's own objects run in it
         raise ObjectiveNotSent(
             f"the objective {objective.name} cannot be sent to its process",
             cause=f"{type(error).__name__}: {error}",

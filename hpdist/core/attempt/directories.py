@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from hpdist.core.journal.run_directory import RunDirectory
@@ -17,7 +16,7 @@ class AttemptDirectories:
 
     def __init__(self) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._run: RunDirectory | None = None  #: the last one, which is nearly always the next one
+        self._run: RunDirectory | None = None  #: the one last used; nearly always the same
 
     def of(self, root: Path | None, payload: Payload, attempt: int) -> tuple[Path, Path | None]:
         """Return an attempt's directory (not made yet) and the one to continue from, if any.
@@ -57,20 +56,18 @@ class AttemptDirectories:
 
 
 def _check_inside(root: Path, directory: Path) -> None:
-    if not any(os.path.islink(part) for part in _below(root, directory)):
-        return  # nearly always, and far cheaper than to resolve both
+    """Check that no symbolic link between ``root`` and ``directory`` leads out of ``root``."""
+    end = str(root)
+    part = str(directory)
+    # to look for links is far cheaper than to resolve both paths, and nearly never finds one
+    while part != end and not os.path.islink(part):
+        part = os.path.dirname(part)
+    if part == end:
+        return
     found = directory.resolve()
     if not found.is_relative_to(root.resolve()):
         raise ConfigurationError(
             f"{directory} leads to {found}, out of the run directory",
             cause="there is a symbolic link in its path, and no attempt writes through one",
-            do="remove the link, or give the worker a place of its own: --directory DIR",
+            do="remove the link, or give the worker a directory of its own: --directory DIR",
         )
-
-
-def _below(root: Path, directory: Path) -> Iterator[str]:
-    """Name ``directory`` and what is between it and ``root``."""
-    end, part = str(root), str(directory)
-    while part != end:
-        yield part
-        part = os.path.dirname(part)

@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from hpdist.core.attempt.directories import AttemptDirectories
-from hpdist.core.attempt.evaluate import StopSwitch, evaluate
+from hpdist.core.attempt.objective_call import call_objective
+from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload
 from hpdist.core.objective.context import Context, Report, ReportValve
@@ -17,7 +18,7 @@ class InlineRunner:
     """Runs attempts in the calling thread (``isolation="none"``).
 
     Nothing protects the process from the objective, and nothing can end it by force: a cancelled
-    attempt is handed back when the objective returns.
+    attempt is released when the objective returns.
     """
 
     def __init__(self, objective: Objective, *, device: str = "") -> None:
@@ -27,20 +28,20 @@ class InlineRunner:
         self._directories = AttemptDirectories()
 
     def start(self, switch: StopSwitch | None = None) -> None:
-        self._built()
+        self._built_call()
 
     def run(
         self,
         payload: Payload,
-        held: Assignment,
+        assignment: Assignment,
         *,
         directory_root: Path | None = None,
         on_report: Report | None = None,
         switch: StopSwitch | None = None,
     ) -> AttemptResult | None:
-        job_id, attempt = held
         switch = switch or StopSwitch()
-        call = self._built()
+        call = self._built_call()
+        attempt = assignment[1]
         reports = ReportValve(on_report) if on_report else None
         context = Context(
             payload,
@@ -50,18 +51,19 @@ class InlineRunner:
             report=reports,
             stop_requested=lambda: switch.stop_requested,
         )
-        started, begin = time.time(), time.monotonic()
-        outcome = evaluate(call, self._objective.name, payload, context)
+        started = time.time()
+        clock = time.monotonic()
+        outcome = call_objective(call, self._objective.name, payload, context)
         if reports:
             reports.close()
         if switch.cancelled:
             return None
-        return AttemptResult(job_id, attempt, outcome, time.monotonic() - begin, started)
+        return AttemptResult(*assignment, outcome, time.monotonic() - clock, started)
 
     def close(self) -> None:
         self._directories.close()
 
-    def _built(self) -> Call:
+    def _built_call(self) -> Call:
         if self._call is None:
             self._call = self._objective.build()
         return self._call

@@ -40,20 +40,24 @@ def losses_of(
     if not isinstance(outcome, Success):
         return None
     info = outcome.info if isinstance(outcome.info, dict) else {}
-    values = [outcome.loss, *(to_real(info.get(name)) for name in names[1:])]
-    known = tuple(sign * value for value in values if value is not None and math.isfinite(value))
-    return known if len(known) == len(names) else None
+    losses = []
+    for name in names:
+        value = outcome.loss if name == "loss" else to_real(info.get(name))
+        if value is None or not math.isfinite(value):
+            return None
+        losses.append(sign * value)
+    return tuple(losses)
 
 
-def demand(outcome: Outcome, names: Sequence[str], function_name: str) -> Outcome:
-    """Return the outcome; or, where an objective is missing in it, the failure that this is."""
+def require(outcome: Outcome, names: Sequence[str], function_name: str) -> Outcome:
+    """Return the outcome; a failure instead if the value of an objective is missing in it."""
     if isinstance(outcome, Failure) or losses_of(outcome, names) is not None:
         return outcome
     info = outcome.info if isinstance(outcome.info, dict) else {}
     missing = [name for name in names[1:] if losses_of(outcome, ("loss", name)) is None]
-    said = ", ".join(f"{name} is {short_repr(info[name])}" for name in missing if name in info)
+    found = ", ".join(f"{name} is {short_repr(info[name])}" for name in missing if name in info)
     return Failure(
         FailureKind.INVALID,
         f"the result of {function_name} is invalid: it has no number for {', '.join(missing)}, "
-        f"which the search minimizes{said and ': ' + said}",
+        f"which the search minimizes{found and ': ' + found}",
     )

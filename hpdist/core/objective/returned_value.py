@@ -26,6 +26,7 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 32
 MAX_NODES = 10_000
 
+_KEYS = {"loss", "cost", "info"}
 _MAX_BITS = 64
 _NUMBER_BYTES = 20
 _RESULTS = (
@@ -48,10 +49,10 @@ def normalise_result(value: object, function_name: str) -> Success | Failure:
     """
     try:
         return _success(value)
-    except RefusedResult as refused:
-        problem = str(refused)
+    except InvalidResult as error:
+        problem = str(error)
     except Exception as error:  # noqa: BLE001 - the methods of foreign objects run in here
-        problem = f"{_shown(value)} cannot be read: {type(error).__name__}: {_text_of(error)}"
+        problem = f"{_short_repr(value)} cannot be read: {type(error).__name__}: {_text_of(error)}"
     return Failure(FailureKind.INVALID, f"the result of {function_name} is invalid: {problem}")
 
 
@@ -69,8 +70,8 @@ def to_number(value: object) -> float | None:
         return math.inf
 
 
-class RefusedResult(Exception):
-    """What a function returned is no result; the message says why."""
+class InvalidResult(Exception):
+    """A returned value is no result; the message says why."""
 
 
 def _success(value: object) -> Success:
@@ -78,41 +79,45 @@ def _success(value: object) -> Success:
         return Success(_number(value, "it", _RESULTS))
     if "loss" not in value:
         keys = reprlib.repr(list(islice(value, 10))) if value else "no keys"
-        raise RefusedResult(f"the dict has no 'loss', only {keys}; accepted are {_RESULTS}")
+        raise InvalidResult(f"the dict has no 'loss', only {keys}; accepted are {_RESULTS}")
     loss = _number(value["loss"], "'loss'", "finite numbers")
     cost = value.get("cost")
     if cost is not None:
         cost = _number(cost, "'cost'", "finite numbers and None")
-    return Success(loss, cost, _Plain().info(_merged(value)))
+    info = _merged(value)
+    return Success(loss, cost, None if info is None else _Plain().info(info))
 
 
 def _number(value: object, where: str, accepted: str) -> float:
     number = to_number(value)
     if number is None or not math.isfinite(number):
-        raise RefusedResult(f"{where} is {_shown(value)}; accepted are {accepted}")
+        raise InvalidResult(f"{where} is {_short_repr(value)}; accepted are {accepted}")
     return number
 
 
 def _merged(result: Mapping[Any, Any]) -> object:
+    """Return ``info``, with the keys beside the known ones added to it."""
     info = result.get("info")
-    extra = {key: result[key] for key in _keys(result) if key not in ("loss", "cost", "info")}
+    if type(result) is dict and result.keys() <= _KEYS:
+        return info
+    extra = {key: result[key] for key in _keys(result) if key not in _KEYS}
     if not extra:
         return info
     if info is None:
         return extra
     if not isinstance(info, Mapping) or any(key in info for key in extra):
-        raise RefusedResult(
+        raise InvalidResult(
             f"the keys {reprlib.repr(list(extra))} cannot be added to 'info', which is "
-            f"{_shown(info)}; put them into 'info' under names of their own"
+            f"{_short_repr(info)}; put them into 'info' under names of their own"
         )
     return {key: info[key] for key in _keys(info)} | extra
 
 
 def _keys(mapping: Mapping[Any, Any]) -> list[Any]:
-    """The keys of a mapping, which may be a foreign object that never stops."""
+    """Return the keys of a mapping, which may be a foreign object whose iteration never ends."""
     keys = list(islice(mapping, MAX_NODES + 1))
     if len(keys) > MAX_NODES:
-        raise RefusedResult(f"the dict has more than {MAX_NODES:,} keys")
+        raise InvalidResult(f"the dict has more than {MAX_NODES:,} keys")
     return keys
 
 
@@ -145,7 +150,7 @@ class _Plain:
         if self._size > MAX_BYTES or len(json.dumps(plain, allow_nan=False)) > MAX_BYTES:
             largest = max(sizes, key=sizes.__getitem__) if sizes else None
             where = "info" if largest is None else f"info[{reprlib.repr(largest)}]"
-            raise RefusedResult(
+            raise InvalidResult(
                 f"'info' is larger than {MAX_BYTES:,} bytes as JSON, the most of it in {where}; "
                 "write large things to a file in ctx.directory"
             )
@@ -153,17 +158,18 @@ class _Plain:
 
     def _convert(self, value: Any, path: str, depth: int) -> JsonValue:
         self._nodes += 1
-        self._require(1 if self._nodes > MAX_NODES else 0, path)
+        self._count(1 if self._nodes > MAX_NODES else 0, path)
         if depth > MAX_DEPTH:
-            raise RefusedResult(f"{path[:80]}... is nested deeper than {MAX_DEPTH} levels")
+            raise InvalidResult(f"{path[:80]}... is nested deeper than {MAX_DEPTH} levels")
         for kinds, rule in self._rules:
             if isinstance(value, kinds):
                 return rule(value, path, depth)
         return self._object(value, path, depth)
 
-    def _require(self, nodes: int, path: str) -> None:
+    def _count(self, nodes: int, path: str) -> None:
+        """Check that so many values more are not too many."""
         if nodes and self._nodes + nodes > MAX_NODES:
-            raise RefusedResult(
+            raise InvalidResult(
                 f"{path} brings 'info' to more than {MAX_NODES:,} values; "
                 "write large things to a file in ctx.directory"
             )
@@ -171,7 +177,7 @@ class _Plain:
     def _text(self, value: str) -> str:
         self._size += len(value)
         if self._size > MAX_BYTES:
-            return ""  # to be refused: only the sizes are still of interest
+            return ""  # to be rejected: only the sizes still matter
         try:
             value.encode()
         except UnicodeEncodeError:  # lone surrogates, which no file or wire can carry
@@ -181,7 +187,7 @@ class _Plain:
     def _integer(self, value: int, path: str) -> int:
         self._size += _NUMBER_BYTES
         if value.bit_length() > _MAX_BITS:
-            raise RefusedResult(
+            raise InvalidResult(
                 f"{path} is an int of {value.bit_length():,} bits; at most {_MAX_BITS} are "
                 "accepted, return it as text"
             )
@@ -194,13 +200,13 @@ class _Plain:
     def _mapping(
         self, value: Mapping[Any, Any], path: str, depth: int, sizes: dict[str, int] | None = None
     ) -> JsonValue:
-        self._require(len(value), path)
+        self._count(len(value), path)
         plain: dict[str, JsonValue] = {}
         for key, item in value.items():
             before = self._size
             name = self._key(key, path)
             if name in plain:
-                raise RefusedResult(f"{path} has two keys that are {reprlib.repr(name)} as text")
+                raise InvalidResult(f"{path} has two keys that are {reprlib.repr(name)} as text")
             plain[name] = self._convert(item, f"{path}[{reprlib.repr(name)}]", depth + 1)
             if sizes is not None:
                 sizes[name] = self._size - before
@@ -211,15 +217,15 @@ class _Plain:
             # not emptied like a value that is too large, since the keys must stay apart
             return self._text(key) or str(key)
         if isinstance(key, bool) or not hasattr(key, "__index__"):
-            raise RefusedResult(f"{path} has the key {_shown(key)}; accepted are str and int")
+            raise InvalidResult(f"{path} has the key {_short_repr(key)}; accepted are str and int")
         return str(self._integer(operator.index(key), path))
 
     def _sequence(self, value: list[Any] | tuple[Any, ...], path: str, depth: int) -> JsonValue:
-        self._require(len(value), path)
+        self._count(len(value), path)
         return [self._convert(item, f"{path}[{i}]", depth + 1) for i, item in enumerate(value)]
 
     def _set(self, value: set[Any] | frozenset[Any], path: str, depth: int) -> JsonValue:
-        self._require(len(value), path)
+        self._count(len(value), path)
         return sorted((self._convert(item, path, depth + 1) for item in value), key=repr)
 
     def _object(self, value: Any, path: str, depth: int) -> JsonValue:
@@ -227,10 +233,10 @@ class _Plain:
             members = {each.name: getattr(value, each.name) for each in fields(value)}
             return self._mapping(members, path, depth)
         if not _is_array(value):
-            raise RefusedResult(f"{path} is {_shown(value)}; accepted are {_VALUES}")
+            raise InvalidResult(f"{path} is {_short_repr(value)}; accepted are {_VALUES}")
         if tuple(value.shape) == ():
             return self._convert(_unwrapped(value), path, depth + 1)
-        self._require(math.prod(value.shape), path)
+        self._count(math.prod(value.shape), path)
         return self._convert(value.tolist(), path, depth)
 
 
@@ -247,7 +253,7 @@ def _unwrapped(value: Any) -> object:
     return float(plain) if type(plain) is type(value) else plain
 
 
-def _shown(value: object) -> str:
+def _short_repr(value: object) -> str:
     return f"{_text_of(value)} of type {type(value).__name__}"
 
 

@@ -6,7 +6,7 @@ import itertools
 import threading
 from typing import Any
 
-from hpdist.core.attempt.evaluate import GRACE_S, StopSwitch
+from hpdist.core.attempt.stop_switch import GRACE_S, StopSwitch
 from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.payload import Payload, read_payload
 from hpdist.core.remote.outbox import Spool, Told, as_many_as_fit, attempt_of, tell

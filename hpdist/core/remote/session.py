@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hpdist.core.attempt.evaluate import Runner
+from hpdist.core.attempt.runner import Runner
 from hpdist.core.model.errors import (
     PERMANENT_ERRORS,
     UNAUTHENTICATED_ERRORS,

@@ -12,7 +12,7 @@ from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
 from hpdist.core.model.validation import short_repr, to_real
 from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome
-from hpdist.core.objective.multi_objective import demand
+from hpdist.core.objective.multi_objective import require
 from hpdist.core.objective.returned_value import normalise_result
 from hpdist.core.space.space import Space
 from hpdist.multi_fidelity import check_budget
@@ -70,7 +70,7 @@ def reported_outcome(
     if loss is None:
         return Failure(FailureKind.EXCEPTION, "told as failed")
     outcome = normalise_result({"loss": loss, "cost": cost, "info": info}, "tell")
-    outcome = demand(outcome, objectives, "tell")
+    outcome = require(outcome, objectives, "tell")
     if isinstance(outcome, Failure):
         raise ConfigurationError(outcome.message, do="a failure is told as loss=None")
     return outcome

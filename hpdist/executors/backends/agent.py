@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.attempt.child_runner import ChildRunner
-from hpdist.core.attempt.evaluate import StopSwitch
+from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult
 from hpdist.core.model.payload import read_payload

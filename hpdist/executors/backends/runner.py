@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from hpdist.core.attempt.evaluate import StopSwitch
+from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError, ProtocolMismatch
 from hpdist.core.model.events import Assignment, AttemptFinished, AttemptResult
 from hpdist.core.model.payload import Payload

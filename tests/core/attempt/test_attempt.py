@@ -17,8 +17,9 @@ import pytest
 from attempt_objectives import Loaded, poisoned, print_in_c, talkative
 
 from hpdist.core.attempt.child_runner import ChildRunner
-from hpdist.core.attempt.evaluate import Runner, StopSwitch
 from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.attempt.runner import Runner
+from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult
 from hpdist.core.model.payload import PreviousAttempt

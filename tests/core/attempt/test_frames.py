@@ -9,12 +9,12 @@ import pytest
 
 from hpdist.core.attempt.child_attempt import describe
 from hpdist.core.attempt.child_messages import (
-    ForgedMessageError,
+    MalformedMessageError,
     check_outcome,
     check_report,
     parse_message,
 )
-from hpdist.core.attempt.framing import FrameError, FrameReader, frame, read_frame, write_frame
+from hpdist.core.attempt.pipe_framing import FrameError, FrameReader, frame, read_frame, write_frame
 from hpdist.core.model.record_codec import outcome_to_json
 from hpdist.core.model.values import Failure, FailureKind, Outcome, Success
 
@@ -72,7 +72,7 @@ def test_what_a_child_says_is_read_back() -> None:
     ],
 )
 def test_rubbish_is_no_message(body: bytes) -> None:
-    with pytest.raises(ForgedMessageError):
+    with pytest.raises(MalformedMessageError):
         parse_message(body)
 
 
@@ -81,7 +81,7 @@ def test_rubbish_is_no_message(body: bytes) -> None:
 )
 def test_a_report_has_an_int_and_a_finite_float(report: tuple[object, object]) -> None:
     assert check_report(1, 0.5) == (1, 0.5)
-    with pytest.raises(ForgedMessageError):
+    with pytest.raises(MalformedMessageError):
         check_report(*report)
 
 
@@ -115,7 +115,7 @@ def test_an_outcome_survives(outcome: Outcome) -> None:
     ],
 )
 def test_an_outcome_that_a_child_cannot_know_is_forged(data: object) -> None:
-    with pytest.raises(ForgedMessageError):
+    with pytest.raises(MalformedMessageError):
         check_outcome(data, "train")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hpdist.core.attempt.evaluate import evaluate
+from hpdist.core.attempt.objective_call import call_objective
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.values import Failure, FailureKind, Success
 from hpdist.core.objective.context import Context
@@ -230,7 +230,7 @@ def test_an_exception_is_told_from_the_users_first_frame_on(tmp_path: Path) -> N
 
     payload = payload_of({})
     call = objective_of(train).build()
-    outcome = evaluate(call, "train", payload, Context(payload, 1, tmp_path))
+    outcome = call_objective(call, "train", payload, Context(payload, 1, tmp_path))
     assert isinstance(outcome, Failure)
     assert (outcome.kind, outcome.message) == (FailureKind.EXCEPTION, "KeyError: 'lr'")
     assert "in train" in outcome.traceback
@@ -261,7 +261,7 @@ def test_whatever_is_raised_becomes_a_failure(
         raise error
 
     payload = payload_of({})
-    outcome = evaluate(call, "train", payload, Context(payload, 1, tmp_path))
+    outcome = call_objective(call, "train", payload, Context(payload, 1, tmp_path))
     assert isinstance(outcome, Failure)
     assert outcome.kind is kind
     assert type(error).__name__ in outcome.message
@@ -274,13 +274,13 @@ def test_an_interrupt_is_for_the_program_as_a_whole(tmp_path: Path) -> None:
 
     payload = payload_of({})
     with pytest.raises(KeyboardInterrupt):
-        evaluate(call, "train", payload, Context(payload, 1, tmp_path))
+        call_objective(call, "train", payload, Context(payload, 1, tmp_path))
 
 
 def test_a_good_result_is_a_success(tmp_path: Path) -> None:
     payload = payload_of({})
     context = Context(payload, 1, tmp_path)
-    assert evaluate(lambda p, c: {"loss": 1, "n": 2}, "f", payload, context) == Success(
+    assert call_objective(lambda p, c: {"loss": 1, "n": 2}, "f", payload, context) == Success(
         1.0, info={"n": 2}
     )
 

@@ -20,16 +20,18 @@ class MemoryWatch:
     def __init__(self, pid: int, limit: int | None) -> None:
         self._pid = pid
         self._limit = limit
-        self.next = math.inf if limit is None else 0.0  #: when to look, on the monotonic clock
+        self.next = (
+            math.inf if limit is None else 0.0
+        )  #: time of the next check, on the monotonic clock
 
     def failure(self) -> Failure | None:
-        """Look if it is time to; return a failure if more than the limit is in use."""
-        begin = time.monotonic()
-        if self._limit is None or begin < self.next:
+        """Check, if it is time to; return a failure if more than the limit is in use."""
+        now = time.monotonic()
+        if self._limit is None or now < self.next:
             return None
         used = resident_bytes(self._pid)
-        took = time.monotonic() - begin
-        self.next = begin + max(_INTERVAL_S, took / _MAX_SHARE)
+        took = time.monotonic() - now
+        self.next = now + max(_INTERVAL_S, took / _MAX_SHARE)
         if used <= self._limit:
             return None
         mib, allowed = used / 2**20, self._limit / 2**20
