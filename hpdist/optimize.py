@@ -17,7 +17,7 @@ from hpdist.core.objective.objective import Objective
 from hpdist.core.results.results import Results
 from hpdist.core.run.definition import Search
 from hpdist.core.run.executor_kinds import refuse_ignored
-from hpdist.core.run.local_run import Callback, LocalRun
+from hpdist.core.run.local_run import LocalRun
 from hpdist.core.run.options import (
     EvaluationOptions,
     ExecutorOptions,
@@ -30,6 +30,7 @@ from hpdist.core.run.options import (
 )
 from hpdist.core.run.prepare import define_search, prepare_run
 from hpdist.core.run.resume import OpenRun
+from hpdist.core.run.user_callbacks import Callback
 from hpdist.core.study.early_stopping import StoppingRule
 from hpdist.executors.registry import FACTORIES, executor_for, workers_of
 from hpdist.multi_fidelity import IterGenerator
@@ -157,12 +158,7 @@ def _on_cluster(task: Task) -> Results:
         Listening(where.host, where.nic, where.port),
         options.timing,
     )
-
-    def open_run(run: OpenRun) -> None:
-        task.on_open(run)
-        host.take_over(run)
-
-    run = replace(task.on(host), on_open=open_run, observers=[host.observe], timing=host.timing)
+    run = replace(task.on(host), timing=host.timing)
     results = run.run()
     if host.failure is not None:
         raise host.failure

@@ -27,10 +27,7 @@ ORDER = [
 
 #: These decide, and do nothing else: no clock, no file, no thread, no log; but for PORTS.
 PURE = ("core.model", "core.study", "core.dispatch", "multi_fidelity", "optimizers", "core.space")
-PORTS = {
-    ("core.model.validation", "os"): "os.fspath",
-    ("core.dispatch.submitted_jobs", "logging"): "a callback of the user's that raises is logged",
-}
+PORTS = {("core.model.validation", "os"): "os.fspath"}
 IMPURE = {"threading", "socket", "time", "queue", "os", "random", "logging", "subprocess"}
 
 #: Where each other package may be imported: modules, or packages with everything in them.

@@ -99,7 +99,6 @@ def master(
             tell(f"nameserver of run {place.run_id} at {found}")
         absolute = {"script": loaded.reference, "run": str(Path(path).resolve())}
         write_command(path, "master", {**note, **absolute, "new": False})
-        host.take_over(opened)
 
     results = do_search(
         loaded,
@@ -109,7 +108,6 @@ def master(
         keep_limits=bool(context.meta.get("hpdist.resumed")),
         timing=timing,
         on_open=begin,
-        observers=[host.observe],
     )
     if host.failure is not None:
         raise host.failure

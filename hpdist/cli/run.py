@@ -84,8 +84,6 @@ def run(context: click.Context, /, script: str, **values: Any) -> Exit:
 
     def begin(opened: OpenRun) -> None:
         write_command(path, "run", note)
-        if host is not None:
-            host.take_over(opened)
 
     results = do_search(
         loaded,
@@ -95,7 +93,6 @@ def run(context: click.Context, /, script: str, **values: Any) -> Exit:
         keep_limits=keep_limits,
         timing=timing_of(values),
         on_open=begin,
-        observers=[] if host is None else [host.observe],
     )
     if host is not None and host.failure is not None:
         raise host.failure

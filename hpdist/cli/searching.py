@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from hpdist.core.dispatch.executor import Executor
     from hpdist.core.results.results import Results
     from hpdist.core.run.local_run import LocalRun
-    from hpdist.core.run.loop import Observer
     from hpdist.core.run.resume import OpenRun
     from hpdist.multi_fidelity import IterGenerator
 
@@ -200,11 +199,10 @@ def do_search(
     keep_limits: bool = False,
     timing: Timing | None = None,
     on_open: Callable[[OpenRun], None] = lambda run: None,
-    observers: Sequence[Observer] = (),
 ) -> Results:
     """Search until the end, or until interrupted."""
     run = local_run(script, chosen, path, executor, keep_limits=keep_limits)
-    return replace(run, timing=timing, on_open=on_open, observers=observers).run()
+    return replace(run, timing=timing, on_open=on_open).run()
 
 
 def local_run(

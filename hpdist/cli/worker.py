@@ -147,7 +147,7 @@ def _make_workers(reference: Reference, place: Place, values: dict[str, Any]) ->
         name: values[name]
         for name in ("timeout", "isolation", "job_timeout", "memory_limit", "prefetch")
     }
-    options["directory"] = values["directory"]
+    options["directory"] = values["directory"] or place.directory
     kind: Any = Worker
     # A function is imported in the evaluating process only: it may need much memory.
     name = reference.with_name(reference.name) if names_function(reference) else None

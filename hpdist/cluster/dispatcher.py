@@ -20,25 +20,23 @@ from hpdist.cluster.option_checks import (
 )
 from hpdist.cluster.service import Listening, Service
 from hpdist.core.dispatch.executor import Executor
-from hpdist.core.dispatch.ports import JobSource, JournalPort
 from hpdist.core.dispatch.state import DispatchState
-from hpdist.core.dispatch.submitted_jobs import FinishedJob, Submissions
-from hpdist.core.journal.memory_journal import MemoryJournal
 from hpdist.core.model.errors import ConfigurationError, TransportError
 from hpdist.core.model.events import (
     AttemptFinished,
     AttemptResult,
     ControlRequested,
     Event,
-    JobSubmitted,
-    Record,
+    WorkOffered,
 )
 from hpdist.core.model.validation import check_callable, check_path, check_seconds, maybe
 from hpdist.core.model.values import Failure, FailureKind, Outcome, Retry, Timing, WorkerInfo
 from hpdist.core.objective.returned_value import normalise_result
+from hpdist.core.run.assembly import RunInstance, Work, make_loop
 from hpdist.core.run.executor_kinds import check_executor_object
-from hpdist.core.run.inbox import QueueInbox
-from hpdist.core.run.loop import Loop, Observer
+from hpdist.core.run.finished_jobs import FinishedJob
+from hpdist.core.run.loop import Observer
+from hpdist.core.run.submissions import Submissions
 
 logger = logging.getLogger(__name__)
 
@@ -66,25 +64,6 @@ class Worker:
             self.dispatcher.post(ControlRequested("dismiss", {"worker": self.name}))
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a dispatcher serves: a source of jobs, its book, and where it is written down.
-
-    ``book`` tells this run from others of its name that began with other jobs.
-    """
-
-    source: JobSource
-    dispatch: DispatchState
-    journal: JournalPort
-    epoch: int = 1
-    book: str = field(default_factory=lambda: uuid.uuid4().hex)
-    former_port: int = 0
-    announce: Callable[[str], None] | None = None
-    observers: Sequence[Observer] = ()
-    number_of: Callable[[Any], int | None] = lambda id: None  #: the open job that is called so
-    before: Sequence[tuple[float, Record]] = ()  #: what the journal holds of earlier sessions
-
-
 class Dispatcher:
     """Assigns jobs to free workers and reports results.
 
@@ -109,8 +88,12 @@ class Dispatcher:
         Where ``<run_id>/`` with key and connection file is.
     nic_name, port
         Interface by name, and the port to listen on; 0 for any.
-    work
-        What to serve in place of `submit_job`.
+    work, instance
+        What to serve in place of `submit_job`, and of which run.
+    observers
+        Called in the dispatcher's thread with what is recorded.
+    number_of
+        Returns the number of the open job of a caller's id, None if there is none.
     executor
         Runs jobs in place of workers that dial in, see `hpdist.executors.registry.make_executor`;
         then nothing is listened to.
@@ -134,6 +117,9 @@ class Dispatcher:
         timing: Timing | None = None,
         retry: Retry | None = None,
         work: Work | None = None,
+        instance: RunInstance | None = None,
+        observers: Sequence[Observer] = (),
+        number_of: Callable[[Any], int | None] | None = None,
         executor: Executor | None = None,
         **loop_options: Any,
     ) -> None:
@@ -145,42 +131,29 @@ class Dispatcher:
         timing = timing or Timing()
         place = maybe(check_path, "working_directory", working_directory)
         directory = None if place is None else place / self.run_id
-        self._submissions = source = Submissions(
+        self._submissions = Submissions(
             check_callable("new_result_callback", new_result_callback, "of a finished job")
         )
         self._takes_jobs = work is None
-        work = work or Work(
-            source,
-            DispatchState(retry, timing),
-            MemoryJournal(),
-            observers=[source.observe],
-            number_of=source.number_of,
-        )
-        self._number_of = work.number_of
+        work = work or Work(self._submissions, DispatchState(retry, timing))
+        instance = instance or RunInstance(uuid.uuid4().hex)
+        self._number_of = number_of or self._submissions.number_of
         self.place = Place(self.run_id, nameserver, nameserver_port, directory)
         self.service = Service(
             self.place,
-            Listening(host, nic_name, port, work.former_port),
-            epoch=work.epoch,
-            book=work.book,
+            Listening(host, nic_name, port),
+            instance,
             timing=timing,
             ping_interval=ping_interval,
-            announce=work.announce,
             on_workers=queue_callback,
         )
-        self.service.recall(work.before)
         self.error: BaseException | None = None  #: what `run` failed with
-        self._inbox = QueueInbox()
-        self._loop = Loop(
-            work.source,
-            work.dispatch,
-            work.journal,
-            self.service if executor is None else executor,
-            self._inbox,
-            observers=[*work.observers, self.service.observe],
-            **{"stay": True, "on_start": self._started, **loop_options},
-        )
-        self._tell_start = work.announce if executor is not None else None
+        self._announces = executor is not None  #: a service does so itself, with its address
+        if executor is not None:
+            observers = [*observers, self.service.observe]
+        chosen = self.service if executor is None else executor
+        options = {"stay": True, "on_start": self._started, **loop_options}
+        self._loop = make_loop(work, chosen, observers, **options)
         self._ready = threading.Event()
         self._over = threading.Event()
         self._thread: int | None = None  #: the one that serves
@@ -210,8 +183,8 @@ class Dispatcher:
         self._loop.run()
 
     def _started(self) -> None:
-        if self._tell_start is not None:
-            self._tell_start("")  # a service does so itself, with its address
+        if self._announces:
+            self.service.instance.announce("")
         self._ready.set()
 
     def wait_until_ready(self, timeout: float | None = None) -> bool:
@@ -269,7 +242,7 @@ class Dispatcher:
             )
         job = self._submissions.add(id, kwargs, time.time())
         if job is not None:
-            self.post(JobSubmitted(job))
+            self.post(WorkOffered())
 
     def register_result(self, id: Any = None, result: Any = None) -> bool:
         """Hand in the result of a running job, as its worker would.
@@ -321,7 +294,7 @@ class Dispatcher:
 
     def post(self, event: Event) -> None:
         """Give the loop an event, from any thread."""
-        self._inbox.post([event])
+        self._loop.inbox.post([event])
 
     def control(self, command: str, **arguments: Any) -> None:
         """Do what an operator asks; see `Service.control`."""

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.cluster.diagnosis import why_no_workers
-from hpdist.cluster.dispatcher import Dispatcher, Work
+from hpdist.cluster.dispatcher import Dispatcher
 from hpdist.cluster.option_checks import check_iteration_kwargs, check_master, run_name
 from hpdist.cluster.result_views import ResultViews
 from hpdist.cluster.run_ends import Ends
-from hpdist.core.dispatch.job_stream import JobStream
-from hpdist.core.dispatch.submitted_jobs import FinishedJob
 from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import NoWorkers, StateError
@@ -26,6 +24,7 @@ from hpdist.core.model.values import Limits
 from hpdist.core.objective.multi_objective import ONE
 from hpdist.core.results.results import Results
 from hpdist.core.run.definition import gather_warm_start, space_of
+from hpdist.core.run.finished_jobs import FinishedJob, JobStream
 from hpdist.core.run.resume import change, finished_iterations, header_arguments, open_run
 from hpdist.core.study.early_stopping import StoppingRule
 from hpdist.core.study.study import Study
@@ -171,7 +170,10 @@ class Master:
             host,
             self._workers_changed,
             working_directory=working_directory,
-            work=self._work(observers),
+            work=self._run.work,
+            instance=self._run.instance,
+            observers=[self._observe, *observers],
+            number_of=self._stream.number_of,
             waiting=True,
             dismiss=shutdown_workers,
             queue_sizes=self.queue_sizes,
@@ -299,21 +301,6 @@ class Master:
             **{**self._study_options, **found},
         )
         return study
-
-    def _work(self, observers: Sequence[Any]) -> Work:
-        run = self._run
-        return Work(
-            run.study,
-            run.dispatch,
-            run.journal,
-            run.epoch,
-            run.book,
-            run.former_port,
-            lambda address: run.announce(time.time(), address),
-            [self._observe, *observers],
-            self._stream.number_of,
-            tuple(run.records),
-        )
 
     def _start(self) -> None:
         if self._thread.ident is None:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from hpdist.core.dispatch.submitted_jobs import FinishedJob
 from hpdist.core.model.validation import check_callable, check_kind, maybe
 from hpdist.core.model.values import Trial
+from hpdist.core.run.finished_jobs import FinishedJob
 from hpdist.multi_fidelity import check_budget
 
 

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from hpdist.core.model.orders import (
     Order,
 )
 from hpdist.core.model.values import Timing
-from hpdist.core.run.resume import OpenRun
+from hpdist.core.run.assembly import RunInstance
 
 logger = logging.getLogger(__name__)
 
@@ -101,33 +101,15 @@ class RunHost:
 
     # ------------------------------------------------------------------ the executor
 
-    def take_over(self, run: OpenRun) -> None:
-        """Learn which run it is."""
-        self.serve(
-            run.epoch,
-            run.book,
-            run.former_port,
-            lambda address: run.announce(time.time(), address),
-        )
-        self.service.recall(run.records)
-
-    def serve(
-        self,
-        epoch: int,
-        book: str,
-        former_port: int = 0,
-        announce: Callable[[str], None] = lambda address: None,
-    ) -> None:
-        """Make the dispatcher; see `Service` for what is given."""
+    def take_over(self, instance: RunInstance) -> None:
+        """Learn which run it serves, and make the service."""
         # A port that was asked for is the nameserver's, where that is ours as well.
         port = 0 if self._own_nameserver else self.listening.port
         self._service = Service(
             self.place,
-            replace(self.listening, port=port, former_port=former_port),
-            epoch=epoch,
-            book=book,
+            replace(self.listening, port=port),
+            instance,
             timing=self.timing,
-            announce=announce,
             on_workers=self._counted,
         )
 

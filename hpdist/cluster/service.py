@@ -32,6 +32,7 @@ from hpdist.core.model.values import Timing, WorkerInfo
 from hpdist.core.remote.commands import COMMANDS, check_arguments
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.remote.messages import PROTOCOL
+from hpdist.core.run.assembly import RunInstance
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +41,13 @@ logger = logging.getLogger(__name__)
 class Listening:
     """Where to listen: an address or an interface, by default the one towards the nameserver.
 
-    ``former_port`` is tried first when no port is asked for, so that a restarted dispatcher is
+    Without a port, that of the run's last dispatcher is tried first, so that a restarted one is
     found where it was.
     """
 
     host: str | None = None
     nic_name: str | None = None
     port: int = 0
-    former_port: int = 0
 
     def __post_init__(self) -> None:
         check_listening(self.host, self.nic_name, self.port)
@@ -58,12 +58,8 @@ class Service:
 
     Parameters
     ----------
-    epoch
-        Rises with each dispatcher of a run; workers refuse an older one than they have met.
-    book
-        Which run of this name it is; workers of another one are refused.
-    announce
-        Called in the loop's thread with the address, before any worker can call.
+    instance
+        The run and its session; a run of its own by default.
     on_workers
         Called in the loop's thread with the number of workers whenever that changes.
     """
@@ -74,15 +70,15 @@ class Service:
         self,
         place: Place,
         listening: Listening | None = None,
+        instance: RunInstance | None = None,
         *,
-        epoch: int = 1,
-        book: str = "",
         timing: Timing | None = None,
         ping_interval: float = 10.0,
-        announce: Callable[[str], None] | None = None,
         on_workers: Callable[[int], None] | None = None,
     ) -> None:
-        self.place, self.listening, self.epoch = place, listening or Listening(), epoch
+        self.place = place
+        self.listening = listening or Listening()
+        self.instance = instance or RunInstance("")
         self.timing = timing or Timing()
         self.workers: dict[str, WorkerInfo] = {}  #: those that are here; replaced, never changed
         self.running: dict[int, tuple[str, int]] = {}  #: (worker id, attempt) by job
@@ -91,10 +87,14 @@ class Service:
         self.sends_home = True  #: whether workers are to leave when the run has finished
         self._finished = False
         self._ping_interval = check_seconds("ping_interval", ping_interval, infinite=True)
-        self._announce, self._on_workers = announce, on_workers
-        self._remote = RemoteExecutor(self.timing, epoch, place.run_id, book)
+        self._on_workers = on_workers
+        self._remote = RemoteExecutor(
+            self.timing, self.instance.epoch, place.run_id, self.instance.instance_id
+        )
         self._server: Server | None = None
         self._post: Post | None = None
+        for _, record in self.instance.records:  # what may still run from earlier sessions
+            self._follow(record)
 
     # ------------------------------------------------------------------ the executor
 
@@ -112,11 +112,12 @@ class Service:
         self._remote.start(post)
         self._server = self._listen()
         self.uri = self._server.uri
-        served = Served(self.place, self.uri, self.epoch, lambda: self.workers, self.is_busy)
+        served = Served(
+            self.place, self.uri, self.instance.epoch, lambda: self.workers, self.is_busy
+        )
         registry = Registry(served, self._ping_interval)
         registry.check_alone()  # before a word of this one is in the journal
-        if self._announce is not None:
-            self._announce(join_address(*self._server.address))
+        self.instance.announce(join_address(*self._server.address))
         registry.start()
         self.registry = registry
         logger.info("the dispatcher of run %s listens on %s", self.place.run_id, self.uri)
@@ -133,6 +134,7 @@ class Service:
 
     def _listen(self) -> Server:
         where = self.listening
+        former_port = self.instance.former_port
         nameserver = self.place.nameserver_host()
         host = bind_host(where.host, where.nic_name, nameserver)
         if is_loopback(host) and nameserver is not None and not is_loopback(nameserver):
@@ -143,11 +145,11 @@ class Service:
                 host,
                 nameserver,
             )
-        server = self._server_at(host, where.port or where.former_port)
+        server = self._server_at(host, where.port or former_port)
         try:
             server.start()
         except TransportError:
-            if where.port or not where.former_port:
+            if where.port or not former_port:
                 raise
             server = self._server_at(host, 0)  # the former port is taken: any other will do
             server.start()
@@ -182,11 +184,6 @@ class Service:
                 self.registry.trigger()
             if self._on_workers is not None:
                 self._on_workers(len(self.workers))
-
-    def recall(self, records: Sequence[tuple[float, Record]]) -> None:
-        """Learn from an earlier session's records what may still run."""
-        for _, record in records:
-            self._follow(record)
 
     def _follow(self, record: Record) -> None:
         if isinstance(record, AttemptStarted):
@@ -225,7 +222,7 @@ class Service:
 
     def _control(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a command from outside, whose sender has shown the key."""
-        mine = {"epoch": self.epoch, "pid": os.getpid(), "host": socket.gethostname()}
+        mine = {"epoch": self.instance.epoch, "pid": os.getpid(), "host": socket.gethostname()}
         reply = {"v": PROTOCOL, "kind": "ok", "run": self.place.run_id, **mine}
         if message.get("v") != PROTOCOL or message.get("run") != self.place.run_id:
             told = f"this is run {self.place.run_id!r}, protocol {PROTOCOL}"

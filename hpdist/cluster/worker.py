@@ -17,6 +17,7 @@ from typing import Any
 from hpdist.cluster.compute import BoundObjective, ComputeObjective, details_of, direct_compute
 from hpdist.cluster.discovery import Place
 from hpdist.cluster.option_checks import check_waiting, check_worker, register_of, run_name
+from hpdist.cluster.remaking import RecordsArguments
 from hpdist.cluster.worker_process import ask_to_leave, start_process
 from hpdist.core.attempt.child_runner import ChildRunner, ObjectiveNotSent
 from hpdist.core.attempt.inline_runner import InlineRunner
@@ -34,7 +35,7 @@ from hpdist.core.remote.session import Session
 _numbers = itertools.count()
 
 
-class Worker:
+class Worker(RecordsArguments):
     """Evaluates one configuration at a time for the run ``run_id``.
 
     Either give it a function (`initialize`), or subclass it: load data in the constructor and
@@ -77,13 +78,6 @@ class Worker:
     ConfigurationError
         If a value cannot work.
     """
-
-    _made_from: tuple[tuple[Any, ...], dict[str, Any]]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Worker:
-        worker = super().__new__(cls)
-        worker._made_from = (args, kwargs)
-        return worker
 
     def __init__(
         self,
@@ -226,7 +220,7 @@ class Worker:
             self._thread.start()
         else:
             found = {name: vars(self)[name] for name in ("_place", "_function", "directory")}
-            self._thread = start_process(self, self._made_from, found)
+            self._thread = start_process(self, self.constructor_arguments, found)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a worker in the background has left; False if it has not in time."""
@@ -340,7 +334,7 @@ class Worker:
             return InlineRunner(self._function or self._bound(), device=self.device)
 
     def _own_compute(self) -> ComputeObjective:
-        args, kwargs = self._made_from
+        args, kwargs = self.constructor_arguments
         if type(self).compute is Worker.compute:
             Worker.compute(self, (0, 0, 0), {}, {}, 0.0, "")  # raises, with the remedy
         return ComputeObjective(type(self), args, kwargs, self.carry_over)

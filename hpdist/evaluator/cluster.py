@@ -1,4 +1,4 @@
-"""A cluster whose workers call a run function, which they find by its name."""
+"""A cluster whose workers call a run function, to which the run directory holds the reference."""
 
 from __future__ import annotations
 
@@ -10,37 +10,56 @@ from typing import Any
 
 from hpdist.cluster.local_cluster import own_cluster, reference_of
 from hpdist.cluster.run_host import RunHost
+from hpdist.cluster.worker import Worker
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.objective.objective import FunctionObjective
+from hpdist.core.model.payload import Payload
+from hpdist.core.objective.objective import FunctionObjective, load_objective
+from hpdist.core.run.assembly import RunInstance
 from hpdist.evaluator.run_function import RunFunction
 
 OPTIONS = ("job_timeout", "memory_limit", "prefetch", "isolation")
 
-_SCRIPT = """\
-import json
+#: Name of the file in the run directory with reference and options of the run function.
+RUN_FUNCTION_FILE = "run_function.json"
 
-from hpdist import Worker
-from hpdist.core.model.payload import Payload
-from hpdist.core.objective.objective import load_objective
-from hpdist.evaluator.run_function import RunFunction
+WORKER = f"{__name__}:JobWorker"
 
 
-class Jobs(Worker):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.call = RunFunction(load_objective({reference!r}), json.loads({options!r})).build()
+class JobWorker(Worker):
+    """Evaluates the jobs of a `ClusterEvaluator`: it calls the run function of a run directory."""
 
-    def compute(self, config_id, config, config_info, budget, working_directory):
+    def __init__(self, run_id: str, **options: Any) -> None:
+        super().__init__(run_id, **options)
+        self._call = _run_function(self.directory).build()
+
+    def compute(
+        self,
+        config_id: tuple[int, int, int],
+        config: dict[str, Any],
+        config_info: dict[str, Any],
+        budget: float,
+        working_directory: str,
+    ) -> Any:
         payload = Payload(config_id[2], config_id, config, budget, config_info=config_info)
-        return self.call(payload, None)
-"""
+        return self._call(payload, None)  # type: ignore[arg-type]  # run functions have no context
+
+
+def _run_function(directory: Path | None) -> RunFunction:
+    if directory is None or not (file := directory / RUN_FUNCTION_FILE).is_file():
+        raise ConfigurationError(
+            f"there is no {RUN_FUNCTION_FILE} in {directory or 'a run directory'}",
+            cause="it says what the workers of an evaluator call",
+            do=f"give the evaluator's run directory: hpdist worker {WORKER} --run DIR",
+        )
+    found = json.loads(file.read_text())
+    return RunFunction(load_objective(found["reference"]), found["options"])
 
 
 def jobs_cluster(
     function: RunFunction, directory: Path, workers: int, options: Mapping[str, Any]
 ) -> RunHost:
-    """Return the executor, once what workers need is in ``directory``.
+    """Return the executor, once ``directory`` holds what workers need.
 
     Raises
     ------
@@ -54,14 +73,13 @@ def jobs_cluster(
         )
     reference = reference_of(FunctionObjective(function.function, 1))
     try:
-        named = json.dumps(function.options)
+        text = json.dumps({"reference": reference, "options": function.options})
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             "run_function_kwargs cannot be sent to workers", cause=str(error)
         ) from error
     RunDirectory(directory).create()
-    script = directory / "jobs.py"
-    script.write_text(_SCRIPT.format(reference=reference, options=named))
-    host = own_cluster(f"{script}:Jobs", directory, workers, dict(options))
-    host.serve(1, uuid.uuid4().hex)
+    (directory / RUN_FUNCTION_FILE).write_text(text)
+    host = own_cluster(WORKER, directory, workers, dict(options))
+    host.take_over(RunInstance(uuid.uuid4().hex))
     return host

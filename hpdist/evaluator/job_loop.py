@@ -12,18 +12,17 @@ from pathlib import Path
 from hpdist.cluster.run_host import RunHost
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.state import DispatchState
-from hpdist.core.dispatch.submitted_jobs import FinishedJob, Submissions
-from hpdist.core.journal.memory_journal import MemoryJournal
-from hpdist.core.model.events import ControlRequested, JobSubmitted
+from hpdist.core.model.events import ControlRequested, WorkOffered
 from hpdist.core.model.values import Failure, FailureKind, JsonValue, Timing
-from hpdist.core.run.inbox import QueueInbox
-from hpdist.core.run.loop import Loop
+from hpdist.core.run.assembly import Work, make_loop
+from hpdist.core.run.finished_jobs import FinishedJob
+from hpdist.core.run.submissions import Submissions
 from hpdist.evaluator.place import temporary_place
 
 logger = logging.getLogger(__name__)
 
 #: Workers are in this process or watched by it: their silence means nothing.
-_PATIENT = Timing(lease_s=1e9)
+_IN_PROCESS = Timing(lease_s=1e9)
 
 _EXTRA_S = 5.0  #: waited for beyond the time of grace
 
@@ -46,21 +45,13 @@ class Session:
         grace_s: float,
     ) -> None:
         place, self._remove = temporary_place(self)
-        self._inbox = QueueInbox()
         self._source = Submissions(on_finished)
         self._grace_s = grace_s
         executor = make_executor(place)
-        host = executor if isinstance(executor, RunHost) else None  #: whose workers are elsewhere
-        self._loop = Loop(
-            self._source,
-            DispatchState(timing=_PATIENT if host is None else host.timing),
-            MemoryJournal(),
-            executor,
-            self._inbox,
-            observers=[self._source.observe, *([] if host is None else [host.observe])],
-            stay=True,
-            grace_s=grace_s,
-        )
+        timing = executor.timing if isinstance(executor, RunHost) else _IN_PROCESS
+        work = Work(self._source, DispatchState(timing=timing))
+        self._loop = make_loop(work, executor, stay=True, grace_s=grace_s)
+        self._inbox = self._loop.inbox
         self._thread = threading.Thread(target=self._serve, name="hpdist-evaluator", daemon=True)
         self._over: Failure | None = None  #: what becomes of jobs that come too late
         self.error: BaseException | None = None
@@ -86,7 +77,7 @@ class Session:
         entry = {"config": arguments, "config_info": {"job_id": job_id}}
         job = self._source.add(job_id, entry, time.time())
         assert job is not None, "ids of jobs are new"
-        self._inbox.post([JobSubmitted(job)])
+        self._inbox.post([WorkOffered()])
         if self._over is not None:
             self._source.abandon(self._over, time.time())
 

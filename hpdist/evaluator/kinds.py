@@ -71,8 +71,8 @@ class ClusterEvaluator(Evaluator, method="cluster"):
     """Runs jobs in worker processes of hpdist, and on those that others start on any host.
 
     ``executor_options={"run": DIR}`` names the run directory, which others need:
-    ``hpdist worker DIR/jobs.py:Jobs --run DIR``. The function has to be at the top level of a
-    file, and ``run_function_kwargs`` to be JSON.
+    ``hpdist worker hpdist.evaluator.cluster:JobWorker --run DIR``. The function has to be at the
+    top level of a file, and ``run_function_kwargs`` to be JSON.
     """
 
     EXECUTOR = "cluster"

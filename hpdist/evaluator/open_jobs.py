@@ -7,8 +7,8 @@ import queue
 import time
 from collections.abc import Collection
 
-from hpdist.core.dispatch.submitted_jobs import FinishedJob
 from hpdist.core.model.clock_offset import clock_offset
+from hpdist.core.run.finished_jobs import FinishedJob
 from hpdist.evaluator.job import Job
 from hpdist.evaluator.storage import Storage
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,8 @@ from hpdist.core.model.orders import (
 )
 from hpdist.core.model.values import Timing
 from hpdist.core.remote.executor import RemoteExecutor
+from hpdist.core.run.assembly import RunInstance
 from hpdist.core.run.local_run import LocalRun
-from hpdist.core.run.resume import OpenRun
 from hpdist.folder.election import FINISHED, FREE, Election, FencedDisk, take_journal
 from hpdist.folder.transport import MailRoom
 
@@ -36,21 +35,21 @@ class FolderExecutor:
         self._remote: RemoteExecutor | None = None
         self._mail: MailRoom | None = None
         self._post: Post | None = None
-        self._run: OpenRun | None = None
+        self._instance: RunInstance | None = None
 
-    def take_over(self, run: OpenRun) -> None:
-        """Learn which run it is."""
-        self._run = run
+    def take_over(self, instance: RunInstance) -> None:
+        """Learn which run it serves."""
+        self._instance = instance
         name = safe_run_id(self._directory.resolve().name)
-        self._remote = RemoteExecutor(self._timing, run.epoch, name, run.book)
+        self._remote = RemoteExecutor(self._timing, instance.epoch, name, instance.instance_id)
         self._mail = MailRoom(self._directory / "mail", self._remote.exchange)
 
     def start(self, post: Post) -> None:
         assert self._remote is not None, "the run is open before anything starts"
         assert self._mail is not None
-        assert self._run is not None
+        assert self._instance is not None
         self._post = post
-        self._run.announce(time.time())
+        self._instance.announce("")
         self._remote.start(post)
         self._mail.start()
 
@@ -146,15 +145,9 @@ class Candidate:
         take_journal(self._directory / "journal", disk)
         executor = FolderExecutor(self._directory, self._timing)
         made = self._make_run(executor)
-
-        def begin(run: OpenRun) -> None:
-            executor.take_over(run)
-            made.on_open(run)
-
         run = replace(
             made,
             executor=executor,
-            on_open=begin,
             disk=disk,
             timing=self._timing,
         )

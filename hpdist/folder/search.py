@@ -12,7 +12,8 @@ from hpdist.core.model.validation import check_path, check_whole, maybe
 from hpdist.core.model.values import Configuration, Retry, Timing
 from hpdist.core.objective.objective import Objective, objective_of
 from hpdist.core.results.results import Results
-from hpdist.core.run.local_run import Callback, LocalRun
+from hpdist.core.run.local_run import LocalRun
+from hpdist.core.run.user_callbacks import Callback
 from hpdist.core.run.options import (
     EvaluationOptions,
     RunOptions,

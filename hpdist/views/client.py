@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from hpdist.cluster.dispatcher import Dispatcher, Work
+from hpdist.cluster.dispatcher import Dispatcher
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.worker_processes import WorkerProcesses
 from hpdist.core.dispatch.state import DispatchState
@@ -18,6 +18,7 @@ from hpdist.core.model.errors import ConfigurationError, HpdistError, NoWorkers
 from hpdist.core.model.events import ControlRequested, Record, WorkOffered
 from hpdist.core.model.validation import check_flag, check_path, check_whole
 from hpdist.core.model.values import Failure, FailureKind, Retry, Timing, WorkerInfo
+from hpdist.core.run.assembly import RunInstance, Work
 from hpdist.views.balanced import LoadBalancedView
 from hpdist.views.direct import DirectView
 from hpdist.views.long_calls import fetch_tasks, in_pieces
@@ -87,19 +88,14 @@ class Client:
         self._nameserver = NameServer(path.name, path.parent, host=host)
         dispatch = DispatchState(Retry(max_crashes=1, max_losses=1), _TIMING)
         dispatch.takes = is_engine
-        work = Work(
-            self._tasks,
-            dispatch,
-            _Unkept(),
-            book=ENGINE,  # that of all clients: so engines go from one to the next
-            observers=[self._tasks.observe, self._observe],
-        )
         self._dispatcher = Dispatcher(
             lambda job: None,
             path.name,
             host=host,
             working_directory=path.parent,
-            work=work,
+            work=Work(self._tasks, dispatch, _Unkept()),
+            instance=RunInstance(ENGINE),  # that of all clients: engines go from one to the next
+            observers=[self._observe],
             timing=_TIMING,
         )
         self._processes: WorkerProcesses | None = None
@@ -280,7 +276,7 @@ class Client:
         self._cancel([task], "its time is over")
 
     def _cancel(self, tasks: Sequence[Task], reason: str) -> None:
-        self._tasks.withdraw(tasks)
+        self._tasks.take_back(tasks)
         if jobs := self._tasks.jobs_of(tasks):
             self._cancel_jobs(jobs, reason)
         self._dispatcher.post(WorkOffered())

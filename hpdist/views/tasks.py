@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,6 +142,9 @@ class Tasks:
         config = {CALL: list(self._jobs[job_id].call)}
         return Payload(job_id, (0, 0, job_id), config, 1.0, job_id % 2**32)
 
+    def withdraw(self, job_ids: Collection[int], reason: str, at: float) -> None:
+        """Do nothing: only tasks with a job are cancelled by its number."""
+
     def stops_early(self, job_id: int) -> bool:
         return False
 
@@ -167,7 +170,7 @@ class Tasks:
         """
         self._incoming.put((tasks, "before" if first else "behind"))
 
-    def withdraw(self, tasks: Sequence[Task]) -> None:
+    def take_back(self, tasks: Sequence[Task]) -> None:
         """Take back those of ``tasks`` that wait; as `offer`."""
         self._incoming.put((tasks, "away"))
 

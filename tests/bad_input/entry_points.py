@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import hpdist
-from hpdist.core.dispatch.submitted_jobs import FinishedJob
+from hpdist.core.run.finished_jobs import FinishedJob
 from hpdist.multi_fidelity import Asha, Custom, Hyperband, SingleFidelity, SuccessiveHalving
 from hpdist.optimizers import RandomSearch, Sobol
 

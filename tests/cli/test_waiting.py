@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from hpdist.core.model.errors import (
     ProtocolMismatch,
     TransportError,
 )
+from hpdist.core.run.assembly import RunInstance
 
 KNOWN = Place("r", "127.0.0.1", 1)
 UNKNOWN = Place("r", directory=Path("r"))
@@ -157,13 +158,7 @@ def serve(host: RunHost) -> list[Any]:
     """Start a host for a run without records until it gives up; return what it posted."""
     posted: list[Any] = []
 
-    class Run:
-        former_port, epoch, book = 0, 1, "this"
-        records: Sequence[object] = ()
-
-        def announce(self, at: float, address: str) -> None: ...
-
-    host.take_over(Run())  # type: ignore[arg-type]
+    host.take_over(RunInstance("this"))
     host.start(posted.extend)
     try:
         until = time.monotonic() + 30

@@ -13,11 +13,12 @@ from cluster_scene import LIMIT_S, RUN, Scene, eventually, scene_in
 
 from hpdist import Dispatcher
 from hpdist.cluster.directory import Names, list_runs, list_workers
-from hpdist.core.dispatch.submitted_jobs import FinishedJob, Submissions
 from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptEnded
 from hpdist.core.model.values import Success
+from hpdist.core.run.finished_jobs import FinishedJob
+from hpdist.core.run.submissions import Submissions
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import threading
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -20,6 +19,7 @@ from hpdist.core.model.values import Timing, WorkerInfo
 from hpdist.core.objective.objective import Objective
 from hpdist.core.remote.outbox import Spool
 from hpdist.core.remote.session import Session
+from hpdist.core.run.assembly import RunInstance
 from hpdist.executors.backends.dask import DaskSystem
 from hpdist.executors.backends.executor import Connection, FarExecutor
 from hpdist.executors.backends.ray import RaySystem
@@ -110,7 +110,7 @@ class TestClusterExecutor(CancellingExecutorContract):
     def make(self, objective: Objective) -> Executor:
         self.directory.mkdir()
         executor = own_cluster(reference_of(objective), self.directory, 1, {}, timing=TIMING)
-        executor.serve(epoch=1, book="this")
+        executor.take_over(RunInstance("this"))
         return executor
 
 
@@ -124,7 +124,7 @@ class FolderWithAWorker:
         election = Election(directory / "holders", name, 10.0)
         assert election.stand()
         self._holder = FolderExecutor(directory, TIMING)
-        self._holder.take_over(SimpleNamespace(epoch=1, book="this", announce=lambda at: None))
+        self._holder.take_over(RunInstance("this"))
         self._runner = ChildRunner(objective)
         self._session = Session(
             WorkerInfo(name, incarnation),

@@ -144,6 +144,17 @@ def test_what_is_added_to_it_is_optional_and_named(
     assert all(p.default is not REQUIRED for p in added if p.kind is p.KEYWORD_ONLY)
 
 
+def test_a_worker_class_shows_the_parameters_of_its_constructor() -> None:
+    class Loaded(Worker):
+        def __init__(self, run_id: str, data: str, **options: Any) -> None:
+            super().__init__(run_id, **options)
+
+    shown = {kind: list(inspect.signature(kind).parameters) for kind in (Worker, Loaded)}
+    assert shown[Worker] == list(inspect.signature(Worker.__init__).parameters)[1:]
+    assert shown[Worker][:2] == ["run_id", "nameserver"]
+    assert shown[Loaded] == ["run_id", "data", "options"]
+
+
 def test_a_record_of_a_worker_is_made_from_its_name_and_uri() -> None:
     handle = dispatcher.Worker("node7-12-0", "PYRO:hpdist@127.0.0.1:4711")
     assert (handle.name, handle.uri) == ("node7-12-0", "PYRO:hpdist@127.0.0.1:4711")

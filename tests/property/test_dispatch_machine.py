@@ -23,7 +23,7 @@ from hpdist.core.model.events import (
     AttemptResult,
     AttemptStarted,
     ConnectionLost,
-    JobSubmitted,
+    JobCreated,
     WorkerJoined,
     WorkerLeft,
     WorkerSeen,
@@ -145,7 +145,9 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(pinned=st.sampled_from([None, None, None, *NAMES]))
     def submit(self, pinned: str | None) -> None:
-        self.tell(JobSubmitted(Job(self.jobs, self.jobs, 1.0, worker=pinned)))
+        record = JobCreated(Job(self.jobs, self.jobs, 1.0, worker=pinned))
+        self.state.apply(record)
+        self.records.append(record)
         self.jobs += 1
         self.perhaps_assign()
 

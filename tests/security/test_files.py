@@ -299,7 +299,7 @@ def test_no_entry_point_takes_a_run_id_that_leads_elsewhere(run_id: str, tmp_pat
 
 
 def test_a_job_id_of_any_kind_becomes_a_number(tmp_path: Path) -> None:
-    from hpdist.core.dispatch.submitted_jobs import Submissions
+    from hpdist.core.run.submissions import Submissions
 
     jobs = Submissions(lambda job: None)
     for hostile in ("../../escaped", ("..", "/", 0), (1, 2), (1, 2, 3, 4), "a\0b"):

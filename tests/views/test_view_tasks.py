@@ -203,7 +203,7 @@ def test_what_may_not_run_anywhere_is_never_handed_out_ahead(
     for _ in range(3):
         scene.offer()
     assert len(scene.hand_out()) == 1
-    scene.tasks.withdraw([choosy])
+    scene.tasks.take_back([choosy])
     assert len(scene.hand_out()) == 1
 
 
@@ -306,7 +306,7 @@ def test_what_waits_is_withdrawn_and_what_runs_is_named() -> None:
     scene = Scene(1)
     running, waiting = scene.offer(), scene.offer()
     ((job, _),) = scene.hand_out()
-    scene.tasks.withdraw([running, waiting])
+    scene.tasks.take_back([running, waiting])
     assert scene.hand_out() == []
     assert [(task, told.kind) for task, told in scene.ended] == [(waiting, FailureKind.CANCELLED)]
     assert scene.tasks.jobs_of([running, waiting]) == [job]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from hpdist.core.model.events import JobCreated, Record
@@ -18,6 +18,10 @@ class JobSource(Protocol):
         ...
 
     def propose(self) -> JobCreated | None: ...
+
+    def withdraw(self, job_ids: Collection[int], reason: str, at: float) -> None:
+        """Settle as cancelled which of these jobs were handed in and are not created yet."""
+        ...
 
     def apply(self, record: Record) -> None: ...
 

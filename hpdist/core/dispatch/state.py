@@ -21,8 +21,6 @@ from hpdist.core.model.events import (
     AttemptStarted,
     ConnectionLost,
     Event,
-    JobCreated,
-    JobSubmitted,
     ProgressReported,
     Record,
     ReportReceived,
@@ -77,7 +75,6 @@ class DispatchState(DispatchBook):
             AttemptFinished: self._finished,
             AttemptReleased: self._released,
             ProgressReported: self._reported,
-            JobSubmitted: self._submitted,
         }[type(event)]
         handler(event, now)  # type: ignore[operator]
         return self._take()
@@ -212,10 +209,6 @@ class DispatchState(DispatchBook):
         entry = self.jobs.get(event.job_id)
         if entry and entry.takes_report(event.attempt, event.step, event.loss):
             self._record(ReportReceived(event.job_id, event.attempt, event.step, event.loss))
-
-    def _submitted(self, event: JobSubmitted, now: float) -> None:
-        if event.job.job_id not in self.jobs:
-            self._record(JobCreated(event.job))
 
     # ------------------------------------------------------------------ what time brings
 

@@ -125,13 +125,6 @@ class ProgressReported:
 
 
 @dataclass(frozen=True)
-class JobSubmitted:
-    """A caller without a study handed in a job of its own making."""
-
-    job: Job
-
-
-@dataclass(frozen=True)
 class ControlRequested:
     """Somebody with the key asked for ``command`` (stop, drain, pause, resume, retry, extend)."""
 
@@ -149,12 +142,12 @@ class ExecutorFailed:
 
 @dataclass(frozen=True)
 class WorkOffered:
-    """There may be something new to propose."""
+    """The job source may have something new to propose."""
 
 
 WorkerEvent = WorkerJoined | WorkerSeen | WorkerLeft | ConnectionLost | WorkerDied
 AttemptEvent = AttemptFinished | AttemptReleased | ProgressReported
-Event = WorkerEvent | AttemptEvent | JobSubmitted | WorkOffered | ControlRequested | ExecutorFailed
+Event = WorkerEvent | AttemptEvent | WorkOffered | ControlRequested | ExecutorFailed
 
 
 # --------------------------------------------------------------------------------- records

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import time
@@ -15,24 +14,17 @@ from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.disk import REAL, Disk
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
-from hpdist.core.model.events import AttemptEnded, Controlled, Record, RunEnded
+from hpdist.core.model.events import Controlled, RunEnded
 from hpdist.core.model.validation import check_seconds
 from hpdist.core.model.values import Retry, Timing
-from hpdist.core.results.evaluation_result import EvaluationResult
 from hpdist.core.results.progress_display import Progress
 from hpdist.core.results.progress_lines import found
 from hpdist.core.results.results import Results
-from hpdist.core.results.run_state import RunState
+from hpdist.core.run.assembly import ServesRun, make_loop
 from hpdist.core.run.definition import Search
-from hpdist.core.run.inbox import QueueInbox
-from hpdist.core.run.loop import Loop, Observer
 from hpdist.core.run.resume import OpenRun, change, change_limits, check_ways, open_run
 from hpdist.core.run.signals import interruptible
-
-logger = logging.getLogger(__name__)
-
-Callback = Callable[[EvaluationResult], object]
-"""Called with each evaluation that is settled."""
+from hpdist.core.run.user_callbacks import Callback, ResultCallbacks
 
 
 @dataclass(frozen=True)
@@ -54,9 +46,7 @@ class LocalRun:
     retry
         How often an evaluation is tried.
     on_open
-        Called when the journal is this process's, before anything starts.
-    observers
-        Told of all that is recorded from then on.
+        Called when this process has the journal, before anything starts.
     disk
         What the journal is written with.
     """
@@ -75,7 +65,6 @@ class LocalRun:
     timing: Timing | None = None
     retry: Retry | None = None
     on_open: Callable[[OpenRun], None] = lambda run: None
-    observers: Sequence[Observer] = ()
     disk: Disk = REAL
 
     def __post_init__(self) -> None:
@@ -102,6 +91,8 @@ class LocalRun:
             notes = self._notes(run)
             has_work = self._prepare(run)
             self.on_open(run)
+            if isinstance(self.executor, ServesRun):
+                self.executor.take_over(run.instance)
             self.progress.start(run.state, notes)
             try:
                 if has_work:
@@ -167,21 +158,12 @@ class LocalRun:
         return has_work
 
     def _drive(self, run: OpenRun) -> None:
-        inbox = QueueInbox()
-        observers = [run.state.update, *self.progress.observers, *self.observers]
+        observers = [run.state.update, *self.progress.observers]
         if self.callbacks:
             observers.append(ResultCallbacks(self.callbacks, run.state))
-        loop = Loop(
-            run.study,
-            run.dispatch,
-            run.journal,
-            self.executor,
-            inbox,
-            observers=observers,
-            time_limit_s=self.time_limit_s,
-            grace_s=self.grace_s,
-        )
-        with interruptible(inbox, self._interrupted):
+        limits = {"time_limit_s": self.time_limit_s, "grace_s": self.grace_s}
+        loop = make_loop(run.work, self.executor, observers, **limits)
+        with interruptible(loop.inbox, self._interrupted):
             loop.run()
 
     def _interrupted(self) -> None:
@@ -189,32 +171,6 @@ class LocalRun:
             "waiting for the evaluations that run; Ctrl-C again stops them now. To go on later: "
             f"the same command again, or: hpdist resume {self.directory.path}"
         )
-
-
-class ResultCallbacks:
-    """An observer of the loop that calls callbacks with the result of each settled evaluation.
-
-    Parameters
-    ----------
-    state
-        Updated with the same records before this observer is called.
-    """
-
-    def __init__(self, callbacks: Sequence[Callback], state: RunState) -> None:
-        self._callbacks = tuple(callbacks)
-        self._state = state
-
-    def __call__(self, fresh: Sequence[tuple[float, Record]]) -> None:
-        for _, record in fresh:
-            if isinstance(record, AttemptEnded) and record.final:
-                self._call(self._state.evaluation(record.job_id))
-
-    def _call(self, result: EvaluationResult) -> None:
-        for callback in self._callbacks:
-            try:
-                callback(result)
-            except Exception:  # a failing callback must not stop the search, nor the next one
-                logger.exception("the callback %r failed; the search goes on", callback)
 
 
 def _take_back(made: Sequence[Path]) -> None:

@@ -202,8 +202,7 @@ class Loop:
                 self.dispatch.shut_down_workers(drain=True, reason=reason, worker_id=worker_id)
             )
         elif command == "cancel":
-            for job_id in sorted(self.dispatch.jobs.keys() & set(arguments["jobs"])):
-                self._take(self.dispatch.cancel(job_id, reason or "cancelled by command"))
+            self._cancel(set(arguments["jobs"]), reason or "cancelled by command")
         elif command == "retry":
             jobs = self.source.retryable(arguments.get("jobs"))
             self._change(Controlled("retry", {"jobs": jobs}))
@@ -211,6 +210,12 @@ class Loop:
             self._change(Controlled(command, arguments))
         else:
             logger.warning("unknown command %r", command)
+
+    def _cancel(self, job_ids: set[int], reason: str) -> None:
+        created = self.dispatch.jobs.keys() & job_ids
+        for job_id in sorted(created):
+            self._take(self.dispatch.cancel(job_id, reason))
+        self.source.withdraw(job_ids - created, reason, self.inbox.wall())
 
     def _change(self, record: Controlled) -> None:
         self.record(record)

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from hpdist.core.model.events import Controlled, Record, RunCreated, RunEnded, R
 from hpdist.core.model.validation import check_choice, short_repr
 from hpdist.core.model.values import Limits, Retry, Timing
 from hpdist.core.results.run_state import RunState
+from hpdist.core.run.assembly import RunInstance, Work
 from hpdist.core.study.study import Study
 
 MakeStudy = Callable[[RunCreated | None], Study]
@@ -65,14 +67,20 @@ class OpenRun:
         return self.state.ended is not None and self.state.ended.reason == "finished"
 
     @property
-    def book(self) -> str:
-        """What tells it apart from other runs of its name: when its journal was begun."""
-        return repr(self.records[0][0])
+    def work(self) -> Work:
+        """What a loop is made from."""
+        return Work(self.study, self.dispatch, self.journal)
 
     @property
-    def former_port(self) -> int:
-        """Where the dispatcher of before listened; 0 if that is not known."""
-        return int(self.former_address.rpartition(":")[2] or 0)
+    def instance(self) -> RunInstance:
+        """What identifies this session; the run is told by when its journal was started."""
+        return RunInstance(
+            repr(self.records[0][0]),
+            self.epoch,
+            int(self.former_address.rpartition(":")[2] or 0),
+            lambda address: self.announce(time.time(), address),
+            tuple(self.records),
+        )
 
     def announce(self, at: float, address: str = "") -> None:
         """Record that this process has taken the run over; durable at the next commit."""

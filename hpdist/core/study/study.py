@@ -7,7 +7,7 @@ a journal the study proposes exactly the job that the journal holds next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -150,6 +150,9 @@ class Study:
         if self._proposal is None and not self._limit_reached():
             self._proposal = self._retry() or self._next()
         return self._proposal
+
+    def withdraw(self, job_ids: Collection[int], reason: str, at: float) -> None:
+        """Do nothing: no job waits here to be created."""
 
     @property
     def done(self) -> bool:

@@ -1,11 +1,10 @@
-"""Jobs that a caller hands in one by one: a source without a study."""
+"""Jobs that a caller hands in one by one: a job source without a study."""
 
 from __future__ import annotations
 
 import itertools
-import logging
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
@@ -13,57 +12,18 @@ from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, R
 from hpdist.core.model.json_codec import encode
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.validation import short_repr
-from hpdist.core.model.values import Failure, Job, Success
+from hpdist.core.model.values import Failure, FailureKind, Job
+from hpdist.core.run.finished_jobs import FinishedJob
+from hpdist.core.run.user_callbacks import safe_call
 from hpdist.core.space.parameters import plain
 from hpdist.multi_fidelity import check_budget
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass
-class FinishedJob:
-    """A job and what came of it, as callbacks and result loggers get it.
-
-    ``result`` is a dict with ``loss`` and ``info``, or None; ``exception`` then says why, with the
-    traceback. ``timestamps`` has ``submitted``, ``started`` and ``finished``, in seconds since 1970
-    on the dispatcher's clock. ``ended`` is the record of the attempt that settled it.
-    """
-
-    id: Any
-    kwargs: dict[str, Any]
-    result: dict[str, Any] | None = None
-    exception: str | None = None
-    timestamps: dict[str, float] = field(default_factory=dict)
-    worker_name: str | None = None
-    ended: AttemptEnded | None = field(default=None, repr=False, compare=False)
-
-
-def finish(job: FinishedJob, record: AttemptEnded, at: float) -> FinishedJob:
-    """Enter an outcome into ``job``."""
-    job.timestamps["finished"] = at
-    job.worker_name, job.ended = record.worker_id, record
-    outcome = record.outcome
-    if isinstance(outcome, Success):
-        job.result = {"loss": outcome.loss, "info": outcome.info}
-        if outcome.cost is not None:
-            job.result["cost"] = outcome.cost
-    elif isinstance(outcome, Failure):
-        job.exception = "\n".join(
-            filter(None, [f"{outcome.kind.value}: {outcome.message}", outcome.traceback])
-        )
-    return job
-
-
-def guarded(callback: Callable[[Any], object], value: Any) -> None:
-    """Call what the user gave; what it raises is logged, and harms neither the run nor others."""
-    try:
-        callback(value)
-    except Exception:  # the user's code
-        logger.exception("%r failed; the search goes on", callback)
-
 
 class Submissions:
-    """A source that proposes nothing itself. Ids are the caller's; inside, jobs are numbered.
+    """Proposes the jobs that were handed in, in their order.
+
+    Ids are the caller's; inside, jobs are numbered. `add`, `number_of` and `abandon` may be called
+    from any thread, all else is the loop's; after `add`, a `WorkOffered` wakes the loop.
 
     Parameters
     ----------
@@ -76,11 +36,12 @@ class Submissions:
     def __init__(self, on_finished: Callable[[FinishedJob], None]) -> None:
         self._on_finished = on_finished
         self._jobs: dict[int, FinishedJob] = {}
+        self._waiting: deque[int] = deque()  #: numbers of the jobs that are not yet created
         self._numbers = itertools.count()
         self._open: dict[Any, int] = {}
 
     def add(self, id: Any, arguments: dict[str, Any], at: float) -> Job | None:
-        """Take a job in; None if one of this id is open already.
+        """Queue a job; return None if there is an open one of this id.
 
         Raises
         ------
@@ -101,26 +62,30 @@ class Submissions:
         if id in self._open:
             return None
         number = next(self._numbers)
-        job = Job(number, number, arguments["budget"])
         self._jobs[number] = FinishedJob(id, arguments, timestamps={"submitted": at})
         self._open[id] = number
-        return job
+        self._waiting.append(number)
+        return self._job(number)
 
     def number_of(self, id: Any) -> int | None:
-        """The number of the open job that the caller calls ``id``."""
+        """Return the number of the open job that the caller calls ``id``."""
         return self._open.get(id) if isinstance(id, Hashable) else None
 
     def abandon(self, failure: Failure, at: float) -> None:
-        """Settle all that is open, when the loop has ended; from any thread."""
+        """Settle all open jobs as failed; for when the loop has ended."""
         for number in list(self._jobs):
-            job = self._jobs.pop(number, None)  # by whoever comes first
-            if job is not None:
-                self._open.pop(job.id, None)
-                record = AttemptEnded(number, 0, "", failure)
-                guarded(self._on_finished, finish(job, record, at))
+            self._settle(AttemptEnded(number, 0, "", failure), at)
 
-    def propose(self) -> None:
-        return None
+    # ------------------------------------------------------------------ the job source
+
+    def propose(self) -> JobCreated | None:
+        return JobCreated(self._job(self._waiting[0])) if self._waiting else None
+
+    def withdraw(self, job_ids: Collection[int], reason: str, at: float) -> None:
+        failure = Failure(FailureKind.CANCELLED, reason)
+        for number in [number for number in list(self._waiting) if number in job_ids]:
+            self._waiting.remove(number)
+            self._settle(AttemptEnded(number, 0, "", failure), at)
 
     def stops_early(self, job_id: int) -> bool:
         return False
@@ -143,7 +108,8 @@ class Submissions:
 
     def apply(self, record: Record) -> None:
         if isinstance(record, JobCreated):
-            assert record.job.job_id in self._jobs
+            number = self._waiting.popleft()
+            assert number == record.job.job_id, "only what was proposed is created"
 
     def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
         """Pass results on, once they are recorded."""
@@ -151,6 +117,13 @@ class Submissions:
             if isinstance(record, AttemptStarted):
                 self._jobs[record.job_id].timestamps["started"] = at
             elif isinstance(record, AttemptEnded) and record.final:
-                job = self._jobs.pop(record.job_id)
-                self._open.pop(job.id, None)
-                guarded(self._on_finished, finish(job, record, at))
+                self._settle(record, at)
+
+    def _job(self, number: int) -> Job:
+        return Job(number, number, self._jobs[number].kwargs["budget"])
+
+    def _settle(self, record: AttemptEnded, at: float) -> None:
+        job = self._jobs.pop(record.job_id, None)  # `abandon` may be settling it in another thread
+        if job is not None:
+            self._open.pop(job.id, None)
+            safe_call(self._on_finished, job.finish(record, at))
