@@ -13,7 +13,6 @@ from hpdist.core.model.values import Configuration, Retry, Timing
 from hpdist.core.objective.objective import Objective, objective_of
 from hpdist.core.results.results import Results
 from hpdist.core.run.local_run import LocalRun
-from hpdist.core.run.user_callbacks import Callback
 from hpdist.core.run.options import (
     EvaluationOptions,
     RunOptions,
@@ -22,6 +21,7 @@ from hpdist.core.run.options import (
     TimeLimits,
 )
 from hpdist.core.run.prepare import define_search, generator_of, prepare_run
+from hpdist.core.run.user_callbacks import Callback
 from hpdist.core.study.early_stopping import StoppingRule
 from hpdist.executors.registry import workers_of
 from hpdist.folder.participant import TIMING, Participant, runners_of
