@@ -6,6 +6,7 @@ Importing this package is quick: each public name is imported when it is first u
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -94,6 +95,22 @@ __all__ = [
     "minimize",
     "transfer",
 ]
+
+
+class _UntilConfigured(logging.NullHandler):
+    """A NullHandler that passes warnings to standard error until the program configures logging.
+
+    Silence would hide that no worker has come, that the disk is full, or that a callback fails.
+    """
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        if logging.lastResort is None or logging.getLogger().handlers:
+            return False
+        wanted = record.levelno >= logging.lastResort.level
+        return bool(wanted and logging.lastResort.handle(record))
+
+
+logging.getLogger(__name__).addHandler(_UntilConfigured())
 
 
 def __getattr__(name: str) -> Any:

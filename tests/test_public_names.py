@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 from importlib.metadata import version
@@ -85,3 +86,18 @@ def test_the_values_need_neither_numpy_nor_configspace() -> None:
 def test_the_front_door_needs_no_pyro_no_configspace_and_no_pandas() -> None:
     loaded = loaded_after("from hpdist import minimize, Study, Results, Float")
     assert not loaded & {"ConfigSpace", "Pyro4", "scipy", "pandas", "rich", "sklearn"}
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_warnings_are_seen_once_whether_logging_is_configured_or_not(configured: bool) -> None:
+    code = "import hpdist, logging\n"
+    code += "logging.basicConfig(format='<%(message)s>')\n" if configured else ""
+    code += "logging.getLogger('hpdist.x').warning('no worker')\n"
+    code += "logging.getLogger('hpdist.x').info('a worker')\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr == ("<no worker>\n" if configured else "no worker\n")
+
+
+def test_the_package_has_a_null_handler() -> None:
+    handlers = logging.getLogger("hpdist").handlers
+    assert [each for each in handlers if isinstance(each, logging.NullHandler)]
