@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from hpdist.cli.failures import Exit, tell
+from hpdist.cli.options import generated, new_option, progress_option, run_option
 from hpdist.cli.run import run as run_command
-from hpdist.cli.values import BUDGET, RUN_PATH
+from hpdist.cli.values import COUNT
 from hpdist.cli.verb import Verb, as_json, example
 from hpdist.core.journal.run_names import RUNS
 from hpdist.core.model.errors import MissingExtra
@@ -18,20 +19,12 @@ SCRIPT = "hpdist.cli.demo_objective:train"
 
 
 @click.command(cls=Verb, epilog=example("hpdist demo", "hpdist demo --new --workers 4"))
-@click.option(
-    "--run", type=RUN_PATH, default=str(RUNS / "demo"), show_default=True,
-    metavar="DIR", help="Run directory.",
-)  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
-@click.option(
-    "--budget", type=BUDGET, default="1:27", show_default=True, help="Fewest and most epochs."
-)
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--new", is_flag=True, help="Begin another run beside the one that is there.")
-@click.option(
-    "--progress", type=click.Choice(["auto", "bar", "log", "none"]), default="auto",
-    help="A live display, or a line every 30 s.",
-)  # fmt: skip
+@run_option("Run directory.", default=str(RUNS / "demo"), show_default=True)
+@generated("workers", type=COUNT, default=2, show_default=True, help=None)
+@generated("min_budget", default="1:27", show_default=True, help="Fewest and most epochs.")
+@generated("seed", help=None)
+@new_option
+@progress_option
 @as_json
 @click.pass_context
 def demo(context: click.Context, /, **values: Any) -> Exit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,16 +10,14 @@ import click
 
 from hpdist.cli.command_file import write_command
 from hpdist.cli.failures import Exit
-from hpdist.cli.script import Reference, Script, load_script
-from hpdist.cli.searching import (
-    SearchOptions,
-    conclude,
+from hpdist.cli.options import (
+    dispatch_options,
     evaluation_options,
-    local_run,
     search_options,
-    timing_of,
-    timing_options,
+    workers_option,
 )
+from hpdist.cli.script import Reference, load_script
+from hpdist.cli.searching import conclude, run_options
 from hpdist.cli.values import COUNT, RUN_PATH
 from hpdist.cli.verb import Verb, example
 from hpdist.core.model.errors import ConfigurationError
@@ -39,13 +36,11 @@ if TYPE_CHECKING:
 )
 @click.argument("directory", metavar="DIR", type=RUN_PATH)
 @click.argument("script", metavar="SCRIPT[:FN]")
-@click.option(
-    "--workers", type=COUNT, default=1, show_default=True, help="Evaluations at once here."
-)
+@workers_option
 @click.option("--max-evaluations", type=COUNT, help="Leave after so many evaluations.")
 @search_options
 @evaluation_options
-@timing_options
+@dispatch_options
 def folder(directory: str, script: str, **values: Any) -> Exit:
     """Work on a search in a shared directory; no server, no port.
 
@@ -53,42 +48,26 @@ def folder(directory: str, script: str, **values: Any) -> Exit:
     come and go. One of them holds the journal beside its own evaluations; when it dies, another
     one goes on.
     """
-    if values["new"]:
-        raise ConfigurationError("--new is of no use in a folder", do="leave it out")
-    return take_part(load_script(Reference.parse(script)), Path(directory), values)
-
-
-def take_part(
-    script: Script, path: Path, values: Mapping[str, Any], *, keep_limits: bool = False
-) -> Exit:
-    """Work on the search in ``path`` until it ends, or this process has evaluated enough."""
     from hpdist.core.objective.objective import objective_of
-    from hpdist.executors.registry import available_cpus
-    from hpdist.folder.participant import TIMING, Participant, runners_of
+    from hpdist.core.run.prepare import define_search, prepare_run
+    from hpdist.folder.search import take_part
 
-    if script.is_worker:
-        raise ConfigurationError(
-            f"{script.reference} is a worker, not a function", do="use --executor cluster"
-        )
-    for name in ("prefetch", "closed"):
+    for name in ("new", "prefetch", "closed"):
         if values[name]:
             raise ConfigurationError(f"--{name} is of no use in a folder", do="leave it out")
-    chosen, timing = SearchOptions.of(values), timing_of(values, TIMING)
-    note = {**values, "script": script.reference, "run": str(path.resolve()), "new": False}
+    loaded, path = load_script(Reference.parse(script)), Path(directory)
+    if loaded.is_worker:
+        raise ConfigurationError(
+            f"{loaded.reference} is a worker, not a function",
+            do="use hpdist run --executor cluster",
+        )
+    values |= {"executor": "folder"}
+    chosen = run_options(loaded, values, path)
+    note = {**values, "script": loaded.reference, "run": str(path.resolve())}
 
     def make_run(executor: Executor) -> LocalRun:
-        return replace(
-            local_run(script, chosen, path, executor, keep_limits=keep_limits),
-            on_open=lambda run: write_command(path, "run", {**note, "executor": "folder"}),
-        )
+        run = prepare_run(chosen, define_search(chosen), path, executor)
+        return replace(run, on_open=lambda run: write_command(path, "run", note))
 
-    runners = runners_of(
-        objective_of(script.reference),
-        available_cpus() if values["workers"] is None else values["workers"],
-        values["isolation"],
-        values["job_timeout"],
-        values["memory_limit"],
-    )
-    most = values.get("max_evaluations")
-    participant = Participant(path, make_run, runners, timing=timing, max_evaluations=most)
-    return conclude(participant.run(), values["json_"])
+    objective, most = objective_of(loaded.reference), values["max_evaluations"]
+    return conclude(take_part(chosen, objective, path, make_run, most), values["json_"])

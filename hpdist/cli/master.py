@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +12,11 @@ import click
 
 from hpdist.cli.command_file import write_command
 from hpdist.cli.failures import Exit, tell
+from hpdist.cli.options import dispatch_options, listening_options, search_options
 from hpdist.cli.place import place_of, place_options, use_secrets
 from hpdist.cli.script import Reference, load_script
-from hpdist.cli.searching import (
-    SearchOptions,
-    conclude,
-    do_search,
-    log_from,
-    run_directory,
-    search_options,
-    timing_of,
-    timing_options,
-)
-from hpdist.cli.values import PORT, SECONDS
+from hpdist.cli.searching import conclude, log_from, run_directory, run_options
+from hpdist.cli.values import SECONDS
 from hpdist.cli.verb import Verb, example
 
 if TYPE_CHECKING:
@@ -40,9 +33,10 @@ if TYPE_CHECKING:
 @click.argument("script", metavar="SCRIPT[:FN]")
 @place_options
 @search_options
-@click.option("--host", help="Address to listen on. Default: the one towards the nameserver.")
-@click.option("--nic", help="Network interface to listen on.")
-@click.option("--port", type=PORT, default=0, help="Port to listen on. Default: any.")
+@listening_options(
+    "Address to listen on. Default: the one towards the nameserver.",
+    "Port to listen on. Default: any.",
+)
 @click.option(
     "--min-workers", type=click.IntRange(min=0), default=0, help="Wait for so many before the "
     "first evaluation.",
@@ -52,7 +46,7 @@ if TYPE_CHECKING:
     type=SECONDS,
     help="Stop when nobody is there, or too few to begin, for so long.",
 )
-@timing_options
+@dispatch_options
 @click.pass_context
 def master(
     context: click.Context,
@@ -75,6 +69,7 @@ def master(
     from hpdist.cluster.service import Listening
     from hpdist.cluster.transport.pyro import harden_process
     from hpdist.cluster.waiting import find_nameserver, wait_for
+    from hpdist.core.run.prepare import define_search, prepare_run
 
     harden_process()
     note = dict(context.params)
@@ -84,11 +79,12 @@ def master(
     loaded = load_script(reference)
     path = run_directory(reference, run, values["new"])
     place = place_of(str(path), run_id, nameserver, path)
-    timing = timing_of(values)
+    chosen = run_options(loaded, values, path)
+    where = chosen.listening
     host = RunHost(
         place,
-        Listening(values["host"], values["nic"], values["port"]),
-        timing=timing,
+        Listening(where.host, where.nic, where.port),
+        timing=chosen.timing,
         min_workers=values["min_workers"],
         worker_timeout_s=values["worker_timeout"] or math.inf,
     )
@@ -100,15 +96,14 @@ def master(
         absolute = {"script": loaded.reference, "run": str(Path(path).resolve())}
         write_command(path, "master", {**note, **absolute, "new": False})
 
-    results = do_search(
-        loaded,
-        SearchOptions.of(values),
+    run_ = prepare_run(
+        chosen,
+        define_search(chosen),
         path,
         host,
         keep_limits=bool(context.meta.get("hpdist.resumed")),
-        timing=timing,
-        on_open=begin,
     )
+    results = replace(run_, on_open=begin).run()
     if host.failure is not None:
         raise host.failure
     return conclude(results, values["json_"])

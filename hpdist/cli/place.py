@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hpdist.cli.options import run_option
 from hpdist.cli.values import RUN_PATH, SECONDS
 from hpdist.cli.verb import options
 from hpdist.core.journal.run_names import safe_run_id
@@ -22,10 +23,7 @@ tls_option = click.option(
 )  # fmt: skip
 
 place_options = options(
-    click.option(
-        "--run", type=RUN_PATH, metavar="DIR",
-        help="Run directory. Default: hpdist-runs/ and the script's name.",
-    ),
+    run_option(),
     click.option("--run-id", help="Name of the run. Default: that of its directory."),
     click.option(
         "--nameserver", metavar="HOST:PORT", help="Default: what the run directory says."

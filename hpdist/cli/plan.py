@@ -7,8 +7,9 @@ from dataclasses import asdict
 import click
 
 from hpdist.cli.failures import Exit, tell
+from hpdist.cli.options import schedule_options
 from hpdist.cli.script import Reference, load_script
-from hpdist.cli.searching import generator_of, schedule_options
+from hpdist.cli.searching import generator_of
 from hpdist.cli.tables import show_json, show_table
 from hpdist.cli.verb import Verb, as_json, example
 

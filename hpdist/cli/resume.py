@@ -10,7 +10,7 @@ import click
 
 from hpdist.cli.command_file import NAME, read_command
 from hpdist.cli.failures import Exit, tell
-from hpdist.cli.values import SECONDS
+from hpdist.cli.options import MODES, generated
 from hpdist.cli.verb import Verb, example, run_argument
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import short_repr
@@ -22,16 +22,16 @@ _VERBS = ("run", "master")
     cls=Verb, epilog=example("hpdist resume runs/mnist", "hpdist resume runs/mnist --workers 8")
 )
 @run_argument
-@click.option("--workers", type=click.IntRange(min=0), help="Other than before.")
-@click.option("--time-limit", type=SECONDS, help="From now; other than before.")
-@click.option(
-    "--on-change", type=click.Choice(["error", "continue"]),
+@generated("workers", help="Other than before.")
+@generated("time_limit", help="From now; other than before.")
+@generated(
+    "on_change",
+    default=None,
+    show_default=False,
     help="What to do when the script's objective has changed.",
-)  # fmt: skip
-@click.option(
-    "--retry-failed", is_flag=True, default=None, help="Evaluate again what failed before."
 )
-@click.option("--progress", type=click.Choice(["auto", "bar", "log", "none"]))
+@generated("retry_failed", default=None)
+@generated("progress", type=click.Choice(MODES), default=None, show_default=False)
 @click.option("--json", "json_", is_flag=True, default=None, help="Print JSON at the end.")
 @click.pass_context
 def resume(context: click.Context, /, run: str, **changes: Any) -> Exit:

@@ -9,25 +9,24 @@ import click
 
 from hpdist.cli.command_file import write_command
 from hpdist.cli.failures import Exit, tell
-from hpdist.cli.folder import take_part
-from hpdist.cli.script import Reference, Script, load_script
-from hpdist.cli.searching import (
-    SearchOptions,
-    conclude,
-    do_search,
+from hpdist.cli.options import (
+    dispatch_options,
     evaluation_options,
-    run_directory,
+    executor_options,
+    listening_options,
+    run_option,
     search_options,
-    timing_of,
-    timing_options,
+    workers_option,
 )
-from hpdist.cli.values import PORT, RESOURCE, RUN_PATH
+from hpdist.cli.script import Reference, Script, load_script
+from hpdist.cli.searching import conclude, run_directory, run_options
 from hpdist.cli.verb import Verb, example
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.options import flag_of
+from hpdist.core.run.executor_kinds import EXECUTORS, ignored
+from hpdist.core.run.options import FIELDS, RunOptions, changed
 
 if TYPE_CHECKING:
-    from hpdist.cluster.run_host import RunHost
-    from hpdist.core.dispatch.executor import Executor
     from hpdist.core.run.resume import OpenRun
 
 
@@ -40,30 +39,15 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("script", metavar="SCRIPT[:FN]")
-@click.option(
-    "--run", type=RUN_PATH, metavar="DIR",
-    help="Run directory. Default: hpdist-runs/ and the script's name.",
-)  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=0), help="Default: one on each CPU.")
-@click.option(
-    "--executor", type=click.Choice(
-        ["cluster", "process", "thread", "serial", "loky", "dask", "ray", "mpi", "folder"]
-    ),
-    default="cluster", show_default=True,
-    help="cluster: nameserver, dispatcher and worker processes, which others may join; "
-    "folder: as hpdist folder.",
-)  # fmt: skip
-@click.option("--address", help="Of a Dask or Ray cluster that is there. Default: one made here.")
-@click.option(
-    "--resource", "resources", multiple=True, type=RESOURCE, metavar="NAME=AMOUNT",
-    help="What each evaluation asks of Dask or Ray, such as GPU=1; may be given several times.",
-)  # fmt: skip
+@run_option()
+@workers_option
+@executor_options
 @search_options
 @evaluation_options
-@click.option("--host", help="Address to listen on. Default: loopback.")
-@click.option("--nic", help="Network interface to listen on.")
-@click.option("--port", type=PORT, default=0, help="Port of the nameserver. Default: any.")
-@timing_options
+@listening_options(
+    "Address to listen on. Default: loopback.", "Port of the nameserver. Default: any."
+)
+@dispatch_options
 @click.pass_context
 def run(context: click.Context, /, script: str, **values: Any) -> Exit:
     """Search on this machine, in one command.
@@ -72,95 +56,53 @@ def run(context: click.Context, /, script: str, **values: Any) -> Exit:
     can be one, and its space in a variable `space`. The same command again goes on where the
     last one ended.
     """
-    keep_limits = bool(context.meta.get("hpdist.resumed"))
+    from hpdist.core.objective.objective import ImportedObjective
+    from hpdist.optimize import carry_out
+
     reference = Reference.parse(script)
     loaded = load_script(reference)
     path = run_directory(reference, values["run"], values["new"])
-    _refuse_network(values)
-    if values["executor"] == "folder":
-        return take_part(loaded, path, values, keep_limits=keep_limits)
+    chosen = run_options(loaded, values, path)
+    _refuse_ignored(chosen)
+    _check_cluster(loaded, path, values)
     note = {"script": loaded.reference, **values, "run": str(path.resolve()), "new": False}
-    executor, host = _executor(loaded, path, values)
 
-    def begin(opened: OpenRun) -> None:
+    def opened(run: OpenRun) -> None:
         write_command(path, "run", note)
 
-    results = do_search(
-        loaded,
-        SearchOptions.of(values),
-        path,
-        executor,
-        keep_limits=keep_limits,
-        timing=timing_of(values),
-        on_open=begin,
+    results = carry_out(
+        chosen,
+        objective=ImportedObjective(loaded.reference),  # each process imports it for itself
+        keep_limits=bool(context.meta.get("hpdist.resumed")),
+        on_open=opened,
     )
-    if host is not None and host.failure is not None:
-        raise host.failure
     return conclude(results, values["json_"])
 
 
-def _refuse_network(values: dict[str, Any]) -> None:
-    """Refuse what the executor would ignore of addresses."""
-    executor = values["executor"]
-    if executor in ("cluster", "folder") and (values["address"] or values["resources"]):
+def _refuse_ignored(chosen: RunOptions) -> None:
+    """Refuse options that the executor would ignore."""
+    executor = chosen.executor.executor
+    given = changed(chosen.executor, chosen.evaluation, chosen.listening)
+    for name in ignored(executor, given):
+        able = ", ".join(each for each, kind in EXECUTORS.items() if name in kind.heeds)
         raise ConfigurationError(
-            "--address and --resource are for clusters of Dask and Ray",
-            do="leave them out, or use --executor dask or ray",
-        )
-    given = [name for name in ("host", "nic", "port") if values[name]]
-    if executor != "cluster" and given:
-        raise ConfigurationError(
-            f"--{given[0]} is of no use with --executor {executor}",
-            cause="that listens nowhere",
-            do="leave it out, or use --executor cluster",
+            f"{flag_of(FIELDS[name])} is of no use with --executor {executor}",
+            do=f"leave it out, or use one of the executors {able}",
         )
 
 
-def _executor(
-    script: Script, path: Path, values: dict[str, Any]
-) -> tuple[Executor, RunHost | None]:
-    from hpdist.core.objective.objective import objective_of
-    from hpdist.executors.registry import available_cpus, make_executor
-
-    if values["executor"] == "cluster":
-        workers = available_cpus() if values["workers"] is None else values["workers"]
-        host = _host(script, path, workers, values)
-        return host, host
-    if script.is_worker:
-        raise ConfigurationError(
-            f"{script.reference} is a worker, not a function", do="use --executor cluster"
-        )
-    return make_executor(
-        values["executor"],
-        objective_of(script.reference),  # by name: each process imports it for itself
-        path,
-        **{
-            name: values[name]
-            for name in (
-                *("workers", "isolation", "job_timeout", "memory_limit", "prefetch"),
-                "address",
+def _check_cluster(script: Script, path: Path, values: dict[str, Any]) -> None:
+    """Prepare for a cluster where one is asked for; refuse workers elsewhere."""
+    if values["executor"] != "cluster":
+        if script.is_worker:
+            raise ConfigurationError(
+                f"{script.reference} is a worker, not a function", do="use --executor cluster"
             )
-        },
-        resources=dict(values["resources"]),
-    ), None
-
-
-def _host(script: Script, path: Path, workers: int, values: dict[str, Any]) -> RunHost:
-    from hpdist.cluster.local_cluster import own_cluster
-    from hpdist.cluster.service import Listening
+        return
     from hpdist.cluster.transport.address import bind_host
     from hpdist.cluster.transport.pyro import harden_process
 
     harden_process()
     bind_host(values["host"], values["nic"])  # raises if nobody can listen there
-    if not workers:
+    if values["workers"] == 0:
         tell(f"no worker is started here: hpdist worker {script.reference} --run {path}")
-    names = ("isolation", "prefetch", "job_timeout", "memory_limit")
-    return own_cluster(
-        script.reference,
-        path,
-        workers,
-        {name: values[name] for name in names},
-        Listening(values["host"], values["nic"], values["port"]),
-        timing_of(values),
-    )

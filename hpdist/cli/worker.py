@@ -14,10 +14,11 @@ import click
 from click.core import ParameterSource
 
 from hpdist.cli.failures import Exit, tell
+from hpdist.cli.options import device_option, evaluation_options
 from hpdist.cli.place import place_of, place_options, use_secrets
 from hpdist.cli.script import Reference, load_script, names_function
-from hpdist.cli.searching import evaluation_options, log_from
-from hpdist.cli.values import LIST, RUN_PATH, SECONDS
+from hpdist.cli.searching import log_from
+from hpdist.cli.values import RUN_PATH, SECONDS
 from hpdist.cli.verb import Verb, example
 from hpdist.core.model.errors import ConfigurationError, NameServerNotFound
 
@@ -51,7 +52,7 @@ ENGINE = "hpdist.views.engine:execute"
     "-n", "--slots", type=click.IntRange(min=1), help="Evaluations at once. Default: 1, or one "
     "on each device.",
 )  # fmt: skip
-@click.option("--devices", type=LIST, help="Devices to share out among the slots.")
+@device_option
 @click.option("--timeout", type=SECONDS, help="Leave after so many seconds without a job.")
 @evaluation_options
 @click.option(

@@ -30,6 +30,7 @@ from hpdist.core.remote.outbox import Spool
 from hpdist.core.remote.session import Session
 from hpdist.core.results.results import Results
 from hpdist.core.run.local_run import LocalRun
+from hpdist.core.run.options import FOLDER_TIMING
 from hpdist.folder.leader import Candidate
 from hpdist.folder.transport import FolderChannel
 
@@ -48,10 +49,6 @@ class _Counted:
         if result is not None:
             self._count(payload)
         return result
-
-
-#: So that what a killed process ran is run by another one within seconds.
-TIMING = Timing(lease_s=4.0, heartbeat_s=1.0, closed_s=4.0, poll_s=2.0, backoff_s=4.0)
 
 
 class Participant:
@@ -77,7 +74,7 @@ class Participant:
         make_run: Callable[[Executor], LocalRun],
         runners: Sequence[Runner],
         *,
-        timing: Timing = TIMING,
+        timing: Timing = FOLDER_TIMING,
         max_evaluations: int | None = None,
         on_evaluated: Callable[[Payload], object] = lambda payload: None,
         look_s: float | None = None,

@@ -27,8 +27,9 @@ from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.progress_display import make_progress
 from hpdist.core.run.definition import Search, space_of
 from hpdist.core.run.local_run import LocalRun
+from hpdist.core.run.options import FOLDER_TIMING
 from hpdist.folder.election import RUNNING, Election, is_dead
-from hpdist.folder.participant import TIMING, Participant, runners_of
+from hpdist.folder.participant import Participant, runners_of
 from hpdist.folder.pipeline import PipelineObjective, check_names, trial_directory
 from hpdist.folder.shared_state import SharedState
 from hpdist.folder.trial import TrialDisk
@@ -146,7 +147,7 @@ def launch_runtime(
 def _move_aside(path: Path, logger: logging.Logger) -> None:
     if not path.exists():
         return
-    term, said = Election(path / "holders", "", TIMING.lease_s).look()
+    term, said = Election(path / "holders", "", FOLDER_TIMING.lease_s).look()
     if term and said.get("state") == RUNNING and not is_dead(said.get("process")):
         raise ConfigurationError(
             f"{path} is not overwritten: {said.get('holder')} works in it",
@@ -170,5 +171,5 @@ def _seconds(variable: str) -> float | None:
 def _timing() -> Timing:
     lease_s = _seconds(TIMEOUT_VARIABLE)
     if lease_s is None:
-        return TIMING
+        return FOLDER_TIMING
     return Timing(lease_s, lease_s / 4, lease_s, lease_s / 2, lease_s)

@@ -14,6 +14,7 @@ from hpdist.core.objective.objective import Objective, objective_of
 from hpdist.core.results.results import Results
 from hpdist.core.run.local_run import LocalRun
 from hpdist.core.run.options import (
+    FOLDER_TIMING,
     EvaluationOptions,
     RunOptions,
     RunPolicy,
@@ -24,7 +25,7 @@ from hpdist.core.run.prepare import define_search, generator_of, prepare_run
 from hpdist.core.run.user_callbacks import Callback
 from hpdist.core.study.early_stopping import StoppingRule
 from hpdist.executors.registry import workers_of
-from hpdist.folder.participant import TIMING, Participant, runners_of
+from hpdist.folder.participant import Participant, runners_of
 from hpdist.multi_fidelity import IterGenerator
 from hpdist.optimizers import Optimizer
 
@@ -56,7 +57,7 @@ def run(
     job_timeout: float | None = None,
     memory_limit: int | None = None,
     max_evaluations_per_run: int | None = None,
-    timing: Timing = TIMING,
+    timing: Timing = FOLDER_TIMING,
     retry: Retry | None = None,
     grace: float = TimeLimits.grace,
     on_change: str = RunPolicy.on_change,
@@ -125,7 +126,7 @@ def take_part(
     make_run
         Makes the run that this process drives when it is elected.
     """
-    evaluation, timing = options.evaluation, options.timing or TIMING
+    evaluation, timing = options.evaluation, options.timing or FOLDER_TIMING
     runners = runners_of(
         objective,
         workers_of(options.executor),

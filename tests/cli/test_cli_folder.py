@@ -14,7 +14,7 @@ BOWL = "def f(config):\n    return config['x'] ** 2\n\nspace = {'x': (0.0, 1.0)}
 
 def test_processes_come_and_go(hpdist: Commands) -> None:
     Path("bowl.py").write_text(BOWL)
-    options = ("--optimizer", "random", "--isolation", "none")
+    options = ("--optimizer", "random", "--isolation", "none", "--workers", 1)
     said = hpdist("folder", "run", "bowl.py", "--trials", 6, "--max-evaluations", 2, *options)
     assert said.code == Exit.RESUMABLE
     assert len(Results.read("run").to_frame()) == 2
@@ -24,7 +24,7 @@ def test_processes_come_and_go(hpdist: Commands) -> None:
 
 def test_it_is_an_executor_of_run_and_resumed_as_others(hpdist: Commands) -> None:
     Path("bowl.py").write_text(BOWL)
-    options = ("--optimizer", "random", "--isolation", "none", "--trials", 6)
+    options = ("--optimizer", "random", "--isolation", "none", "--trials", 6, "--workers", 1)
     said = hpdist("folder", "run", "bowl.py", "--max-evaluations", 2, *options, "--lease", 9)
     assert said.code == Exit.RESUMABLE
     assert hpdist("resume", "run").code == Exit.DONE

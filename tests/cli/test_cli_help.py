@@ -16,7 +16,7 @@ from hpdist import HpdistError
 from hpdist.cli import failures
 from hpdist.cli.failures import Exit, exit_code, tidy
 from hpdist.cli.main import VERBS, cli
-from hpdist.cli.searching import timing_of
+from hpdist.cli.options import timing_of
 from hpdist.cli.values import BUDGET, BYTES, LIST, NUMBERS, SECONDS
 from hpdist.core.model.errors import (
     AuthenticationError,

@@ -239,10 +239,13 @@ class Timing:
         30.0, SECONDS, "Seconds of silence after which a worker is given up.", flag="--lease"
     )
     heartbeat_s: float = option(
-        5.0, SECONDS, "Seconds between two signs of life.", flag="--heartbeat"
+        5.0, SECONDS, "Seconds between two heartbeats of a worker.", flag="--heartbeat"
     )
     closed_s: float = option(
-        10.0, SECONDS, "The same once its connection is known to be closed.", flag="--closed"
+        10.0,
+        SECONDS,
+        "Seconds after which a worker whose connection is closed is given up.",
+        flag="--closed",
     )
     poll_s: float = option(10.0, SECONDS, "Seconds that a request for work may wait.")
     backoff_s: float = option(

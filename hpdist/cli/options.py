@@ -1,0 +1,205 @@
+"""Options of commands, made of the fields that declare them, and back again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields, replace
+from typing import Any
+
+import click
+
+from hpdist.cli.values import BUDGET, BYTES, COUNT, LIST, PORT, RESOURCE, RUN_PATH, SECONDS
+from hpdist.cli.verb import Decorated, as_json, options
+from hpdist.core.model.options import flag_of, option_of
+from hpdist.core.model.values import Retry, Timing
+from hpdist.core.run.executor_kinds import EXECUTORS
+from hpdist.core.run.options import FIELDS, FOLDER_TIMING, take
+
+TYPES: Mapping[str, Any] = {
+    "seconds": SECONDS,
+    "bytes": BYTES,
+    "budget": BUDGET,
+    "limit": COUNT,
+    "count": COUNT,
+    "count or 0": click.IntRange(min=0),
+    "whole number": int,
+    "number": float,
+    "cost": float,
+    "port": PORT,
+    "name=amount": RESOURCE,
+}
+"""How values are read, by the unit of the option."""
+
+MODES = ["auto", "bar", "log", "none"]
+"""How progress is shown."""
+
+EXAMPLES = {"seconds": "30m", "bytes": "4G"}
+
+
+def parameter_of(declared: Field[Any]) -> str:
+    """Return the name under which click passes an option on."""
+    return flag_of(declared)[2:].replace("-", "_")
+
+
+def generated(name: str, *more: str, **changes: Any) -> Callable[[Decorated], Decorated]:
+    """Return the click option of the field ``name``.
+
+    Parameters
+    ----------
+    more
+        Further declarations, such as another name under which the value is passed on.
+    changes
+        Attributes that are other than the field says.
+    """
+    declared = FIELDS[name]
+    option = option_of(declared)
+    unit, default = option.kind.unit, declared.default
+    attributes: dict[str, Any] = {"help": option.help}
+    if unit == "flag":
+        attributes["is_flag"] = True
+    else:
+        attributes["type"] = click.Choice(unit.split("|")) if "|" in unit else TYPES.get(unit)
+    if default and isinstance(default, str | int | float):
+        attributes |= {"default": default, "show_default": True}
+    elif unit in EXAMPLES:
+        attributes["help"] = f"{option.help[:-1]}, such as {EXAMPLES[unit]}."
+    elif default == 0 and unit != "flag":
+        attributes |= {"default": default, "show_default": unit != "port"}
+    return click.option(flag_of(declared), *more, **{**attributes, **changes})
+
+
+def _patience(name: str) -> Callable[[Decorated], Decorated]:
+    """Return an option of `Timing`, whose default is another one in a folder."""
+    usual, folder = getattr(Timing, name), getattr(FOLDER_TIMING, name)
+    text = f"{option_of(FIELDS[name]).help} Default: {usual:g}; in a folder {folder:g}."
+    return generated(name, default=None, show_default=False, help=text)
+
+
+schedule_options = options(
+    generated(
+        "min_budget",
+        help="Smallest and largest budget of an evaluation. Default: the script's variable "
+        "`budget`; without it, each configuration is evaluated once.",
+    ),
+    generated("eta", default=3.0),
+    generated(
+        "iter_generator",
+        type=click.Choice(["hyperband", "halving", "asha", "single"]),
+        help="How budgets are chosen. Default: hyperband where there is a budget, else single.",
+    ),
+    generated("n_iterations"),
+)
+
+new_option = generated(
+    "resume", type=None, is_flag=True, default=False, show_default=False,
+    help="Begin another run beside the one that is there.",
+)  # fmt: skip
+progress_option = generated("progress", type=click.Choice(MODES))
+workers_option = generated("workers")
+
+search_options = options(
+    generated("space", metavar="NAME", help="The script's variable that holds the space."),
+    schedule_options,
+    generated("optimizer"),
+    generated("early_stopping", type=click.Choice(["median", "rungs"])),
+    generated("initial_configs", is_flag=True, help="Evaluate the space's defaults first."),
+    generated(
+        "objectives",
+        default="loss",
+        metavar="NAMES",
+        help="What is to be small: loss and other keys of the result, with commas.",
+    ),
+    generated("n_trials"),
+    generated("n_evaluations"),
+    generated("max_cost"),
+    generated("time_limit"),
+    generated("grace"),
+    generated("target_loss"),
+    generated("seed", help=None),
+    generated(
+        "direction",
+        type=None,
+        is_flag=True,
+        default=False,
+        show_default=False,
+        help="The objective is to be large, not small.",
+    ),
+    generated(
+        "warm_start",
+        multiple=True,
+        type=click.Path(exists=True),
+        metavar="RUN",
+        help="An earlier run to learn from; may be given several times.",
+    ),
+    generated("on_change"),
+    generated("retry_failed"),
+    new_option,
+    progress_option,
+    as_json,
+)
+
+evaluation_options = options(
+    generated("job_timeout"),
+    generated("memory_limit"),
+    generated("isolation"),
+    generated("prefetch"),
+)
+
+dispatch_options = options(
+    _patience("lease_s"),
+    _patience("closed_s"),
+    _patience("heartbeat_s"),
+    *(generated(each.name) for each in fields(Retry)),
+)
+
+executor_options = options(
+    generated(
+        "executor",
+        type=click.Choice(list(EXECUTORS)),
+        default="cluster",
+        help="Who evaluates. cluster: nameserver, dispatcher and worker processes, which others "
+        "may join; folder: as hpdist folder.",
+    ),
+    generated("address"),
+    generated(
+        "resources",
+        "resources",
+        multiple=True,
+        metavar="NAME=AMOUNT",
+        help="What each evaluation asks of Dask or Ray, such as GPU=1; may be given several times.",
+    ),
+)
+
+device_option = generated(
+    "device", type=LIST, default=None, help="Devices to share out among the slots."
+)
+
+
+def run_option(help: str = "", **changes: Any) -> Callable[[Decorated], Decorated]:
+    """Return the option of the run directory."""
+    help = help or option_of(FIELDS["run"]).help
+    return generated("run", type=RUN_PATH, metavar="DIR", help=help, **changes)
+
+
+def listening_options(host: str, port: str) -> Callable[[Decorated], Decorated]:
+    """Return the options of where to listen, with the help of two of them."""
+    return options(generated("host", help=host), generated("nic"), generated("port", help=port))
+
+
+def by_field(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of click's values that are options, by the names of their fields."""
+    names = {name: parameter_of(declared) for name, declared in FIELDS.items()}
+    return {name: values[parameter] for name, parameter in names.items() if parameter in values}
+
+
+def timing_of(values: Mapping[str, Any], usual: Timing | None = None) -> Timing:
+    """Return the timing that is asked for, with the usual one's values for the rest."""
+    given = {name: value for name, value in by_field(values).items() if value is not None}
+    names = {each.name for each in fields(Timing)}
+    asked_for = {name: value for name, value in given.items() if name in names}
+    return replace(usual or Timing(), **asked_for)
+
+
+def retry_of(values: Mapping[str, Any]) -> Retry:
+    """Return how often an evaluation is tried."""
+    return take(Retry, by_field(values))
