@@ -1,52 +1,27 @@
-"""What came of a run: an immutable view of its journal."""
+"""The results of a run: an immutable view of its journal."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hpdist.core.journal.format import Entry
 from hpdist.core.journal.reader import read_journal, refuse
 from hpdist.core.journal.run_directory import RunDirectory
-from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.validation import check_path
-from hpdist.core.model.values import FailureKind, JobState, JsonValue
+from hpdist.core.model.values import JobState, JsonValue
 from hpdist.core.results.evaluation_result import EvaluationResult, Incumbent
+from hpdist.core.results.results_frame import evaluations_frame
 from hpdist.core.results.run_state import RunState
 
 if TYPE_CHECKING:
     import pandas as pd
 
-COLUMNS = (
-    "job_id",
-    "trial",
-    "config_id",
-    "bracket",
-    "rung",
-    "budget",
-    "loss",
-    "cost",
-    "submitted",
-    "started",
-    "ended",
-    "seconds",
-    "worker",
-    "attempts",
-    "state",
-    "failure",
-    "message",
-)
-"""The columns of `Results.to_frame`, before those of the configuration."""
-
-_TIMES = ("submitted", "started", "ended")
-_NUMBERS = ("budget", "loss", "cost", "seconds", *_TIMES)
-
 
 class Results:
-    """What came of a run, finished or not.
+    """The results of a run, finished or not.
 
     Made by `read` or `from_records`; nothing that is done to it, or to what it returns, changes
     the journal.
@@ -66,7 +41,7 @@ class Results:
 
     @classmethod
     def read(cls, path: str | Path) -> Results:
-        """Read a run directory or a journal; the run may be going on.
+        """Read a run directory or a journal, also while the run goes on.
 
         Raises
         ------
@@ -83,7 +58,7 @@ class Results:
 
     @property
     def run_id(self) -> str:
-        """The run's name; empty if the journal has no header."""
+        """The name of the run; empty if the journal has no header."""
         return self._state.run.run_id if self._state.run else ""
 
     @property
@@ -93,7 +68,7 @@ class Results:
 
     @property
     def path(self) -> Path | None:
-        """Where it was read from."""
+        """The path that the results were read from."""
         return self._path
 
     @property
@@ -103,14 +78,14 @@ class Results:
 
     @property
     def started_at(self) -> float | None:
-        """When the run began, in seconds since 1970 (UTC)."""
+        """When the run started, in seconds since 1970 (UTC)."""
         return self._state.first_at
 
     @property
     def best(self) -> Incumbent | None:
         """The incumbent: of the largest budget that has a success, the best loss.
 
-        Between equals the one that was decided on first. None if nothing succeeded.
+        Among equal losses it is the one that was created first. None if nothing succeeded.
         """
         return self._state.best
 
@@ -159,19 +134,20 @@ class Results:
 
     @property
     def evaluations(self) -> list[EvaluationResult]:
-        """All jobs in the order in which they were decided on."""
+        """All evaluations in the order in which they were created."""
         return list(self._evaluations)
 
     @property
     def failures(self) -> list[EvaluationResult]:
-        """The failed ones."""
+        """The evaluations that failed."""
         return [one for one in self._evaluations if one.state is JobState.FAILED]
 
     def observations(self) -> list[dict[str, JsonValue]]:
-        """Return what a later search may start from: dicts with ``config, budget, loss``.
+        """Return the observations that a later search may start from.
 
-        All budgets are included. ``loss`` has the user's sign and is None for a failure; lost,
-        cancelled and open evaluations are left out, since they say nothing.
+        Dicts with ``config``, ``budget`` and ``loss``, of all budgets. ``loss`` has the user's sign
+        and is None for a failure; lost, cancelled and open evaluations are left out, since they
+        say nothing about their configurations.
         """
         return [
             {"config": dict(one.config), "budget": one.budget, "loss": one.loss}
@@ -186,7 +162,7 @@ class Results:
         ----------
         utc
             Give ``submitted, started, ended`` as UTC time stamps instead of seconds since the
-            run began.
+            start of the run.
 
         Returns
         -------
@@ -195,25 +171,9 @@ class Results:
             active in an evaluation is missing there. Then ``objective.<name>`` for all
             objectives but the loss.
         """
-        import pandas as pd
-
-        rows = [_row(one) for one in self._evaluations]
-        columns = {name: pd.Series([row[name] for row in rows]) for name in COLUMNS}
-        for name in dict.fromkeys(name for one in self._evaluations for name in one.config):
-            values = [one.config.get(name) for one in self._evaluations]
-            # An int column with gaps would become one of floats.
-            exact = all(isinstance(value, float | None) for value in values) or None not in values
-            columns[f"config.{name}"] = pd.Series(values, dtype=None if exact else object)
-        for name in self.objectives[1:]:
-            columns[f"objective.{name}"] = pd.Series(
-                [one.objective(name) for one in self._evaluations], dtype=float
-            )
-        frame = pd.DataFrame(columns).astype(dict.fromkeys(_NUMBERS, float))
-        if utc:
-            for name in _TIMES:
-                seconds = frame[name] + (self.started_at or 0.0)
-                frame[name] = pd.to_datetime(seconds, unit="s", utc=True)
-        return frame
+        return evaluations_frame(
+            self._evaluations, self.objectives[1:], (self.started_at or 0.0) if utc else None
+        )
 
     def __repr__(self) -> str:
         counts, failures = self._state.counts, self._state.failures
@@ -221,7 +181,7 @@ class Results:
         kinds = [f"{n} {kind.value}" for kind, n in failures.most_common() if n]
         lines = [
             f"Results of run {self.run_id!r} ({self.direction}), {self.reason or 'not ended'}",
-            f"  best      {_told(self.best)}",
+            f"  best      {_best_text(self.best)}",
             f"  jobs      {', '.join(states) or 'none'}",
         ]
         lines += [f"  failures  {', '.join(kinds)}"] if kinds else []
@@ -229,83 +189,8 @@ class Results:
         return "\n".join(lines)
 
 
-def warm_start_observations(
-    source: str | Path | Results | pd.DataFrame, direction: str | None = None
-) -> list[dict[str, Any]]:
-    """Return observations of an earlier run for ``warm_start``.
-
-    Parameters
-    ----------
-    source
-        A run directory or journal, a `Results`, or a DataFrame with columns ``budget``, ``loss``
-        and ``config.<name>`` such as `Results.to_frame` gives. Losses have the user's sign.
-    direction
-        Of the new search, if it is to be compared with that of the earlier run.
-
-    Returns
-    -------
-    observations
-        Dicts with ``config``, ``budget`` and ``loss``, as `Results.observations` gives them.
-
-    Raises
-    ------
-    ConfigurationError
-        If ``source`` is nothing of the kind, lacks a column, or had the other direction.
-    JournalError
-        If there is no journal that can be read.
-    """
-    if isinstance(source, str | Path):
-        source = Results.read(source)
-    if isinstance(source, Results):
-        if direction not in (None, source.direction):
-            raise ConfigurationError(
-                f"a search to {direction} cannot start from run {source.run_id!r}, which was to "
-                f"{source.direction}: its best would be taken for its worst"
-            )
-        return source.observations()
-    columns = list(getattr(source, "columns", ()))
-    configs = [name for name in columns if str(name).startswith("config.")]
-    if not {"budget", "loss"} <= set(columns) or (len(source) and not configs):
-        raise ConfigurationError(
-            f"a warm start cannot be made from a {type(source).__name__} with columns {columns}",
-            do="give a run directory, a Results, or a DataFrame with the columns budget, loss "
-            "and config.<name>",
-        )
-    rows = source.astype(object).where(source.notna(), None).to_dict("records")
-    return [_observation(row, configs) for row in rows if _says_something(row)]
-
-
-def _row(one: EvaluationResult) -> dict[str, Any]:
-    row = {name: getattr(one, name) for name in COLUMNS if name != "trial"}
-    return row | {
-        "trial": one.trial_id,
-        "state": one.state.value,
-        "failure": one.failure.value if one.failure else None,
-    }
-
-
-def _told(best: Incumbent | None) -> str:
+def _best_text(best: Incumbent | None) -> str:
     if best is None:
         return "none: no evaluation succeeded (.failures says why)"
     config = ", ".join(f"{name}={value!r}" for name, value in best.config.items())
     return f"loss {best.loss:g} at budget {best.budget:g} (trial {best.trial_id}): {config}"
-
-
-def _says_something(row: Mapping[Any, Any]) -> bool:
-    state = row.get("state", JobState.COMPLETED.value)
-    settled = state in (JobState.COMPLETED.value, JobState.FAILED.value)
-    return settled and row.get("failure") != FailureKind.LOST.value
-
-
-def _observation(row: Mapping[Any, Any], configs: list[Any]) -> dict[str, Any]:
-    config = {str(name).removeprefix("config."): _plain(row[name]) for name in configs}
-    loss = row["loss"]
-    return {
-        "config": {name: value for name, value in config.items() if value is not None},
-        "budget": float(row["budget"]),
-        "loss": float(loss) if loss is not None and math.isfinite(loss) else None,
-    }
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if hasattr(value, "item") else value

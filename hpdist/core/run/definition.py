@@ -17,7 +17,7 @@ from hpdist.core.model.validation import check_seconds, check_seed, short_repr
 from hpdist.core.model.values import Configuration, Limits
 from hpdist.core.objective.multi_objective import ONE, check_objectives
 from hpdist.core.objective.objective import FunctionObjective, Objective, function_name
-from hpdist.core.results.results import warm_start_observations
+from hpdist.core.results.observations import warm_start_observations
 from hpdist.core.run.resume import header_arguments
 from hpdist.core.space.space import Space
 from hpdist.core.study.early_stopping import StoppingRule
@@ -39,7 +39,7 @@ class Search:
     optimizer
         Each study gets a copy, so that what one is told is not known to the next.
     warm_start
-        Observations, as `hpdist.core.results.results.warm_start_observations` gives them.
+        Observations, as `hpdist.core.results.observations.warm_start_observations` gives them.
     """
 
     space: Space

@@ -18,7 +18,9 @@ from hpdist.core.model.events import (
     WorkerChanged,
 )
 from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
-from hpdist.core.results.results import COLUMNS, Results, warm_start_observations
+from hpdist.core.results.observations import warm_start_observations
+from hpdist.core.results.results import Results
+from hpdist.core.results.results_frame import COLUMNS
 
 START = 1_700_000_000.0
 TRIALS = [
