@@ -10,17 +10,14 @@ from hpdist.core.attempt.child_runner import ChildRunner
 from hpdist.core.attempt.inline_runner import InlineRunner
 from hpdist.core.attempt.runner import Runner
 from hpdist.core.dispatch.executor import Post
-from hpdist.core.model.orders import (
-    Order,
-)
 from hpdist.core.model.validation import check_whole
 from hpdist.core.model.values import WorkerInfo
 from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
 from hpdist.core.objective.objective import Objective
-from hpdist.executors.slot_pool import SlotPool, new_worker
+from hpdist.executors.slot_executor import SlotExecutor, new_worker
 
 
-class LocalExecutor:
+class LocalExecutor(SlotExecutor):
     """``workers`` workers of one slot each, in threads of this process.
 
     Parameters
@@ -43,8 +40,6 @@ class LocalExecutor:
         If these do not fit together, or the objective cannot be sent to another process.
     """
 
-    keeps_running = False
-
     def __init__(
         self,
         objective: Objective,
@@ -57,6 +52,7 @@ class LocalExecutor:
         prefetch: int = 0,
         devices: Sequence[str] = (),
     ) -> None:
+        super().__init__(root)
         workers = check_whole("workers", workers, least=1)
         limits = check_attempt_limits(job_timeout, memory_limit)
         check_enforceable(check_isolation(isolation), limits)
@@ -67,23 +63,12 @@ class LocalExecutor:
             else self._with_process(objective, limits, info.device)
             for info in self._infos
         ]
-        self._pool = SlotPool(root)
 
     def _with_process(self, objective: Objective, limits: dict[str, Any], device: str) -> Runner:
         return ChildRunner(objective, **limits, device=device)
 
     def start(self, post: Post) -> None:
-        self._pool.start(post, list(zip(self._infos, self._runners, strict=True)))
-
-    def perform(self, orders: Sequence[Order]) -> None:
-        self._pool.perform(orders)
-
-    def close(self, grace_s: float) -> None:
-        """End everything; with ``isolation="none"`` an attempt that goes on is left to itself.
-
-        Takes up to a second even with ``grace_s=0``, to see the end of what is killed.
-        """
-        self._pool.close(grace_s)
+        self._start_slots(post, zip(self._infos, self._runners, strict=True))
 
 
 def _worker(index: int, prefetch: int, devices: Sequence[str]) -> WorkerInfo:

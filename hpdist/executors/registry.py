@@ -19,10 +19,10 @@ from hpdist.core.run.options import (
     check_names,
     take,
 )
-from hpdist.executors.backends.dask import DaskSystem
-from hpdist.executors.backends.executor import Connection, FarExecutor, System
-from hpdist.executors.backends.mpi import MpiSystem
-from hpdist.executors.backends.ray import RaySystem
+from hpdist.executors.backends.dask import DaskBackend
+from hpdist.executors.backends.external_executor import Backend, Connection, ExternalExecutor
+from hpdist.executors.backends.mpi import MpiBackend
+from hpdist.executors.backends.ray import RayBackend
 from hpdist.executors.local import LocalExecutor
 from hpdist.executors.loky import LokyExecutor
 from hpdist.executors.serial import SerialExecutor
@@ -106,7 +106,7 @@ def _local(
     )
 
 
-def _remote(system: Callable[[Connection], System]) -> Factory:
+def _remote(system: Callable[[Connection], Backend]) -> Factory:
     """Return the factory of an executor whose processes another framework starts."""
 
     def make(
@@ -114,7 +114,7 @@ def _remote(system: Callable[[Connection], System]) -> Factory:
     ) -> Executor:
         where = {"address": placement.address, "resources": placement.resources}
         given = {name: value for name, value in where.items() if value is not None}
-        return FarExecutor(
+        return ExternalExecutor(
             system(Connection(**given)),  # type: ignore[arg-type]
             str(placement.executor),
             objective,
@@ -131,8 +131,8 @@ FACTORIES: Mapping[str, Factory] = {
     "thread": _local,
     "serial": _serial,
     "loky": _local,
-    "dask": _remote(DaskSystem),
-    "ray": _remote(RaySystem),
-    "mpi": _remote(MpiSystem),
+    "dask": _remote(DaskBackend),
+    "ray": _remote(RayBackend),
+    "mpi": _remote(MpiBackend),
 }
 """Executors by name, but for those that other packages make."""

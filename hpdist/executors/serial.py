@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
 from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.dispatch.executor import Post
-from hpdist.core.model.events import (
-    AttemptFinished,
-    ProgressReported,
-    WorkerJoined,
-    WorkerLeft,
-)
-from hpdist.core.model.orders import (
-    Launch,
-    Order,
-    ShutDown,
-)
-from hpdist.core.model.values import WorkerInfo
+from hpdist.core.model.events import WorkerJoined, WorkerLeft
+from hpdist.core.model.orders import Launch, Order, ShutDown
 from hpdist.core.objective.objective import Objective
+from hpdist.executors.slot import run_launch
+from hpdist.executors.slot_executor import new_worker
 
 
 class SerialExecutor:
@@ -41,7 +31,7 @@ class SerialExecutor:
     def __init__(self, objective: Objective, root: Path | None = None) -> None:
         self._runner = InlineRunner(objective)
         self._root = root
-        self._worker = WorkerInfo("serial", uuid.uuid4().hex, socket.gethostname(), os.getpid())
+        self._worker = new_worker("serial")
         self._post: Post | None = None
 
     def start(self, post: Post) -> None:
@@ -55,7 +45,7 @@ class SerialExecutor:
             if self._post is None:
                 return
             if isinstance(order, Launch):
-                self._run(order, self._post)
+                self._post([run_launch(self._runner, order, self._post, self._root, StopSwitch())])
             elif isinstance(order, ShutDown):
                 name = (order.worker_id, order.incarnation)
                 self._post([WorkerLeft(*name, order.reason or "dismissed")])
@@ -63,14 +53,3 @@ class SerialExecutor:
     def close(self, grace_s: float) -> None:
         self._post = None
         self._runner.close()
-
-    def _run(self, order: Launch, post: Post) -> None:
-        assert order.payload is not None, "the loop fills the payload"
-        held, name = (order.job_id, order.attempt), (order.worker_id, order.incarnation)
-
-        def report(step: int, loss: float) -> None:
-            post([ProgressReported(*name, *held, step, loss)])
-
-        result = self._runner.run(order.payload, held, directory_root=self._root, on_report=report)
-        assert result is not None, "nobody could cancel it"
-        post([AttemptFinished(*name, result)])

@@ -1,4 +1,4 @@
-"""A worker inside this process: a thread with a runner, doing its launches in turn."""
+"""A worker inside this process: a thread with a runner, which runs launched attempts in turn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from hpdist.core.model.values import WorkerInfo
 
 
 class WorkerGone(Exception):
-    """A runner's process in another system has died, and with it what it ran."""
+    """The process of a runner in another system has died, and its attempt is lost."""
 
 
 class Slot:
@@ -52,9 +52,9 @@ class Slot:
         self._root = root
         self._launches: queue.SimpleQueue[Launch | None] = queue.SimpleQueue()
         self._switches: dict[Assignment, StopSwitch] = {}
-        self._begun: Assignment | None = None
+        self._running: Assignment | None = None
         self._starting = StopSwitch()
-        self._leaving = ""
+        self._reason = ""  #: why the worker was shut down
         number = worker.worker_id.rpartition("-")[2]
         # a thread that hangs in the user's code must not keep the program from ending
         self._thread = threading.Thread(
@@ -63,36 +63,40 @@ class Slot:
         self._thread.start()
 
     def order(self, order: Order) -> None:
-        """Carry out an order, or see that it is; returns at once."""
+        """Carry out an order, or have the slot's thread do it; returns at once."""
         if isinstance(order, Launch):
             self._switches[order.job_id, order.attempt] = StopSwitch()
             self._launches.put(order)
-        elif isinstance(order, Cancel | Recall):
-            held = (order.job_id, order.attempt)
-            switch = self._switches.get(held)
-            # a recall that comes while the attempt begins hands it back all the same
-            if switch is not None and (isinstance(order, Cancel) or held != self._begun):
-                switch.cancel()
-        elif isinstance(order, StopEarly):
-            switch = self._switches.get((order.job_id, order.attempt))
-            if switch is not None:
-                switch.request_stop()
+        elif isinstance(order, Cancel | Recall | StopEarly):
+            self._end_early(order)
         elif isinstance(order, ShutDown):
-            self._leaving = order.reason or "dismissed"
+            self._reason = order.reason or "dismissed"
             if not order.drain:
                 self._cancel_all()
             self._launches.put(None)
 
     def end(self, grace_s: float) -> None:
-        """Hand back everything, by force after ``grace_s`` seconds, and let the thread end."""
+        """Release all attempts, by force after ``grace_s`` seconds, and let the thread end."""
         self._starting.cancel(grace_s)
         self._cancel_all(grace_s)
         self._launches.put(None)
 
     def join(self, timeout: float) -> bool:
-        """Wait for the thread's end; whether it came."""
+        """Wait for the thread's end; return whether it has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def _end_early(self, order: Cancel | Recall | StopEarly) -> None:
+        assignment = (order.job_id, order.attempt)
+        switch = self._switches.get(assignment)
+        if switch is None:
+            return
+        if isinstance(order, StopEarly):
+            switch.request_stop()
+        # A running attempt is not recalled; but where the recall comes just before its start is
+        # noted, it is released all the same.
+        elif isinstance(order, Cancel) or assignment != self._running:
+            switch.cancel()
 
     def _cancel_all(self, *grace_s: float) -> None:
         for switch in list(self._switches.values()):
@@ -103,59 +107,66 @@ class Slot:
             try:
                 self._join()
                 while (launch := self._launches.get()) is not None:
-                    self._attend(launch)
+                    self._run(launch)
             finally:
                 self._runner.close()
-            if self._leaving:
-                self._post([WorkerLeft(*self._name, self._leaving)])
+            if self._reason:
+                name = (self.worker.worker_id, self.worker.incarnation)
+                self._post([WorkerLeft(*name, self._reason)])
         except HpdistError as error:
             self._post([ExecutorFailed(str(error))])
         except BaseException as error:  # noqa: BLE001 - the top of a thread
             self._post([ExecutorFailed(repr(error), traceback.format_exc())])
 
     def _join(self) -> None:
-        """Have the runner made ready, and say that there is room."""
+        """Make the runner ready, and announce the worker."""
         self._runner.start(self._starting)
         if not self._starting.cancelled:
             self._post([WorkerJoined(self.worker)])
 
-    def _attend(self, launch: Launch) -> None:
-        """Run a launch; a worker that is lost meanwhile is followed by another one."""
-        if launch.incarnation != self.worker.incarnation:
-            return  # it was handed to the one before, and given up with it
-        try:
-            self._run(launch)
-        except WorkerGone as gone:
-            name, self._begun = self._name, None
-            self._switches.clear()
-            self.worker = replace(self.worker, incarnation=uuid.uuid4().hex)
-            self._post([WorkerDied(*name, str(gone))])
-            if not self._starting.cancelled:
-                self._join()
-
-    @property
-    def _name(self) -> tuple[str, str]:
-        return self.worker.worker_id, self.worker.incarnation
-
     def _run(self, launch: Launch) -> None:
-        assert launch.payload is not None, "the loop fills the payload"
-        held = (launch.job_id, launch.attempt)
-        switch = self._switches[held]
-        result = None
-        self._begun = held
-        if not switch.cancelled:
-            result = self._runner.run(
-                launch.payload,
-                held,
-                directory_root=self._root,
-                on_report=lambda step, loss: self._post(
-                    [ProgressReported(*self._name, *held, step, loss)]
-                ),
-                switch=switch,
+        if launch.incarnation != self.worker.incarnation:
+            return  # it was assigned to a worker that died, and lost with it
+        self._running = assignment = (launch.job_id, launch.attempt)
+        try:
+            end = run_launch(
+                self._runner, launch, self._post, self._root, self._switches[assignment]
             )
-        self._begun = None
-        del self._switches[held]
-        if result is None:
-            self._post([AttemptReleased(*self._name, *held, "cancelled")])
-        else:
-            self._post([AttemptFinished(*self._name, result)])
+        except WorkerGone as gone:
+            self._replace_worker(str(gone))
+            return
+        self._running = None
+        # before the end is posted, since the same attempt may then be launched again
+        del self._switches[assignment]
+        self._post([end])
+
+    def _replace_worker(self, reason: str) -> None:
+        """Announce the death of the worker, and another worker in its place."""
+        dead = self.worker
+        self._running = None
+        self._switches.clear()
+        self.worker = replace(dead, incarnation=uuid.uuid4().hex)
+        self._post([WorkerDied(dead.worker_id, dead.incarnation, reason)])
+        if not self._starting.cancelled:
+            self._join()
+
+
+def run_launch(
+    runner: Runner, launch: Launch, post: Post, root: Path | None, switch: StopSwitch
+) -> AttemptFinished | AttemptReleased:
+    """Run a launched attempt, posting its reports; return the event of its end."""
+    assert launch.payload is not None, "the loop fills the payload"
+    assignment = (launch.job_id, launch.attempt)
+    name = (launch.worker_id, launch.incarnation)
+    result = None
+    if not switch.cancelled:
+        result = runner.run(
+            launch.payload,
+            assignment,
+            directory_root=root,
+            on_report=lambda step, loss: post([ProgressReported(*name, *assignment, step, loss)]),
+            switch=switch,
+        )
+    if result is None:
+        return AttemptReleased(*name, *assignment, "cancelled")
+    return AttemptFinished(*name, result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import short_repr
-from hpdist.executors.backends.packaging import carried
+from hpdist.executors.backends.packaging import own_module_by_value
 from hpdist.views.pickled import pack
 
 
@@ -22,5 +22,5 @@ def pack_function(function: object) -> str:
         raise ConfigurationError(
             f"the function must be one, or a class, got {short_repr(function)}"
         )
-    with carried(function):
+    with own_module_by_value(function):
         return pack(function)

@@ -6,8 +6,8 @@ import pytest
 
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.objective.objective import Objective
-from hpdist.executors.backends.executor import Connection, FarExecutor
-from hpdist.executors.backends.mpi import MpiSystem
+from hpdist.executors.backends.external_executor import Connection, ExternalExecutor
+from hpdist.executors.backends.mpi import MpiBackend
 from hpdist.testing.executors import CancellingExecutorContract
 
 
@@ -22,4 +22,4 @@ def mpi_runs() -> None:
 
 class TestMpiExecutor(CancellingExecutorContract):
     def make(self, objective: Objective) -> Executor:
-        return FarExecutor(MpiSystem(Connection()), "mpi", objective)
+        return ExternalExecutor(MpiBackend(Connection()), "mpi", objective)

@@ -20,9 +20,9 @@ from hpdist.core.objective.objective import Objective
 from hpdist.core.remote.outbox import Spool
 from hpdist.core.remote.session import Session
 from hpdist.core.run.assembly import RunInstance
-from hpdist.executors.backends.dask import DaskSystem
-from hpdist.executors.backends.executor import Connection, FarExecutor
-from hpdist.executors.backends.ray import RaySystem
+from hpdist.executors.backends.dask import DaskBackend
+from hpdist.executors.backends.external_executor import Connection, ExternalExecutor
+from hpdist.executors.backends.ray import RayBackend
 from hpdist.executors.local import LocalExecutor
 from hpdist.executors.loky import LokyExecutor
 from hpdist.executors.serial import SerialExecutor
@@ -87,14 +87,14 @@ def ray_cluster() -> Iterator[None]:
 @pytest.mark.usefixtures("dask_cluster")
 class TestDaskExecutor(CancellingExecutorContract):
     def make(self, objective: Objective) -> Executor:
-        return FarExecutor(DaskSystem(Connection()), "dask", objective)
+        return ExternalExecutor(DaskBackend(Connection()), "dask", objective)
 
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.usefixtures("ray_cluster")
 class TestRayExecutor(CancellingExecutorContract):
     def make(self, objective: Objective) -> Executor:
-        return FarExecutor(RaySystem(Connection()), "ray", objective)
+        return ExternalExecutor(RayBackend(Connection()), "ray", objective)
 
 
 TIMING = Timing(lease_s=4.0, heartbeat_s=0.2, poll_s=0.5)

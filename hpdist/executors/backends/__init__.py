@@ -1,5 +1,6 @@
-"""Executors that hand attempts to another system: Dask, Ray and MPI.
+"""Executors that run attempts in another system: Dask, Ray and MPI.
 
-Open `executor` first; each system is one module that starts an agent a slot, and each agent runs
-attempts in a child process of ours.
+Imports the core and `executors.slot_executor`. Open `external_executor` first. Each system is one
+module that provides slots; `external_runner` submits an order to a slot, and the `agent` in the
+system's process carries it out in a child process of ours.
 """

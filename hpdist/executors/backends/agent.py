@@ -1,12 +1,11 @@
 """What runs in a process of Dask, Ray or MPI: attempts, each in a child process kept warm there.
 
 The process itself never loads the objective, so what kills an attempt costs its child only. Orders
-and answers are JSON; who carries them does not matter here.
+and answers are JSON; it does not matter here what carries them.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import queue
@@ -24,55 +23,55 @@ from hpdist.core.model.events import AttemptResult
 from hpdist.core.model.payload import read_payload
 from hpdist.core.model.record_codec import outcome_to_json
 from hpdist.core.objective.context import Report
-from hpdist.executors.backends.packaging import Shipment
+from hpdist.executors.backends.packaging import PackagedObjective
 
 Send = Callable[[dict[str, Any]], None]
-"""Tells the executor something; from the thread of a seat."""
+"""Sends an event of an order to its executor; called in the thread of an agent's slot."""
 
 Order = dict[str, Any]
 
-#: Seconds after which a seat that nobody used gives its child up.
+#: Seconds after which a slot that is not used ends its child process.
 IDLE_S = 60.0
 
 
-class Seat:
-    """A thread with a runner of its own: the kernel ends a child with the thread that began it."""
+class AgentSlot:
+    """A thread with a runner: the kernel ends a child process with the thread that started it."""
 
-    def __init__(self, shipment: Shipment) -> None:
-        self._shipment = shipment
+    def __init__(self, packaged: PackagedObjective) -> None:
+        self._packaged = packaged
         self._work: queue.SimpleQueue[Callable[[ChildRunner], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="hpdist-seat", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="hpdist-agent", daemon=True)
         self._thread.start()
 
     @property
     def gone(self) -> bool:
-        """Whether nobody used it for so long that it ended."""
+        """Whether it was idle for so long that it ended."""
         return not self._thread.is_alive()
 
     def run(self, order: Order, switch: StopSwitch, on_report: Report) -> dict[str, Any]:
-        """Carry out an order in the seat's thread, and wait for that."""
+        """Carry out an order in the slot's thread, and wait for that."""
         answer: Future[dict[str, Any]] = Future()
 
         def work(runner: ChildRunner) -> None:
             try:
                 answer.set_result(_run(runner, order, switch, on_report))
-            except BaseException as error:  # noqa: BLE001 - who waits for the answer raises it
+            except BaseException as error:  # noqa: BLE001 - raised where the answer is awaited
                 answer.set_exception(error)
 
         self._work.put(work)
         return answer.result()
 
     def end(self) -> None:
-        """Give the child up, and wait for that."""
+        """End the child process, and wait for that."""
         self._work.put(None)
         self._thread.join()
 
     def _serve(self) -> None:
-        limits = {
-            "job_timeout": self._shipment.job_timeout,
-            "memory_limit": self._shipment.memory_limit,
-        }
-        runner = ChildRunner(self._shipment, **limits)  # type: ignore[arg-type]
+        runner = ChildRunner(
+            self._packaged,
+            job_timeout=self._packaged.job_timeout,
+            memory_limit=self._packaged.memory_limit,
+        )
         try:
             while (work := self._work.get(timeout=IDLE_S)) is not None:
                 work(runner)
@@ -85,61 +84,62 @@ class Seat:
 def _run(
     runner: ChildRunner, order: Order, switch: StopSwitch, on_report: Report
 ) -> dict[str, Any]:
-    """Run the attempt that ``order`` holds; without one, only load the objective."""
-    if order["held"] is None:
+    """Run the attempt of an order; an order without an attempt only loads the objective."""
+    if order["assignment"] is None:
         try:
             runner.start(switch)
         except ConfigurationError as error:
-            return {"refused": [error.what, error.cause]}
+            return {"error": [error.what, error.cause]}
         return {}
     root = Path(order["root"])
-    job_id, attempt = order["held"]
+    job_id, attempt = order["assignment"]
     result = runner.run(
         read_payload(order["payload"]),
         (job_id, attempt),
-        # a host without the run's disk keeps files for as long as it keeps the seat
+        # a host without the run's disk keeps the files for as long as it keeps the slot
         directory_root=root if root.is_dir() else None,
         on_report=on_report,
         switch=switch,
     )
-    return {} if result is None else {"result": _plain(result)}
+    return {} if result is None else {"result": _to_json(result)}
 
 
-def _plain(result: AttemptResult) -> dict[str, Any]:
+def _to_json(result: AttemptResult) -> dict[str, Any]:
     return {**vars(result), "outcome": outcome_to_json(result.outcome)}
 
 
-class FarSide:
-    """The seats of this process, and the attempts that run in them."""
+class Agent:
+    """The slots of this process, and the attempts that run in them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._idle: dict[str, list[Seat]] = {}
+        self._idle: dict[str, list[AgentSlot]] = {}
         self._switches: dict[str, StopSwitch] = {}
 
-    def run(self, shipment: Shipment, token: str, order: str, send: Send) -> str:
-        """Carry out an order and return what came of it, telling its begin and its reports."""
-        switch, numbers = StopSwitch(), itertools.count(1)
+    def run(self, packaged: PackagedObjective, token: str, order: str, send: Send) -> str:
+        """Carry out an order and return its answer; its start and its reports are sent."""
+        switch = StopSwitch()
         reported = 0
 
         def report(step: int, loss: float) -> None:
             nonlocal reported
-            reported = next(numbers)
+            reported += 1
             send({"report": [step, loss]})
 
         self._switches[token] = switch
-        seat = self._take(shipment)
+        slot = self._take_slot(packaged)
         try:
-            send({"begun": {"host": socket.gethostname(), "pid": os.getpid()}})
-            answer = seat.run(json.loads(order), switch, report)
+            send({"started": {"host": socket.gethostname(), "pid": os.getpid()}})
+            answer = slot.run(json.loads(order), switch, report)
         finally:
             del self._switches[token]
             with self._lock:
-                self._idle.setdefault(shipment.key, []).append(seat)
+                self._idle.setdefault(packaged.key, []).append(slot)
+        # the number of reports, since the answer may arrive before the last of them
         return json.dumps({**answer, "reports": reported})
 
-    def tell(self, token: str, grace_s: float | None) -> None:
-        """Ask an attempt to stop, or with ``grace_s`` cancel it; one that is over is left be."""
+    def end_early(self, token: str, grace_s: float | None) -> None:
+        """Ask an attempt to stop, or cancel it if there is a grace; one that is over is left."""
         switch = self._switches.get(token)
         if switch is None:
             return
@@ -149,22 +149,23 @@ class FarSide:
             switch.cancel(grace_s)
 
     def clear(self) -> None:
-        """End the seats that nobody uses."""
+        """End the idle slots."""
         with self._lock:
-            seats = [seat for each in self._idle.values() for seat in each]
+            slots = [slot for each in self._idle.values() for slot in each]
             self._idle.clear()
-        for seat in seats:
-            seat.end()
+        for slot in slots:
+            slot.end()
 
-    def _take(self, shipment: Shipment) -> Seat:
+    def _take_slot(self, packaged: PackagedObjective) -> AgentSlot:
+        """Return an idle slot that has this objective loaded, or a new one."""
         with self._lock:
-            seats = self._idle.setdefault(shipment.key, [])
-            while seats:
-                seat = seats.pop()
-                if not seat.gone:
-                    return seat
-        return Seat(shipment)
+            idle = self._idle.setdefault(packaged.key, [])
+            while idle:
+                slot = idle.pop()
+                if not slot.gone:
+                    return slot
+        return AgentSlot(packaged)
 
 
-HERE = FarSide()
+AGENT = Agent()
 """That of this process."""

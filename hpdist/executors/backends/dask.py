@@ -1,4 +1,4 @@
-"""Attempts as tasks of Dask, on a cluster that is there or on one of this process's threads."""
+"""Attempts as tasks of Dask, on an existing cluster or on one of this process's threads."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from concurrent.futures import Future
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError, TransportError
-from hpdist.executors.backends.agent import HERE
-from hpdist.executors.backends.executor import Connection
-from hpdist.executors.backends.packaging import Shipment
-from hpdist.executors.backends.runner import FarPost, News
+from hpdist.executors.backends.agent import AGENT
+from hpdist.executors.backends.external_executor import Connection
+from hpdist.executors.backends.external_runner import BackendSlot, OnEvent
+from hpdist.executors.backends.packaging import PackagedObjective
 
 #: Seconds in which a scheduler has to answer.
 CONNECT_S = 30.0
 
 
-class DaskSystem:
+class DaskBackend:
     """A Dask cluster; with no address a client that is open here, or else a cluster of threads."""
 
     def __init__(self, connection: Connection) -> None:
@@ -25,31 +25,31 @@ class DaskSystem:
         self._distributed = import_distributed()
         self._made: list[Any] = []
         self._client: Any = None
-        self._news: dict[str, News] = {}
+        self._on_event: dict[str, OnEvent] = {}
         self._topic = ""
 
-    def connect(self, shipment: Shipment, workers: int | None) -> list[FarPost]:
+    def connect(self, packaged: PackagedObjective, workers: int | None) -> list[BackendSlot]:
         client = self._client = self._reach(workers)
-        self._topic = f"hpdist-{shipment.key[:16]}-{id(self)}"
-        client.subscribe_topic(self._topic, self._hear)
-        # a task, so that Dask makes it again where a worker that had it dies
-        source = client.submit(_itself, shipment, pure=False)
+        self._topic = f"hpdist-{packaged.key[:16]}-{id(self)}"
+        client.subscribe_topic(self._topic, self._receive)
+        # a task, so that Dask computes it again when the worker that has its result dies
+        source = client.submit(_itself, packaged, pure=False)
         if workers is None:
             workers = sum(client.nthreads().values())
-        return [_DaskPost(self, source) for _ in range(max(1, workers))]
+        return [_DaskSlot(self, source) for _ in range(max(1, workers))]
 
     def close(self) -> None:
         if self._client is not None:
             self._client.unsubscribe_topic(self._topic)
             self._client = None
         if self._made:
-            HERE.clear()  # of workers that are threads of this process
+            AGENT.clear()  # of workers that are threads of this process
         while self._made:
             self._made.pop().close()
 
-    def submit(self, source: Any, token: str, order: str, on_news: News) -> Any:
+    def submit(self, source: Any, token: str, order: str, on_event: OnEvent) -> Any:
         """Have a worker run an order; returns Dask's future."""
-        self._news[token] = on_news
+        self._on_event[token] = on_event
         return self._client.submit(
             run_order,
             source,
@@ -62,17 +62,17 @@ class DaskSystem:
         )
 
     def forget(self, token: str) -> None:
-        """Pass on no more news of an order."""
-        self._news.pop(token, None)
+        """Pass on no more events of an order."""
+        self._on_event.pop(token, None)
 
-    def tell(self, token: str, address: str, grace_s: float | None) -> None:
-        """Reach a worker beside its tasks."""
-        self._client.run(tell_here, token, grace_s, workers=[address], on_error="ignore")
+    def end_early(self, token: str, address: str, grace_s: float | None) -> None:
+        """Ask a worker, beside its tasks, to end an attempt early."""
+        self._client.run(end_early_here, token, grace_s, workers=[address], on_error="ignore")
 
-    def _hear(self, event: tuple[float, Any]) -> None:
-        token, news = event[1]
-        if (on_news := self._news.get(token)) is not None:
-            on_news(news)
+    def _receive(self, message: tuple[float, Any]) -> None:
+        token, event = message[1]
+        if (on_event := self._on_event.get(token)) is not None:
+            on_event(event)
 
     def _reach(self, workers: int | None) -> Any:
         distributed, address = self._distributed, self._connection.address
@@ -94,15 +94,15 @@ class DaskSystem:
 
     def _own(self, workers: int | None) -> Any:
         distributed = self._distributed
-        # in this process, since attempts have processes of their own; Dask's own default would have
-        # both listen for browsers on the network, even where no dashboard is asked for
+        # In this process, since attempts have processes of their own. By Dask's defaults both would
+        # listen for browsers on the network, even where no dashboard is asked for.
         options = {
             "protocol": "inproc://",
             "dashboard": False,
             "dashboard_address": "127.0.0.1:0",
         }
         resources = dict(self._connection.resources) or None
-        # no limit of memory: what takes some is in the processes of the attempts
+        # no memory limit: the memory is used by the processes of the attempts
         worker = {**options, "nthreads": workers, "resources": resources, "memory_limit": 0}
         cluster = distributed.SpecCluster(
             scheduler={"cls": distributed.Scheduler, "options": options},
@@ -115,23 +115,24 @@ class DaskSystem:
         return client
 
 
-class _DaskPost:
-    """Room for one task: which worker runs it, Dask decides each time."""
+class _DaskSlot:
+    """Capacity for one task: which worker runs it, Dask decides each time."""
 
-    def __init__(self, system: DaskSystem, source: Any) -> None:
-        self._system, self._source = system, source
+    def __init__(self, backend: DaskBackend, source: Any) -> None:
+        self._backend = backend
+        self._source = source
 
     def open(self) -> None:
         pass  # Dask replaces workers by itself
 
-    def begin(self, token: str, order: str, on_news: News) -> Future[str]:
-        return _Bridged(self._system.submit(self._source, token, order, on_news))
+    def submit(self, token: str, order: str, on_event: OnEvent) -> Future[str]:
+        return _Bridged(self._backend.submit(self._source, token, order, on_event))
 
-    def tell(self, token: str, where: Mapping[str, Any], grace_s: float | None) -> None:
-        self._system.tell(token, where["address"], grace_s)
+    def end_early(self, token: str, location: Mapping[str, Any], grace_s: float | None) -> None:
+        self._backend.end_early(token, location["address"], grace_s)
 
-    def end(self, token: str) -> None:
-        self._system.forget(token)
+    def forget(self, token: str) -> None:
+        self._backend.forget(token)
 
     def close(self) -> None:
         pass
@@ -162,31 +163,32 @@ class _Bridged(Future[str]):
             self.set_exception(error or RuntimeError(f"Dask gave it up: {theirs.status}"))
 
 
-def run_order(shipment: Shipment, token: str, order: str, topic: str) -> str:
+def run_order(packaged: PackagedObjective, token: str, order: str, topic: str) -> str:
     """Run an order in a Dask worker: the task."""
     from distributed import get_worker
     from distributed.utils import sync
 
     worker = get_worker()
 
-    def send(news: dict[str, Any]) -> None:
-        if "begun" in news:
-            news["begun"]["address"] = worker.address
-            # Waited for: a worker that dies at once has been heard of, so that what Dask does by
-            # itself, to run the task again elsewhere, is not taken for its first run.
-            sync(worker.loop, worker.scheduler.log_event, topic=topic, msg=(token, news))
+    def send(event: dict[str, Any]) -> None:
+        if "started" in event:
+            event["started"]["address"] = worker.address
+            # Waited for: if the worker dies at once, the executor still knows that the order was
+            # started. Dask runs the task again elsewhere by itself, and this second start must not
+            # be taken for the first.
+            sync(worker.loop, worker.scheduler.log_event, topic=topic, msg=(token, event))
         else:
-            worker.log_event(topic, (token, news))
+            worker.log_event(topic, (token, event))
 
-    return HERE.run(shipment, token, order, send)
-
-
-def tell_here(token: str, grace_s: float | None) -> None:
-    HERE.tell(token, grace_s)
+    return AGENT.run(packaged, token, order, send)
 
 
-def _itself(shipment: Shipment) -> Shipment:
-    return shipment
+def end_early_here(token: str, grace_s: float | None) -> None:
+    AGENT.end_early(token, grace_s)
+
+
+def _itself(packaged: PackagedObjective) -> PackagedObjective:
+    return packaged
 
 
 def import_distributed() -> Any:

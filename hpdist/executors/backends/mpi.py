@@ -1,7 +1,7 @@
 """Attempts on the ranks of an MPI job: ``mpiexec -n 3 python -m mpi4py.futures script.py``.
 
-Orders go through mpi4py.futures; what is said meanwhile goes from rank to rank. MPI ends all ranks
-when one of them dies: the run stops then, and the same command resumes it.
+Orders go through mpi4py.futures; messages about a running order go from rank to rank. MPI ends all
+ranks when one of them dies: the run stops then, and the same command resumes it.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from concurrent.futures import Future
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.executors.backends.agent import HERE
-from hpdist.executors.backends.executor import Connection
-from hpdist.executors.backends.packaging import Shipment
-from hpdist.executors.backends.runner import FarPost, News
+from hpdist.executors.backends.agent import AGENT
+from hpdist.executors.backends.external_executor import Connection
+from hpdist.executors.backends.external_runner import BackendSlot, OnEvent
+from hpdist.executors.backends.packaging import PackagedObjective
 
-#: What a message is about: news of an order, or a wish about one.
-NEWS, WISH = 7101, 7102
+#: Tag of a message with an event of an order.
+EVENT = 7101
 
-#: Seconds between two looks for messages, since a rank that waits in MPI keeps a CPU busy.
-LOOK_S = 0.02
+#: Tag of a message that asks to end an order's attempt early.
+END_EARLY = 7102
+
+#: Seconds between two polls for messages, since a rank that waits in MPI keeps a CPU busy.
+POLL_S = 0.02
 
 
-class MpiSystem:
-    """The other ranks of this job, each with room for one evaluation."""
+class MpiBackend:
+    """The other ranks of this job, each with capacity for one evaluation."""
 
     def __init__(self, connection: Connection) -> None:
         if connection.address is not None or connection.resources:
@@ -44,13 +47,13 @@ class MpiSystem:
                 cause=f"this MPI job has {self._comm.Get_size()} rank(s)",
                 do="mpiexec -n 3 python -m mpi4py.futures SCRIPT",
             )
-        self._news: dict[str, News] = {}
-        self._wishes: queue.SimpleQueue[tuple[str, int, float | None]] = queue.SimpleQueue()
+        self._on_event: dict[str, OnEvent] = {}
+        self._requests: queue.SimpleQueue[tuple[str, int, float | None]] = queue.SimpleQueue()
         self._closing = threading.Event()
         self._executor: Any = None
         self._listener: threading.Thread | None = None
 
-    def connect(self, shipment: Shipment, workers: int | None) -> list[FarPost]:
+    def connect(self, packaged: PackagedObjective, workers: int | None) -> list[BackendSlot]:
         ranks = self._comm.Get_size() - 1
         if (workers or 0) > ranks:
             raise ConfigurationError(
@@ -58,125 +61,126 @@ class MpiSystem:
                 do=f"mpiexec -n {(workers or 0) + 1} python -m mpi4py.futures SCRIPT",
             )
         self._executor = self._futures.MPIPoolExecutor(
-            max_workers=ranks, main=False, initializer=keep, initargs=(shipment,)
+            max_workers=ranks, main=False, initializer=keep, initargs=(packaged,)
         )
         self._listener = threading.Thread(target=self._listen, name="hpdist-mpi", daemon=True)
         self._listener.start()
-        return [_MpiPost(self) for _ in range(workers or ranks)]
+        return [_MpiSlot(self) for _ in range(workers or ranks)]
 
     def close(self) -> None:
         if self._executor is not None:
             self._executor.shutdown(wait=True)
             self._executor = None
-        self._closing.set()  # only now, when no rank has news any more
+        self._closing.set()  # only now, when no rank sends events any more
         if self._listener is not None:
             self._listener.join()
             self._listener = None
 
-    def submit(self, token: str, order: str, on_news: News) -> Future[str]:
+    def submit(self, token: str, order: str, on_event: OnEvent) -> Future[str]:
         """Have a rank run an order."""
-        self._news[token] = on_news
+        self._on_event[token] = on_event
         future: Future[str] = self._executor.submit(run_order, token, order)
         return future
 
     def forget(self, token: str) -> None:
-        """Pass on no more news of an order."""
-        self._news.pop(token, None)
+        """Pass on no more events of an order."""
+        self._on_event.pop(token, None)
 
-    def tell(self, token: str, rank: int, grace_s: float | None) -> None:
-        """Speak to a rank that runs an order."""
-        self._wishes.put((token, rank, grace_s))
+    def end_early(self, token: str, rank: int, grace_s: float | None) -> None:
+        """Ask the rank that runs an order to end it early."""
+        self._requests.put((token, rank, grace_s))
 
     def _listen(self) -> None:
-        """Pass on what the ranks tell, to the last word; the body of a thread."""
+        """Pass on the events of all ranks, and send requests; the body of a thread."""
         sending: list[Any] = []
         closing = False
         while not closing:
-            closing = self._closing.wait(LOOK_S)
-            for token, news in _received(self._comm, NEWS):
-                if (on_news := self._news.get(token)) is not None:
-                    on_news(news)
-            # a request keeps what it sends in memory until that has gone
-            sending = [request for request in sending if not request.Test()]
+            closing = self._closing.wait(POLL_S)
+            for token, event in _received(self._comm, EVENT):
+                if (on_event := self._on_event.get(token)) is not None:
+                    on_event(event)
+            # MPI reads the memory of what is sent until the request is done, so it has to stay
+            sending = [sent for sent in sending if not sent.Test()]
             if not closing:
-                sending += self._send_wishes()
+                sending += self._send_requests()
 
-    def _send_wishes(self) -> list[Any]:
+    def _send_requests(self) -> list[Any]:
         sending = []
-        while not self._wishes.empty():
-            token, rank, grace_s = self._wishes.get()
-            sending.append(self._comm.isend((token, grace_s), dest=rank, tag=WISH))
+        while not self._requests.empty():
+            token, rank, grace_s = self._requests.get()
+            sending.append(self._comm.isend((token, grace_s), dest=rank, tag=END_EARLY))
         return sending
 
 
-class _MpiPost:
-    """Room for one order: which rank takes it, mpi4py decides each time."""
+class _MpiSlot:
+    """Capacity for one order: which rank takes it, mpi4py decides each time."""
 
-    def __init__(self, system: MpiSystem) -> None:
-        self._system = system
+    def __init__(self, backend: MpiBackend) -> None:
+        self._backend = backend
 
     def open(self) -> None:
         pass  # ranks are there from the beginning to the end
 
-    def begin(self, token: str, order: str, on_news: News) -> Future[str]:
-        return self._system.submit(token, order, on_news)
+    def submit(self, token: str, order: str, on_event: OnEvent) -> Future[str]:
+        return self._backend.submit(token, order, on_event)
 
-    def tell(self, token: str, where: Mapping[str, Any], grace_s: float | None) -> None:
-        self._system.tell(token, where["rank"], grace_s)
+    def end_early(self, token: str, location: Mapping[str, Any], grace_s: float | None) -> None:
+        self._backend.end_early(token, location["rank"], grace_s)
 
-    def end(self, token: str) -> None:
-        self._system.forget(token)
+    def forget(self, token: str) -> None:
+        self._backend.forget(token)
 
     def close(self) -> None:
         pass
 
 
-_kept: list[Shipment] = []
+_kept: list[PackagedObjective] = []
 
 
-def keep(shipment: Shipment) -> None:
-    """Take the objective in, once a rank and search."""
+def keep(packaged: PackagedObjective) -> None:
+    """Keep the objective, once a rank and search."""
     if not _kept:
-        atexit.register(_take_wishes)
-    _kept[:] = [shipment]
+        atexit.register(_receive_requests)
+    _kept[:] = [packaged]
 
 
 def _received(comm: Any, tag: int) -> Iterator[Any]:
-    """Receive what has come under ``tag``."""
+    """Receive the messages with ``tag`` that have arrived."""
     while comm.iprobe(tag=tag):
         yield comm.recv(tag=tag)
 
 
-def _take_wishes() -> None:
-    """Take in the wishes that have come; those about an order that is over mean nothing.
+def _receive_requests() -> None:
+    """Receive the requests to end orders early; those about an order that is over have no effect.
 
     MPI_Finalize fails, and ends the other ranks, where a message was never received.
     """
     from mpi4py import MPI
 
-    for token, grace_s in _received(MPI.COMM_WORLD, WISH):
-        HERE.tell(token, grace_s)
+    for token, grace_s in _received(MPI.COMM_WORLD, END_EARLY):
+        AGENT.end_early(token, grace_s)
 
 
 def run_order(token: str, order: str) -> str:
     """Run an order on the rank that this is called on."""
     from mpi4py import MPI
 
-    comm, over = MPI.COMM_WORLD, threading.Event()
+    comm = MPI.COMM_WORLD
+    over = threading.Event()
 
-    def send(news: dict[str, Any]) -> None:
-        if "begun" in news:
-            news["begun"]["rank"] = comm.Get_rank()
-        comm.send((token, news), dest=0, tag=NEWS)
+    def send(event: dict[str, Any]) -> None:
+        if "started" in event:
+            event["started"]["rank"] = comm.Get_rank()
+        comm.send((token, event), dest=0, tag=EVENT)
 
     def listen() -> None:
-        while not over.wait(LOOK_S):
-            _take_wishes()
+        while not over.wait(POLL_S):
+            _receive_requests()
 
     listener = threading.Thread(target=listen, name="hpdist-mpi", daemon=True)
     listener.start()
     try:
-        return HERE.run(_kept[0], token, order, send)
+        return AGENT.run(_kept[0], token, order, send)
     finally:
         over.set()
         listener.join()

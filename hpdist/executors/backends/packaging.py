@@ -1,4 +1,4 @@
-"""An objective on its way to a process of another system, where its module may not exist."""
+"""An objective packaged for a process of another system, where its module may not exist."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from hpdist.core.objective.objective import (
 
 
 @dataclass(frozen=True)
-class Shipment:
-    """An objective as bytes, and what its attempts may take; equal for equal searches."""
+class PackagedObjective:
+    """An objective as bytes, with the limits of its attempts; equal for equal searches."""
 
     name: str
     data: bytes
@@ -32,19 +32,21 @@ class Shipment:
     memory_limit: int | None = None
 
     def build(self) -> Call:
-        """Make what is called; only in the child process that evaluates."""
+        """Unpickle and build the objective; only in the child process that calls it."""
         objective: Objective = pickle.loads(self.data)
         return objective.build()
 
     @property
     def key(self) -> str:
-        """What tells it from others."""
+        """A hash that differs between different packaged objectives."""
         limits = f"{self.name} {self.job_timeout} {self.memory_limit} "
         return hashlib.sha256(limits.encode() + self.data).hexdigest()
 
 
-def ship(objective: Objective, job_timeout: float | None, memory_limit: int | None) -> Shipment:
-    """Pack an objective, with the code of its module where that is the user's own.
+def package_objective(
+    objective: Objective, job_timeout: float | None, memory_limit: int | None
+) -> PackagedObjective:
+    """Package an objective, with the code of its module where that is the user's own.
 
     Raises
     ------
@@ -54,14 +56,14 @@ def ship(objective: Objective, job_timeout: float | None, memory_limit: int | No
     if isinstance(objective, ImportedObjective):
         objective = objective_of(load_objective(objective.reference))
     function = objective.function if isinstance(objective, FunctionObjective) else None
-    with carried(function):
+    with own_module_by_value(function):
         data = pickled(objective)
-    return Shipment(objective.name, data, job_timeout, memory_limit)
+    return PackagedObjective(objective.name, data, job_timeout, memory_limit)
 
 
 @contextmanager
-def carried(function: object) -> Iterator[None]:
-    """Have a function pickled with the code of its module, where that is the user's own."""
+def own_module_by_value(function: object) -> Iterator[None]:
+    """Pickle a function with the code of its module, where that is the user's own."""
     module = getattr(function, "__module__", None) or ""
     with by_value(module) if _is_own(module) else nullcontext():
         yield
@@ -77,5 +79,5 @@ def _is_own(module: str) -> bool:
         or module.partition(".")[0] == "hpdist"
     ):
         return False
-    places = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
-    return not any(Path(file).is_relative_to(place) for place in places)
+    paths = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")}
+    return not any(Path(file).is_relative_to(path) for path in paths)

@@ -1,4 +1,4 @@
-"""Attempts in actors of Ray, on a cluster that is there or on one of this machine's."""
+"""Attempts in actors of Ray, on an existing cluster or on a local one."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from contextlib import suppress
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError, TransportError
-from hpdist.executors.backends.agent import HERE
-from hpdist.executors.backends.executor import Connection
-from hpdist.executors.backends.packaging import Shipment
-from hpdist.executors.backends.runner import FarPost, News
+from hpdist.executors.backends.agent import AGENT
+from hpdist.executors.backends.external_executor import Connection
+from hpdist.executors.backends.external_runner import BackendSlot, OnEvent
+from hpdist.executors.backends.packaging import PackagedObjective
 
 #: Resources that have a parameter of their own.
 _PARAMETERS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 
 
-class RaySystem:
+class RayBackend:
     """A Ray cluster; with no address the one this process is connected to, or else a local one."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._ray = import_ray()
-        self._began = False
+        self._initialized = False
 
-    def connect(self, shipment: Shipment, workers: int | None) -> list[FarPost]:
+    def connect(self, packaged: PackagedObjective, workers: int | None) -> list[BackendSlot]:
         ray = self._ray
         if not ray.is_initialized():
             self._reach(workers)
         resources = {"CPU": 1.0, **self._connection.resources}
-        room = _room(ray.cluster_resources(), resources)
-        if not room:
+        capacity = _capacity(ray.cluster_resources(), resources)
+        if not capacity:
             raise ConfigurationError(
                 f"the Ray cluster has no room for an evaluation that asks for {resources}",
                 cause=f"all it has is {ray.cluster_resources()}",
                 do="ask for less, or add a node: ray start --address=ADDRESS",
             )
-        count = room if workers is None else workers
-        return [_RayPost(ray, shipment, _options(resources)) for _ in range(count)]
+        count = capacity if workers is None else workers
+        return [_RaySlot(ray, packaged, _options(resources)) for _ in range(count)]
 
     def close(self) -> None:
-        if self._began:
-            self._began = False
+        if self._initialized:
+            self._initialized = False
             self._ray.shutdown()
 
     def _reach(self, workers: int | None) -> None:
@@ -71,44 +71,47 @@ class RaySystem:
                 cause=str(error),
                 do="ray start --head; then give the address that it prints",
             ) from error
-        self._began = True
+        self._initialized = True
 
 
-class _RayPost:
-    """An actor, made anew when its process dies."""
+class _RaySlot:
+    """An actor, replaced when its process dies."""
 
-    def __init__(self, ray: Any, shipment: Shipment, options: dict[str, Any]) -> None:
-        self._ray, self._shipment, self._options = ray, shipment, options
+    def __init__(self, ray: Any, packaged: PackagedObjective, options: dict[str, Any]) -> None:
+        self._ray = ray
+        self._packaged = packaged
+        self._options = options
         self._actor: Any = None
 
     def open(self) -> None:
         self.close()
-        actor = self._ray.remote(Engine)
-        self._actor = actor.options(**self._options, max_concurrency=4).remote(self._shipment)
+        actor = self._ray.remote(RayAgent)
+        self._actor = actor.options(**self._options, max_concurrency=4).remote(self._packaged)
 
-    def begin(self, token: str, order: str, on_news: News) -> Future[str]:
+    def submit(self, token: str, order: str, on_event: OnEvent) -> Future[str]:
         actor = self._actor
         answer: Future[str] = actor.run.remote(token, order).future()
 
-        def listen(heard: Future[list[dict[str, Any]]] | None = None) -> None:
-            if heard is not None:
-                if heard.exception() is not None:
-                    return  # the answer's future tells why
-                news = heard.result()
-                for each in news:
-                    on_news(each)
-                if not news:
-                    return
-            actor.news.remote(token).future().add_done_callback(listen)
+        def poll() -> None:
+            actor.events.remote(token).future().add_done_callback(receive)
 
-        listen()
+        def receive(polled: Future[list[dict[str, Any]]]) -> None:
+            if polled.exception() is not None:
+                return  # the answer's future has the error, too
+            events = polled.result()
+            for event in events:
+                on_event(event)
+            if events:
+                poll()
+
+        poll()
         return answer
 
-    def tell(self, token: str, where: Mapping[str, Any], grace_s: float | None) -> None:
-        self._actor.tell.remote(token, grace_s)
+    def end_early(self, token: str, location: Mapping[str, Any], grace_s: float | None) -> None:
+        self._actor.end_early.remote(token, grace_s)
 
-    def end(self, token: str) -> None:
-        pass  # the actor says itself that there is no more
+    def forget(self, token: str) -> None:
+        pass  # the actor itself sends that there are no more events
 
     def close(self) -> None:
         if self._actor is not None and self._ray.is_initialized():
@@ -116,47 +119,47 @@ class _RayPost:
         self._actor = None
 
 
-class Engine:
-    """The actor: runs one order at a time, and is listened and spoken to meanwhile."""
+class RayAgent:
+    """The actor: runs one order at a time; meanwhile its events are polled in other threads."""
 
-    def __init__(self, shipment: Shipment) -> None:
-        self._shipment = shipment
+    def __init__(self, packaged: PackagedObjective) -> None:
+        self._packaged = packaged
         self._lock = threading.Lock()
-        self._told: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}
+        self._queues: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}
 
     def run(self, token: str, order: str) -> str:
-        """Run an order, and return what came of it."""
-        told = self._of(token)
+        """Run an order, and return its answer."""
+        events = self._events_of(token)
         try:
-            return HERE.run(self._shipment, token, order, told.put)
+            return AGENT.run(self._packaged, token, order, events.put)
         finally:
-            told.put(None)
+            events.put(None)
 
-    def news(self, token: str) -> list[dict[str, Any]]:
-        """Wait for news of an order; an empty list says that there will be none."""
-        told = self._of(token)
+    def events(self, token: str) -> list[dict[str, Any]]:
+        """Wait for events of an order; an empty list means that there will be no more."""
+        events = self._events_of(token)
         found: list[dict[str, Any]] = []
         with suppress(queue.Empty):
-            each = told.get()
-            while each is not None:
-                found.append(each)
-                each = told.get_nowait()
+            event = events.get()
+            while event is not None:
+                found.append(event)
+                event = events.get_nowait()
             if found:
-                told.put(None)  # for the next question
+                events.put(None)  # the mark of the end, for the next poll
             else:
-                self._told.pop(token, None)
+                self._queues.pop(token, None)
         return found
 
-    def tell(self, token: str, grace_s: float | None) -> None:
+    def end_early(self, token: str, grace_s: float | None) -> None:
         """Ask an attempt to stop, or cancel it."""
-        HERE.tell(token, grace_s)
+        AGENT.end_early(token, grace_s)
 
-    def _of(self, token: str) -> queue.SimpleQueue[dict[str, Any] | None]:
+    def _events_of(self, token: str) -> queue.SimpleQueue[dict[str, Any] | None]:
         with self._lock:
-            return self._told.setdefault(token, queue.SimpleQueue())
+            return self._queues.setdefault(token, queue.SimpleQueue())
 
 
-def _room(there: Mapping[str, float], each: Mapping[str, float]) -> int:
+def _capacity(there: Mapping[str, float], each: Mapping[str, float]) -> int:
     """How many evaluations fit on a cluster as a whole."""
     return min(int(there.get(name, 0.0) // amount) for name, amount in each.items() if amount > 0)
 

@@ -17,9 +17,9 @@ from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.values import Success
 from hpdist.core.objective.objective import objective_of
-from hpdist.executors.backends.agent import FarSide
-from hpdist.executors.backends.packaging import Shipment, ship
-from hpdist.executors.backends.runner import FarRunner
+from hpdist.executors.backends.agent import Agent
+from hpdist.executors.backends.external_runner import ExternalRunner
+from hpdist.executors.backends.packaging import PackagedObjective, package_objective
 from hpdist.executors.registry import make_executor
 from hpdist.executors.slot import WorkerGone
 from hpdist.testing.executors import behave, payload_of
@@ -111,18 +111,18 @@ def test_a_dask_cluster_made_here_listens_on_this_machine_only(tmp_path: Path) -
 # ------------------------------------------------------------------ without any system
 
 
-class DirectPost:
-    """A post whose far side is in this process, and which can lose an order on the way."""
+class DirectSlot:
+    """A slot whose agent is in this process, and which can lose an order on the way."""
 
-    def __init__(self, shipment: Shipment) -> None:
-        self._shipment, self._side = shipment, FarSide()
+    def __init__(self, packaged: PackagedObjective) -> None:
+        self._packaged, self._agent = packaged, Agent()
         self.lose = self.repeat = False
         self._token, self._threads = "", list[threading.Thread]()
 
     def open(self) -> None:
         pass
 
-    def begin(self, token: str, order: str, on_news: Any) -> Future[str]:
+    def submit(self, token: str, order: str, on_event: Any) -> Future[str]:
         self._token = token
         answer: Future[str] = Future()
 
@@ -131,66 +131,66 @@ class DirectPost:
                 answer.set_exception(ConnectionError("its node is gone"))
                 return
             if self.repeat:
-                on_news({"begun": {}})
-            answer.set_result(self._side.run(self._shipment, token, order, on_news))
+                on_event({"started": {}})
+            answer.set_result(self._agent.run(self._packaged, token, order, on_event))
 
         self._threads.append(threading.Thread(target=work, daemon=True))
         self._threads[-1].start()
         return answer
 
-    def tell(self, token: str, where: Any, grace_s: float | None) -> None:
-        self._side.tell(token, grace_s)
+    def end_early(self, token: str, location: Any, grace_s: float | None) -> None:
+        self._agent.end_early(token, grace_s)
 
-    def end(self, token: str) -> None:
+    def forget(self, token: str) -> None:
         pass
 
     def close(self) -> None:
-        self._side.tell(self._token, 0.0)
+        self._agent.end_early(self._token, 0.0)
         for thread in self._threads:
             thread.join()
-        self._side.clear()
+        self._agent.clear()
 
 
 @pytest.fixture
-def post() -> Iterator[DirectPost]:
-    post = DirectPost(ship(objective_of(behave), None, None))
-    yield post
-    post.close()
+def slot() -> Iterator[DirectSlot]:
+    slot = DirectSlot(package_objective(objective_of(behave), None, None))
+    yield slot
+    slot.close()
 
 
-def test_an_order_goes_there_and_back(post: DirectPost) -> None:
-    runner = FarRunner(post)
+def test_an_order_goes_there_and_back(slot: DirectSlot) -> None:
+    runner = ExternalRunner(slot)
     runner.start()
     result = runner.run(payload_of({"loss": 2.5}), (3, 1))
     assert result is not None
     assert (result.job_id, result.outcome) == (3, Success(2.5))
 
 
-def test_a_lost_process_is_no_result(post: DirectPost) -> None:
-    post.lose = True
+def test_a_lost_process_is_no_result(slot: DirectSlot) -> None:
+    slot.lose = True
     with pytest.raises(WorkerGone, match="ConnectionError: its node is gone"):
-        FarRunner(post).run(payload_of({"loss": 2.5}), (3, 1))
+        ExternalRunner(slot).run(payload_of({"loss": 2.5}), (3, 1))
 
 
-def test_an_order_that_a_system_repeats_by_itself_is_a_lost_one(post: DirectPost) -> None:
-    post.repeat = True
+def test_an_order_that_a_system_repeats_by_itself_is_a_lost_one(slot: DirectSlot) -> None:
+    slot.repeat = True
     with pytest.raises(WorkerGone, match="died during the attempt"):
-        FarRunner(post).run(payload_of({"wait": True}), (3, 1))
+        ExternalRunner(slot).run(payload_of({"wait": True}), (3, 1))
 
 
-def test_what_was_cancelled_before_it_began_is_not_sent(post: DirectPost) -> None:
+def test_what_was_cancelled_before_it_began_is_not_sent(slot: DirectSlot) -> None:
     switch = StopSwitch()
     switch.cancel()
-    post.lose = True
-    assert FarRunner(post).run(payload_of({"loss": 1.0}), (3, 1), switch=switch) is None
+    slot.lose = True
+    assert ExternalRunner(slot).run(payload_of({"loss": 1.0}), (3, 1), switch=switch) is None
 
 
 def test_an_objective_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
-    shipment = Shipment("broken", b"no pickle")
-    post = DirectPost(shipment)
+    packaged = PackagedObjective("broken", b"no pickle")
+    slot = DirectSlot(packaged)
     with pytest.raises(ConfigurationError, match="broken cannot be started"):
-        FarRunner(post).start()
-    post.close()
+        ExternalRunner(slot).start()
+    slot.close()
 
 
 def test_a_users_module_travels_with_its_code(
@@ -201,13 +201,14 @@ def test_a_users_module_travels_with_its_code(
         "def helper(config):\n    return config['x'] * 2\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    shipment = ship(objective_of(str(tmp_path / "lone_module.py") + ":f"), None, None)
+    packaged = package_objective(objective_of(str(tmp_path / "lone_module.py") + ":f"), None, None)
     code = (
         "import sys, pickle; call = pickle.load(sys.stdin.buffer).build(); "
-        "print(call({'config': {'x': 4}, 'budget': 1.0}, None))"
+        "from hpdist.core.model.payload import Payload; "
+        "print(call(Payload(0, (0, 0, 0), {'x': 4}, 1.0), None))"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", code], input=cloudpickle.dumps(shipment), capture_output=True,
+        [sys.executable, "-c", code], input=cloudpickle.dumps(packaged), capture_output=True,
         timeout=60, cwd="/",
     )  # fmt: skip
     assert ended.stdout.split() == [b"8"], ended.stderr
@@ -226,7 +227,7 @@ def test_what_is_not_installed_is_named_with_its_extra(
 
 def test_what_nobody_has_read_yet_does_not_fail_the_end_of_an_mpi_job() -> None:
     """MPI_Finalize refuses to end where a message was never received, and the ranks are killed."""
-    python, script = Path(sys.executable), Path(__file__).with_name("mpi_last_words.py")
+    python, script = Path(sys.executable), Path(__file__).with_name("mpi_unread_messages.py")
     ended = subprocess.run(
         [python.with_name("mpiexec"), "-n", "3", python, "-m", "mpi4py.futures", script],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=110,

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from hpdist.core.dispatch.executor import Post
-from hpdist.core.model.orders import (
-    Order,
-)
 from hpdist.core.model.validation import check_whole, maybe
 from hpdist.core.objective.limits import check_attempt_limits
 from hpdist.core.objective.objective import Objective
-from hpdist.executors.backends.packaging import Shipment, ship
-from hpdist.executors.backends.runner import FarPost, FarRunner
-from hpdist.executors.slot_pool import SlotPool, new_worker
+from hpdist.executors.backends.external_runner import BackendSlot, ExternalRunner
+from hpdist.executors.backends.packaging import PackagedObjective, package_objective
+from hpdist.executors.slot_executor import SlotExecutor, new_worker
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,8 @@ class Connection:
     Attributes
     ----------
     address
-        Of a cluster that is there, as its system writes it; None for one on this machine, made
-        for this search.
+        Of an existing cluster, as its system writes it; None for one on this machine, made for
+        this search.
     resources
         What each evaluation occupies, by the names of the system: with Ray "CPU", "GPU",
         "memory" and its custom resources; with Dask those that its workers declare.
@@ -37,16 +34,16 @@ class Connection:
     resources: Mapping[str, float] = field(default_factory=dict)
 
 
-class System(Protocol):
-    """Another system that runs functions somewhere."""
+class Backend(Protocol):
+    """Another system that runs functions in its processes."""
 
-    def connect(self, shipment: Shipment, workers: int | None) -> list[FarPost]:
-        """Reach the system, and return the places at which attempts can run.
+    def connect(self, packaged: PackagedObjective, workers: int | None) -> list[BackendSlot]:
+        """Connect to the system, and return the slots for attempts.
 
         Raises
         ------
         HpdistError
-            If the system cannot be reached, or has too little room.
+            If the system cannot be reached, or has too little capacity.
         """
         ...
 
@@ -55,20 +52,18 @@ class System(Protocol):
         ...
 
 
-class FarExecutor:
+class ExternalExecutor(SlotExecutor):
     """Workers of one slot each, whose attempts run in another system.
 
     Parameters
     ----------
     workers
-        How many evaluations run at once; None for as many as the system has room for.
+        How many evaluations run at once; None for as many as the system has capacity for.
     """
-
-    keeps_running = False
 
     def __init__(
         self,
-        system: System,
+        backend: Backend,
         name: str,
         objective: Objective,
         workers: int | None = None,
@@ -78,27 +73,28 @@ class FarExecutor:
         memory_limit: int | None = None,
         prefetch: int = 0,
     ) -> None:
-        self._system, self._name, self._prefetch = system, name, prefetch
+        super().__init__(root)
+        self._backend = backend
+        self._name = name
+        self._prefetch = prefetch
         self._workers = maybe(check_whole, "workers", workers, least=1)
-        limits: dict[str, Any] = check_attempt_limits(job_timeout, memory_limit)
-        self._shipment = ship(objective, **limits)
-        self._pool = SlotPool(root)
+        limits = check_attempt_limits(job_timeout, memory_limit)
+        self._packaged = package_objective(objective, **limits)
 
     def start(self, post: Post) -> None:
         try:
-            posts = self._system.connect(self._shipment, self._workers)
+            slots = self._backend.connect(self._packaged, self._workers)
         except BaseException:
-            self._system.close()
+            self._backend.close()
             raise
-        seats = [
-            (new_worker(f"{self._name}-{index}", self._prefetch), FarRunner(each))
-            for index, each in enumerate(posts)
-        ]
-        self._pool.start(post, seats)
-
-    def perform(self, orders: Sequence[Order]) -> None:
-        self._pool.perform(orders)
+        self._start_slots(
+            post,
+            [
+                (new_worker(f"{self._name}-{index}", self._prefetch), ExternalRunner(slot))
+                for index, slot in enumerate(slots)
+            ],
+        )
 
     def close(self, grace_s: float) -> None:
-        self._pool.close(grace_s)
-        self._system.close()
+        super().close(grace_s)
+        self._backend.close()
