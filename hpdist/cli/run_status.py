@@ -11,6 +11,7 @@ from hpdist.core.journal.reader import read_journal, refuse
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
+from hpdist.core.model.states import EndReason
 from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.run_state import RunState
 from hpdist.core.run.descriptions import known_generator
@@ -27,7 +28,7 @@ class RunStatus:
     @property
     def finished(self) -> bool:
         ended = self.state.ended
-        return ended is not None and ended.reason == "finished"
+        return ended is not None and ended.reason == EndReason.FINISHED
 
     @property
     def alive(self) -> bool | None:

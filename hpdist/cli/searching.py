@@ -14,6 +14,7 @@ from hpdist.cli.options import by_field, retry_of, timing_of
 from hpdist.cli.script import Reference, Script
 from hpdist.cli.tables import results_json, show_best, show_json
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.states import EndReason
 from hpdist.core.results.text_format import clean
 from hpdist.core.run.options import FOLDER_TIMING, RunOptions
 
@@ -93,7 +94,7 @@ def conclude(results: Results, json_: bool) -> Exit:
         show_json(results_json(results))
     else:
         show_best(results, TOP)
-    if results.reason != "finished":
+    if results.reason != EndReason.FINISHED:
         return Exit.RESUMABLE
     if results.best is None:
         _tell_of_failure(results)

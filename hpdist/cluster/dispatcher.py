@@ -29,6 +29,7 @@ from hpdist.core.model.events import (
     Event,
     WorkOffered,
 )
+from hpdist.core.model.states import Command
 from hpdist.core.model.validation import check_callable, check_path, check_seconds, maybe
 from hpdist.core.model.values import Failure, FailureKind, Outcome, Retry, Timing, WorkerInfo
 from hpdist.core.objective.returned_value import normalise_result
@@ -61,7 +62,7 @@ class Worker:
     def shutdown(self) -> None:
         """Ask it to leave after the evaluation in hand."""
         if self.dispatcher is not None:
-            self.dispatcher.post(ControlRequested("dismiss", {"worker": self.name}))
+            self.dispatcher.post(ControlRequested(Command.SHUT_DOWN_WORKERS, {"worker": self.name}))
 
 
 class Dispatcher:
@@ -200,7 +201,11 @@ class Dispatcher:
         Waits for the end, unless a callback calls it.
         """
         self.service.sends_home = shutdown_workers
-        self.post(ControlRequested("stop", {"dismiss": shutdown_workers, "reason": "shut down"}))
+        self.post(
+            ControlRequested(
+                Command.STOP, {"shut_down_workers": shutdown_workers, "reason": "shut down"}
+            )
+        )
         if self._ready.is_set() and self._thread != threading.get_ident():
             self._over.wait(self.service.timing.lease_s)
 
@@ -286,7 +291,7 @@ class Dispatcher:
 
     def shutdown_all_workers(self, rediscover: bool = False) -> None:
         """Ask all workers to leave after the evaluation in hand."""
-        self.post(ControlRequested("dismiss", {"reason": "shut down"}))
+        self.post(ControlRequested(Command.SHUT_DOWN_WORKERS, {"reason": "shut down"}))
         if rediscover:
             self.trigger_discover_worker()
 

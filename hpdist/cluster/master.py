@@ -19,6 +19,7 @@ from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import NoWorkers, StateError
 from hpdist.core.model.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
+from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seed, check_whole
 from hpdist.core.model.values import Limits
 from hpdist.core.objective.multi_objective import ONE
@@ -160,7 +161,7 @@ class Master:
         self._iterations_before = finished_iterations(self._run.records)
         self._stream.observe(self._run.records, quietly=True)
         if self._run.dispatch.paused:
-            change(self._run, Controlled("resume"), time.time())
+            change(self._run, Controlled(Command.RESUME), time.time())
         self.dispatcher = Dispatcher(
             lambda job: None,
             self.run_id,
@@ -175,7 +176,7 @@ class Master:
             observers=[self._observe, *observers],
             number_of=self._stream.number_of,
             waiting=True,
-            dismiss=shutdown_workers,
+            shut_down_workers=shutdown_workers,
             queue_sizes=self.queue_sizes,
             grace_s=grace,
             **dispatcher_options,
@@ -213,14 +214,14 @@ class Master:
         target = self._iterations_before + n_iterations
         if math.isfinite(self.time_left_for_this_task):
             limit = {"seconds": self.time_left_for_this_task}
-            self.dispatcher.post(ControlRequested("time_limit", limit))
+            self.dispatcher.post(ControlRequested(Command.TIME_LIMIT, limit))
         endless = self.iter_generator.default_iterations is None
         planned = 0 if endless else self.iter_generator.num_all_configs(target)
         with self.views.shown(len(self._run.study.table.jobs), planned):
             if kwargs:
-                self.dispatcher.post(ControlRequested("iteration_kwargs", kwargs))
+                self.dispatcher.post(ControlRequested(Command.ITERATION_KWARGS, kwargs))
             self._ends.forget()
-            self.dispatcher.post(ControlRequested("extend", {"n_iterations": target}))
+            self.dispatcher.post(ControlRequested(Command.EXTEND, {"n_iterations": target}))
             self._ends.wait()
         self._iterations_before = target
         return self.results()
@@ -314,7 +315,7 @@ class Master:
         except BaseException as error:  # noqa: BLE001  (top of a thread; `run` raises it)
             self._ends.put(error)
         else:
-            self._ends.put(RunEnded("stopped"))
+            self._ends.put(RunEnded(EndReason.STOPPED))
 
     def _no_workers(self, wanted: int, waited_s: float) -> NoWorkers:
         found = self.dispatcher.number_of_workers()

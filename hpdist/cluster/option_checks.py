@@ -37,7 +37,15 @@ DISPATCHER_OPTIONS = ("nic_name", "port", "timing", "retry", "executor")
 
 #: What a dispatcher passes on to its loop.
 LOOP_OPTIONS = (
-    *("observers", "queue_sizes", "time_limit_s", "grace_s", "stay", "waiting", "dismiss"),
+    *(
+        "observers",
+        "queue_sizes",
+        "time_limit_s",
+        "grace_s",
+        "stay",
+        "waiting",
+        "shut_down_workers",
+    ),
     "on_start",
 )
 

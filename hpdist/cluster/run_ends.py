@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import RunEnded
+from hpdist.core.model.states import EndReason
 
 #: Seconds after which a wait is begun anew: a signal that another thread caught does not end it.
 SLICE_S = 1.0
@@ -21,7 +22,7 @@ class Ends:
 
     def put(self, ended: RunEnded | BaseException) -> None:
         """Note an end; after any but "finished" there is nothing to wait for any more."""
-        self._closed = not (isinstance(ended, RunEnded) and ended.reason == "finished")
+        self._closed = not (isinstance(ended, RunEnded) and ended.reason == EndReason.FINISHED)
         self._queue.put(ended)
 
     def forget(self) -> None:

@@ -26,6 +26,7 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Order,
 )
+from hpdist.core.model.states import Command
 from hpdist.core.model.values import Timing
 from hpdist.core.run.assembly import RunInstance
 
@@ -129,7 +130,7 @@ class RunHost:
         """
         self._post = post
         if self._held_back:
-            post([ControlRequested("pause")])
+            post([ControlRequested(Command.PAUSE)])
         if self._own_nameserver and not answers(self.place):
             path = self.place.directory
             assert path is not None
@@ -160,7 +161,7 @@ class RunHost:
     def _counted(self, count: int) -> None:
         if self._held_back and count >= self._min_workers and self._post is not None:
             self._held_back = False
-            self._post([ControlRequested("resume")])
+            self._post([ControlRequested(Command.RESUME)])
 
     def _look(self) -> None:
         """Say what is missing while too few are there; the body of a thread."""
@@ -196,7 +197,7 @@ class RunHost:
     def _stop(self, why: HpdistError) -> None:
         self.failure = why
         if self._post is not None:
-            self._post([ControlRequested("stop", {"reason": why.what})])
+            self._post([ControlRequested(Command.STOP, {"reason": why.what})])
 
 
 def answers(place: Place) -> bool:

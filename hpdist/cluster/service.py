@@ -27,6 +27,7 @@ from hpdist.core.model.events import (
 from hpdist.core.model.orders import (
     Order,
 )
+from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seconds, short_repr
 from hpdist.core.model.values import Timing, WorkerInfo
 from hpdist.core.remote.commands import COMMANDS, check_arguments
@@ -176,7 +177,7 @@ class Service:
             if isinstance(record, WorkerChanged):
                 self._note(record)
             elif isinstance(record, RunEnded):
-                self._finished = record.reason == "finished"
+                self._finished = record.reason == EndReason.FINISHED
             elif isinstance(record, Controlled):
                 self._finished = False
         if self.workers is not before:
@@ -194,7 +195,7 @@ class Service:
     def _note(self, record: WorkerChanged) -> None:
         worker_id = record.worker.worker_id
         others = {name: info for name, info in self.workers.items() if name != worker_id}
-        here = record.state in ("joined", "returned")
+        here = record.state.serves
         self.workers = others | {worker_id: record.worker} if here else others
 
     def is_busy(self, worker_id: str) -> bool:
@@ -216,7 +217,7 @@ class Service:
                 f"there is no command {short_repr(command)}",
                 do=f"choose from {', '.join(COMMANDS)}",
             )
-        request = ControlRequested(command, check_arguments(command, arguments))
+        request = ControlRequested(Command.of(command), check_arguments(command, arguments))
         if self._post is not None:
             self._post([request])
 

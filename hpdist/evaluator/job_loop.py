@@ -13,6 +13,7 @@ from hpdist.cluster.run_host import RunHost
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.model.events import ControlRequested, WorkOffered
+from hpdist.core.model.states import Command
 from hpdist.core.model.values import Failure, FailureKind, JsonValue, Timing
 from hpdist.core.run.assembly import Work, make_loop
 from hpdist.core.run.finished_jobs import FinishedJob
@@ -83,17 +84,17 @@ class Session:
 
     def limit(self, seconds: float) -> None:
         """End in ``seconds`` from now, those that run having the time of grace."""
-        self._inbox.post([ControlRequested("time_limit", {"seconds": seconds})])
+        self._inbox.post([ControlRequested(Command.TIME_LIMIT, {"seconds": seconds})])
 
     def cancel(self, job_ids: list[str], reason: str) -> None:
         """Settle jobs as cancelled, and end those that run."""
         numbers = [self._source.number_of(job_id) for job_id in job_ids]
         jobs = [number for number in numbers if number is not None]
-        self._inbox.post([ControlRequested("cancel", {"jobs": jobs, "reason": reason})])
+        self._inbox.post([ControlRequested(Command.CANCEL, {"jobs": jobs, "reason": reason})])
 
     def stop(self) -> None:
         """Ask it to end now."""
-        self._inbox.post([ControlRequested("stop", {"reason": "closed"})])
+        self._inbox.post([ControlRequested(Command.STOP, {"reason": "closed"})])
 
     def end(self) -> None:
         """End it now, and wait for that."""

@@ -15,6 +15,7 @@ from hpdist.core.model.events import ControlRequested
 from hpdist.core.model.orders import (
     Order,
 )
+from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.values import Timing
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.run.assembly import RunInstance
@@ -66,7 +67,13 @@ class FolderExecutor:
     def hand_over(self) -> None:
         """End the loop; what runs goes on, for the next holder."""
         if self._post is not None:
-            self._post([ControlRequested("stop", {"reason": "handed over", "dismiss": False})])
+            self._post(
+                [
+                    ControlRequested(
+                        Command.STOP, {"reason": "handed over", "shut_down_workers": False}
+                    )
+                ]
+            )
 
 
 class Candidate:
@@ -155,7 +162,7 @@ class Candidate:
         if self._leaving.is_set():
             return False
         try:
-            return run.run().reason not in ("stopped", "failed")
+            return run.run().reason not in (EndReason.STOPPED, EndReason.FAILED)
         finally:
             self._executor = None
 

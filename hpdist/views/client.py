@@ -16,6 +16,7 @@ from hpdist.cluster.worker_processes import WorkerProcesses
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.model.errors import ConfigurationError, HpdistError, NoWorkers
 from hpdist.core.model.events import ControlRequested, Record, WorkOffered
+from hpdist.core.model.states import Command
 from hpdist.core.model.validation import check_flag, check_path, check_whole
 from hpdist.core.model.values import Failure, FailureKind, Retry, Timing, WorkerInfo
 from hpdist.core.run.assembly import RunInstance, Work
@@ -86,8 +87,7 @@ class Client:
         self._open: dict[Task, Future[Any]] = {}  #: of what has not ended
         self._over: Failure | None = None  #: what becomes of it when nothing is served any more
         self._nameserver = NameServer(path.name, path.parent, host=host)
-        dispatch = DispatchState(Retry(max_crashes=1, max_losses=1), _TIMING)
-        dispatch.takes = is_engine
+        dispatch = DispatchState(Retry(max_crashes=1, max_losses=1), _TIMING, is_engine)
         self._dispatcher = Dispatcher(
             lambda job: None,
             path.name,
@@ -283,7 +283,7 @@ class Client:
 
     def _cancel_jobs(self, jobs: list[int], reason: str) -> None:
         arguments = {"jobs": jobs, "reason": reason}
-        self._dispatcher.post(ControlRequested("cancel", arguments))
+        self._dispatcher.post(ControlRequested(Command.CANCEL, arguments))
 
     def _gone(self, why: HpdistError) -> None:
         with self._changed:

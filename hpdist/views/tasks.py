@@ -307,7 +307,7 @@ class Tasks:
             return
         here = dict(self.engines)
         engine = self._ids.setdefault(worker.worker_id, len(self._ids))
-        if record.state in ("joined", "returned"):
+        if record.state.serves:
             here[engine] = worker
             self._load.setdefault(engine, 0.0)
             self._used.setdefault(engine, 0)

@@ -110,8 +110,8 @@ def test_random_histories_have_one_holder_at_a_time(tmp_path: Path, clock: Clock
 # ------------------------------------------------------------------ the fence
 
 
-def ended(journal: Journal, reason: str) -> None:
-    journal.append(RunEnded(reason), 1.0)
+def ended(journal: Journal, message: str) -> None:
+    journal.append(RunEnded("stopped", message), 1.0)
     journal.commit()
 
 
@@ -128,9 +128,9 @@ def test_what_a_former_holder_writes_has_no_effect(tmp_path: Path) -> None:
         ended(first, "late")
     ended(second, "three")
     second.close()
-    reasons = [record.reason for _, record in read_journal(path).records
+    messages = [record.message for _, record in read_journal(path).records
                if isinstance(record, RunEnded)]  # fmt: skip
-    assert reasons == ["one", "two", "three"]
+    assert messages == ["one", "two", "three"]
 
 
 def test_a_write_that_was_under_way_at_the_change_is_not_acted_on(tmp_path: Path) -> None:

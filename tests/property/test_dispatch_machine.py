@@ -66,9 +66,9 @@ def durable(state: DispatchState) -> object:
             job_id: (entry.state, entry.attempt, entry.answered, entry.worker_id, +entry.failed)
             for job_id, entry in state.jobs.items()
         },
-        list(state.queue),
+        list(state.jobs.queue),
         state.paused,
-        {name: (worker.info, dict(worker.holds)) for name, worker in state.workers.items()},
+        {name: (worker.info, dict(worker.assigned)) for name, worker in state.workers.items()},
     )
 
 
@@ -169,8 +169,8 @@ class Cluster(RuleBasedStateMachine):
     def assign(self) -> None:
         self.take(self.state.assign(self.now))
         free = {worker_id for worker_id, worker in self.state.workers.items() if worker.room > 0}
-        for job_id in self.state.queue:
-            ready = self.state.delayed.get(job_id, 0.0) <= self.now
+        for job_id in self.state.jobs.queue:
+            ready = self.state.jobs.delayed.get(job_id, 0.0) <= self.now
             takers = {name for name in free if self.may_run(job_id, name)}
             assert not (ready and takers), "idle beside work"
 
@@ -222,7 +222,7 @@ class Cluster(RuleBasedStateMachine):
             self.restart_the_master()
         elif kind == "withdraw":
             self.take(self.state.withdraw())
-            assert self.state.running == 0
+            assert self.state.workers.running == 0
         elif kind == "recall":
             self.take(self.state.recall(everything=number % 2 == 0))
         self.perhaps_assign()
@@ -268,16 +268,16 @@ class Cluster(RuleBasedStateMachine):
 
     @invariant()
     def an_open_job_is_queued_or_held_never_both(self) -> None:
-        held = Counter(job_id for w in self.state.workers.values() for job_id in w.holds)
+        held = Counter(job_id for w in self.state.workers.values() for job_id in w.assigned)
         for job_id, entry in self.state.jobs.items():
-            queued = self.state.queue.count(job_id)
+            queued = self.state.jobs.queue.count(job_id)
             expected = {JobState.QUEUED: (1, 0), JobState.RUNNING: (0, 1)}.get(entry.state, (0, 0))
             assert (queued, held[job_id]) == expected, entry
 
     @invariant()
     def no_worker_holds_more_than_it_takes(self) -> None:
         for worker in self.state.workers.values():
-            assert len(worker.holds) <= worker.info.slots + worker.info.prefetch
+            assert len(worker.assigned) <= worker.info.slots + worker.info.prefetch
 
     @invariant()
     def limits_are_kept_by_kind(self) -> None:

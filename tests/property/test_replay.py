@@ -101,8 +101,8 @@ def dispatch_state(dispatch: DispatchState) -> str:
         job_id: vars(entry) | {"failed": sorted(str(kind) for kind in entry.failed.elements())}
         for job_id, entry in dispatch.jobs.items()
     }
-    workers = {name: (worker.info, worker.holds) for name, worker in dispatch.workers.items()}
-    return repr((jobs, workers, list(dispatch.queue), dispatch.paused))
+    workers = {name: (worker.info, worker.assigned) for name, worker in dispatch.workers.items()}
+    return repr((jobs, workers, list(dispatch.jobs.queue), dispatch.paused))
 
 
 @dataclass

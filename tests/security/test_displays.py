@@ -69,7 +69,7 @@ def run(tmp_path: Path) -> Path:
             AttemptStarted(job.job_id, 1, "w.1"),
             AttemptEnded(job.job_id, 1, "w.1", outcome, final=True, output=HOSTILE),
         ]
-    records.append(RunEnded(HOSTILE, HOSTILE))
+    records.append(RunEnded("failed", HOSTILE))
     journal = Journal.open(path / "journal")
     for record in records:
         journal.append(record, time.time())

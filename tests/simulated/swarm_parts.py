@@ -93,5 +93,5 @@ def book_state(book: DispatchState) -> str:
         job_id: vars(entry) | {"failed": sorted(str(kind) for kind in entry.failed.elements())}
         for job_id, entry in book.jobs.items()
     }
-    workers = {name: (worker.info, worker.holds) for name, worker in book.workers.items()}
-    return repr((jobs, workers, list(book.queue), book.paused))
+    workers = {name: (worker.info, worker.assigned) for name, worker in book.workers.items()}
+    return repr((jobs, workers, list(book.jobs.queue), book.paused))

@@ -276,8 +276,8 @@ class World:
 
     def _command(self, command: str) -> None:
         arguments = {
-            "drain": {"dismiss": False},
-            "stop": {"dismiss": False},
+            "drain": {"shut_down_workers": False},
+            "stop": {"shut_down_workers": False},
             "extend": {"n_trials": 9, "n_evaluations": 14},
             "cancel": {"jobs": [int(self.rng.integers(8))]},
         }.get(command, {})

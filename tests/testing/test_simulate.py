@@ -192,7 +192,7 @@ def test_a_worker_introduces_itself_again_with_what_it_holds() -> None:
     until(inbox, 2.0)
     made.perform([Reregister("w0", "w0.1")])
     (joined,) = of(WorkerJoined, until(inbox, 3.0))
-    assert joined.holds == ((0, 1),)
+    assert joined.assigned == ((0, 1),)
 
 
 def test_a_worker_that_dies_comes_back_as_another_that_knows_nothing() -> None:
@@ -205,7 +205,7 @@ def test_a_worker_that_dies_comes_back_as_another_that_knows_nothing() -> None:
     made.perform([launch(1)])
     events = until(inbox, 60.0)
     joined = of(WorkerJoined, events)
-    assert [(event.worker.incarnation, event.holds) for event in joined] == [("w0.2", ())]
+    assert [(event.worker.incarnation, event.assigned) for event in joined] == [("w0.2", ())]
     assert of(AttemptFinished, events) == []
     assert made.started == [(0, 1)], "an order for the dead was obeyed"
 

@@ -1,63 +1,71 @@
-"""Which job goes to which worker, and what is asked back: read-only looks at the book."""
+"""Which job is assigned to which worker, and what is recalled: pure functions of the tables."""
 
 from __future__ import annotations
 
-from itertools import islice
-
-from hpdist.core.dispatch.tables import DispatchBook, JobEntry, WorkerEntry
+from hpdist.core.dispatch.job_table import JobEntry, JobTable
+from hpdist.core.dispatch.worker_table import WorkerEntry, WorkerTable
 from hpdist.core.model.events import Assignment
 
 
-def ready_jobs(book: DispatchBook, now: float) -> list[int]:
-    """The queued jobs to hand out at ``now``, in order: as many as there are free places."""
-    room = {worker_id: worker.room for worker_id, worker in book.workers.items() if worker.room > 0}
-    if not room:
-        return []
-    placeable = (
-        job_id
-        for job_id in book.queue
-        if book.delayed.get(job_id, now) <= now
-        and any(book.may_run(book.jobs[job_id], worker_id) for worker_id in room)
-    )
-    return list(islice(placeable, sum(room.values())))
+def ready_jobs(jobs: JobTable, workers: WorkerTable, now: float) -> list[int]:
+    """Return the queued jobs to assign at ``now``, in order: as many as the workers have room."""
+    with_room = [worker_id for worker_id, worker in workers.items() if worker.room > 0]
+    ready: list[int] = []
+    for job_id in jobs.queue:
+        if len(ready) == workers.free:
+            break
+        if jobs.delayed and jobs.delayed.get(job_id, now) > now:
+            continue
+        entry = jobs[job_id]
+        for worker_id in with_room:
+            if workers.may_run(entry, worker_id):
+                ready.append(job_id)
+                break
+    return ready
 
 
-def choose_worker(book: DispatchBook, entry: JobEntry) -> WorkerEntry | None:
-    """Prefer a free slot to a place behind others, and a worker not to be avoided."""
+def choose_worker(workers: WorkerTable, entry: JobEntry) -> WorkerEntry | None:
+    """Return the worker for a job; None if none has room that may run it."""
     best: tuple[bool, bool, int] | None = None
     chosen = None
-    for worker_id, worker in book.workers.items():
-        if worker.room <= 0 or not book.may_run(entry, worker_id):
+    for worker_id, worker in workers.items():
+        if worker.room <= 0 or not workers.may_run(entry, worker_id):
             continue
+        # A free slot comes before a place behind other attempts, even where the job has failed
+        # before; then another worker than that one; then the one with the least to do.
         rank = (worker.load >= worker.info.slots, worker_id == entry.avoid, worker.load)
         if best is None or rank < best:
             best, chosen = rank, worker
     return chosen
 
 
-def to_recall(book: DispatchBook, *, everything: bool) -> list[tuple[WorkerEntry, Assignment]]:
-    """Attempts behind others in some worker's hands that a free slot elsewhere could begin."""
-    ahead = [worker for worker in book.workers.values() if worker.info.prefetch]
+def attempts_to_recall(
+    jobs: JobTable, workers: WorkerTable, *, everything: bool
+) -> list[tuple[WorkerEntry, Assignment]]:
+    """Return attempts that wait behind others at their worker, and could start elsewhere now."""
+    ahead = [worker for worker in workers.values() if worker.info.prefetch]
     waiting = [
-        (worker, held)
+        (worker, assignment)
         for worker in ahead
-        for held in reversed(list(worker.holds.items())[worker.info.slots :])
-        if held not in worker.recalled
+        # The last to be assigned would be the last to start.
+        for assignment in reversed(list(worker.assigned.items())[worker.info.slots :])
+        if assignment not in worker.recalled
     ]
     if everything:
         return waiting
-    if book.queue:
-        return []
+    if jobs.queue or not waiting:
+        return []  # what is queued goes to the free slots first
     idle = {
         worker_id: worker.info.slots - worker.load
-        for worker_id, worker in book.workers.items()
+        for worker_id, worker in workers.items()
         if worker.available and worker.load < worker.info.slots
     }
-    asked = sum(len(worker.recalled & set(worker.holds.items())) for worker in ahead)
-    # Only what one of them may run: anything else would come back to where it waits now.
+    # Recalled before, and not returned yet: they will take slots as well.
+    expected = sum(len(worker.recalled & set(worker.assigned.items())) for worker in ahead)
+    # Only what one of them may run: anything else would return to where it waits now.
     useful = [
-        (worker, held)
-        for worker, held in waiting
-        if any(book.may_run(book.jobs[held[0]], worker_id) for worker_id in idle)
+        (worker, assignment)
+        for worker, assignment in waiting
+        if any(workers.may_run(jobs[assignment[0]], worker_id) for worker_id in idle)
     ]
-    return useful[: max(0, sum(idle.values()) - asked)]
+    return useful[: max(0, sum(idle.values()) - expected)]

@@ -1,13 +1,15 @@
-"""When to try again: the outcome policy, as pure functions of what happened so far."""
+"""When to try a job again, and when to quarantine a worker: pure functions of what happened."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 
+from hpdist.core.dispatch.worker_table import WorkerEntry
 from hpdist.core.model.values import Failure, FailureKind, Outcome, Retry
 
-#: Different jobs that must crash in a row on one worker before it is put aside.
+#: Different jobs that must crash in a row on one worker before it is quarantined.
 QUARANTINE_AFTER = 3
 
 
@@ -47,3 +49,14 @@ def backoff(losses: int, longest_s: float) -> float:
     if losses <= 1:
         return 0.0
     return float(min(longest_s, 2.0 ** min(losses - 2, 30)))
+
+
+def crashes_only_here(worker: WorkerEntry, workers: Iterable[WorkerEntry]) -> bool:
+    """Whether jobs crash on this worker in a row, while another one that is there succeeds."""
+    if len(worker.crashed_in_a_row) < QUARANTINE_AFTER:
+        return False
+    return any(
+        other.succeeded and not other.crashed_in_a_row and other.available
+        for other in workers
+        if other is not worker
+    )

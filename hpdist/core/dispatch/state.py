@@ -1,26 +1,41 @@
-"""Who runs what, and how often to try: a pure state machine.
+"""Who runs what, and how often it is tried: a pure state machine.
 
-Events go in with the time of their arrival; records and orders come out. What lasts is in the
-book (`dispatch_book`) and changes by records only. What a job is about is not known here.
+Events go in with the time of their arrival; records and orders come out. `JobTable` and
+`WorkerTable` hold the state. What lasts changes in `DispatchState.apply` alone, by records, so a
+replayed journal gives the state that the live run had; leases, connections and back-off belong to
+this process. What a job is about is not known here.
 
-*An attempt's result is honoured only if the job is open, the attempt is its latest, and nothing was
-told of it before.* All else that arrives late, twice or from the dead is acknowledged, so that its
-sender stops, and changes nothing.
+*A result counts only if the job is open, the attempt is its latest, and no result of it was
+reported before.* Whatever else arrives late, twice or from a worker that was given up is
+acknowledged, so that its sender stops, and changes nothing.
 """
 
 from __future__ import annotations
 
-from hpdist.core.dispatch.assignment import choose_worker, ready_jobs, to_recall
-from hpdist.core.dispatch.retry import QUARANTINE_AFTER, backoff, retry_decision
-from hpdist.core.dispatch.tables import DispatchBook, WorkerEntry
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from hpdist.core.dispatch.assignment import attempts_to_recall, choose_worker, ready_jobs
+from hpdist.core.dispatch.job_table import JobTable
+from hpdist.core.dispatch.retry import (
+    QUARANTINE_AFTER,
+    backoff,
+    crashes_only_here,
+    retry_decision,
+)
+from hpdist.core.dispatch.transitions import JobEvent
+from hpdist.core.dispatch.worker_table import WorkerEntry, WorkerTable
 from hpdist.core.model.events import (
     Assignment,
     AttemptEnded,
     AttemptFinished,
     AttemptReleased,
     AttemptStarted,
+    AttemptStoppedEarly,
     ConnectionLost,
+    Controlled,
     Event,
+    JobCreated,
     ProgressReported,
     Record,
     ReportReceived,
@@ -42,11 +57,20 @@ from hpdist.core.model.orders import (
     ShutDown,
     StopEarly,
 )
-from hpdist.core.model.values import Failure, FailureKind, JobState, Outcome, Retry, Timing
+from hpdist.core.model.states import Command, WorkerState
+from hpdist.core.model.values import (
+    Failure,
+    FailureKind,
+    JobState,
+    Outcome,
+    Retry,
+    Timing,
+    WorkerInfo,
+)
 
 
-class DispatchState(DispatchBook):
-    """The machine that keeps the book of jobs and workers; one thread owns it.
+class DispatchState:
+    """The state machine of jobs and workers; one thread owns it.
 
     Parameters
     ----------
@@ -54,73 +78,123 @@ class DispatchState(DispatchBook):
         How often each kind of failure is tried again.
     timing
         Leases and back-off, in seconds.
+    is_eligible
+        Whether a worker may be assigned jobs that are pinned to none; default: each may.
+
+    Attributes
+    ----------
+    jobs, workers
+        The tables, to be read by anybody in the owner's thread.
+    paused
+        Whether no attempt starts, by command.
     """
 
-    def __init__(self, retry: Retry | None = None, timing: Timing | None = None) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        retry: Retry | None = None,
+        timing: Timing | None = None,
+        is_eligible: Callable[[WorkerInfo], bool] | None = None,
+    ) -> None:
         self.retry = retry or Retry()
         self.timing = timing or Timing()
+        self.jobs = JobTable()
+        self.workers = WorkerTable(is_eligible)
+        self.paused = False
         self._out = Decision()
 
-    # ------------------------------------------------------------------ what happened
+    # ------------------------------------------------------------------ records
+
+    def apply(self, record: Record) -> None:
+        """Change what lasts, live and on replay alike.
+
+        Raises
+        ------
+        StateError
+            If the record cannot follow from this state: a bug, or a malformed journal.
+        """
+        if (applier := self._APPLIERS.get(type(record))) is not None:
+            applier(self, record)
+
+    def _apply_created(self, record: JobCreated) -> None:
+        self.jobs.create(record.job)
+
+    def _apply_started(self, record: AttemptStarted) -> None:
+        self.jobs.start(record)
+        self.workers.assign(record.worker_id, record.job_id, record.attempt)
+
+    def _apply_ended(self, record: AttemptEnded) -> None:
+        worker_id = self.jobs.end(record)
+        if worker_id is not None:
+            self.workers.unassign(worker_id, record.job_id)
+
+    def _apply_report(self, record: ReportReceived) -> None:
+        self.jobs.note(record.job_id, JobEvent.REPORTED, record.attempt)
+
+    def _apply_early_stop(self, record: AttemptStoppedEarly) -> None:
+        self.jobs.note(record.job_id, JobEvent.STOPPED_EARLY, record.attempt).stopped_early = True
+
+    def _apply_worker(self, record: WorkerChanged) -> None:
+        self.workers.change(record)
+        for job_id in record.forgiven:
+            self.jobs[job_id].failed[FailureKind.CRASH] -= 1
+
+    def _apply_control(self, record: Controlled) -> None:
+        if record.command in (Command.PAUSE, Command.RESUME):
+            self.paused = record.command == Command.PAUSE
+
+    # ------------------------------------------------------------------ events
 
     def handle(self, event: Event, now: float) -> Decision:
-        """Take notice of ``event``, which arrived at ``now`` (seconds, monotonic)."""
-        handler = {
-            WorkerJoined: self._joined,
-            WorkerSeen: self._seen,
-            WorkerLeft: self._left,
-            WorkerDied: self._died,
-            ConnectionLost: self._disconnected,
-            AttemptFinished: self._finished,
-            AttemptReleased: self._released,
-            ProgressReported: self._reported,
-        }[type(event)]
-        handler(event, now)  # type: ignore[operator]
+        """Decide what follows from ``event``, which arrived at ``now`` (seconds, monotonic)."""
+        self._HANDLERS[type(event)](self, event, now)
         return self._take()
 
     def _joined(self, event: WorkerJoined, now: float) -> None:
         info = event.worker
-        known = self.workers.get(info.worker_id)
-        if known and known.info.incarnation != info.incarnation:
-            self._lose(known, "another process joined under its name", now)
-            known = None
-        fresh = known is None or not known.connected
-        if fresh:
-            # A worker of before a restart keeps its place in the book, and what it holds.
-            self._record(WorkerChanged("returned" if known else "joined", info))
-        known = self.workers[info.worker_id]
-        known.connected = True
-        known.deadline = now + self.timing.lease_s
+        worker = self.workers.get(info.worker_id)
+        if worker and worker.info.incarnation != info.incarnation:
+            self._lose(worker, "another process joined under its name", now)
+            worker = None
+        is_first = worker is None or not worker.connected
+        if is_first:
+            # A worker of before a restart is still in the table, with what is assigned to it.
+            state = WorkerState.RETURNED if worker else WorkerState.JOINED
+            self._record(WorkerChanged(state, info))
+        worker = self.workers[info.worker_id]
+        self.workers.connect(worker)
+        self.workers.set_deadline(worker, now + self.timing.lease_s)
         self._order(Registered(info.worker_id, info.incarnation))
-        for held in event.holds:
-            self._readopt(known, held)
-        if fresh:
-            # The first word since this process began is the whole truth: what the book says
-            # and the worker does not was never delivered.
-            for held in set(known.holds.items()) - set(event.holds):
-                self._give_back(*held)
+        for assignment in event.assigned:
+            self._reconcile(worker, assignment)
+        if is_first:
+            # Its first message to this process is complete: what the table says is assigned and
+            # the worker does not have was never delivered.
+            for assignment in set(worker.assigned.items()) - set(event.assigned):
+                self._release(*assignment)
 
-    def _readopt(self, worker: WorkerEntry, held: Assignment) -> None:
-        job_id, attempt = held
+    def _reconcile(self, worker: WorkerEntry, assignment: Assignment) -> None:
+        """Take up an attempt that a worker has, or have it cancelled if it is not wanted."""
+        job_id, attempt = assignment
         entry = self.jobs.get(job_id)
-        if worker.holds.get(job_id) == attempt:
+        if worker.assigned.get(job_id) == attempt:
             return
         if entry and entry.state is JobState.QUEUED and entry.is_current(attempt):
+            # The worker was thought lost, and nobody has started the job anew.
             self._record(AttemptStarted(job_id, attempt, worker.info.worker_id))
             return
-        worker.zombies.add(held)
-        self._order(Cancel(worker.info.worker_id, worker.info.incarnation, *held))
+        self.workers.set_zombies(worker, worker.zombies | {assignment})
+        self._order(Cancel(worker.info.worker_id, worker.info.incarnation, *assignment))
 
     def _seen(self, event: WorkerSeen, now: float) -> None:
         worker = self._connected(event.worker_id, event.incarnation)
         if worker is None:
             self._order(Reregister(event.worker_id, event.incarnation))
             return
-        worker.deadline = now + self.timing.lease_s
-        worker.leaving = worker.leaving or event.leaving
-        if event.holds is not None:
-            worker.zombies &= set(event.holds)
+        self.workers.set_deadline(worker, now + self.timing.lease_s)
+        if event.draining:
+            self.workers.drain(worker)
+        if event.assigned is not None and worker.zombies:
+            self.workers.set_zombies(worker, worker.zombies & set(event.assigned))
 
     def _connected(self, worker_id: str, incarnation: str) -> WorkerEntry | None:
         worker = self.workers.get(worker_id)
@@ -132,9 +206,9 @@ class DispatchState(DispatchBook):
         worker = self._connected(event.worker_id, event.incarnation)
         if worker is None:
             return
-        for held in list(worker.holds.items()):
-            self._give_back(*held)
-        self._record(WorkerChanged("left", worker.info, event.reason))
+        for assignment in list(worker.assigned.items()):
+            self._release(*assignment)
+        self._record(WorkerChanged(WorkerState.LEFT, worker.info, event.reason))
 
     def _died(self, event: WorkerDied, now: float) -> None:
         worker = self._connected(event.worker_id, event.incarnation)
@@ -144,14 +218,15 @@ class DispatchState(DispatchBook):
     def _disconnected(self, event: ConnectionLost, now: float) -> None:
         worker = self._connected(event.worker_id, event.incarnation)
         if worker is not None:
-            worker.deadline = min(worker.deadline, now + self.timing.closed_s)
+            soon = min(worker.deadline, now + self.timing.closed_s)
+            self.workers.set_deadline(worker, soon)
 
     def _finished(self, event: AttemptFinished, now: float) -> None:
         result = event.result
         worker = self._connected(event.worker_id, event.incarnation)
         if worker:
-            worker.deadline = now + self.timing.lease_s
-            worker.zombies.discard((result.job_id, result.attempt))
+            self.workers.set_deadline(worker, now + self.timing.lease_s)
+            self._forget_zombie(worker, (result.job_id, result.attempt))
         entry = self.jobs.get(result.job_id)
         if entry and entry.is_current(result.attempt):
             final, outcome = retry_decision(result.outcome, entry.failed, self.retry)
@@ -168,99 +243,129 @@ class DispatchState(DispatchBook):
                 )
             )
             if worker and not event.evaluated_by:
-                self._judge(worker, result.job_id, outcome)
+                self._judge_worker(worker, result.job_id, outcome)
         self._order(Acknowledge(event.worker_id, event.incarnation, result.job_id, result.attempt))
 
-    def _judge(self, worker: WorkerEntry, job_id: int, outcome: Outcome) -> None:
-        """Put a worker aside on which everything crashes while others get on well."""
+    def _judge_worker(self, worker: WorkerEntry, job_id: int, outcome: Outcome) -> None:
+        """Quarantine a worker on which everything crashes while others succeed."""
         if not (isinstance(outcome, Failure) and outcome.kind is FailureKind.CRASH):
             worker.crashed_in_a_row.clear()
             worker.succeeded = True
             return
         worker.crashed_in_a_row.add(job_id)
-        others_do_well = any(
-            other.succeeded and not other.crashed_in_a_row and other.available
-            for other in self.workers.values()
-            if other is not worker
-        )
-        if len(worker.crashed_in_a_row) < QUARANTINE_AFTER or not others_do_well:
+        if not crashes_only_here(worker, self.workers.values()):
             return
         info, reason = worker.info, f"{QUARANTINE_AFTER} different jobs in a row crashed here"
-        open_ones = [
-            job_id
-            for job_id in sorted(worker.crashed_in_a_row)
-            if not self.jobs[job_id].state.settled
-        ]
+        crashed = sorted(worker.crashed_in_a_row)
+        still_open = [job_id for job_id in crashed if not self.jobs[job_id].state.settled]
         worker.crashed_in_a_row.clear()
-        self._record(WorkerChanged("quarantined", info, reason, open_ones))
+        self._record(WorkerChanged(WorkerState.QUARANTINED, info, reason, still_open))
         self._order(ShutDown(info.worker_id, info.incarnation, drain=True, reason=reason))
 
     def _released(self, event: AttemptReleased, now: float) -> None:
         worker = self._connected(event.worker_id, event.incarnation)
         if worker is None:
             return
-        held = (event.job_id, event.attempt)
-        worker.zombies.discard(held)
-        worker.recalled.discard(held)
-        if worker.holds.get(event.job_id) == event.attempt:
-            self._give_back(*held)
+        assignment = (event.job_id, event.attempt)
+        self._forget_zombie(worker, assignment)
+        worker.recalled.discard(assignment)
+        if worker.assigned.get(event.job_id) == event.attempt:
+            self._release(*assignment)
+
+    def _forget_zombie(self, worker: WorkerEntry, assignment: Assignment) -> None:
+        if assignment in worker.zombies:
+            self.workers.set_zombies(worker, worker.zombies - {assignment})
 
     def _reported(self, event: ProgressReported, now: float) -> None:
         entry = self.jobs.get(event.job_id)
-        if entry and entry.takes_report(event.attempt, event.step, event.loss):
+        if entry and entry.accepts_report(event.attempt, event.step, event.loss):
             self._record(ReportReceived(event.job_id, event.attempt, event.step, event.loss))
 
-    # ------------------------------------------------------------------ what time brings
+    # ------------------------------------------------------------------ time
+
+    def next_deadline(self) -> float:
+        """When `tick` or `assign` has something to do if nothing happens; inf for never."""
+        delayed = self.jobs.delayed
+        lease = self.workers.next_deadline()
+        return min(lease, *delayed.values()) if delayed else lease
 
     def tick(self, now: float) -> Decision:
         """Give up the workers whose lease has run out, and forget back-off that is over.
 
-        To be called when every event that has arrived is handled, so that a busy owner never
-        takes a worker for silent whose word is waiting.
+        To be called when every event that has arrived is handled, so that a busy loop never takes
+        a worker for silent whose message is waiting.
         """
-        for worker in [w for w in self.workers.values() if w.deadline <= now]:
-            silent = "never came back" if not worker.connected else "gave no sign of life"
-            self._lose(worker, f"{silent} within its lease", now)
-        self.delayed = {job_id: at for job_id, at in self.delayed.items() if at > now}
+        for worker in self.workers.expired(now):
+            silence = "gave no sign of life" if worker.connected else "never came back"
+            self._lose(worker, f"{silence} within its lease", now)
+        delayed = self.jobs.delayed
+        for job_id in [job_id for job_id, at in delayed.items() if at <= now] if delayed else ():
+            del delayed[job_id]
         return self._take()
+
+    def extend_leases(self, now: float, grace_s: float) -> None:
+        """Give workers time to be heard after a stall; see `WorkerTable.extend_leases`."""
+        self.workers.extend_leases(now, grace_s)
 
     def reconcile_workers(self, now: float, *, may_return: bool) -> Decision:
         """After a replay: wait one lease for the workers of before, or give them up at once."""
         for worker in list(self.workers.values()):
-            worker.connected = False
-            worker.deadline = now + self.timing.lease_s
+            self.workers.connect(worker, connected=False)
+            self.workers.set_deadline(worker, now + self.timing.lease_s)
             if not may_return:
                 self._lose(worker, "it ended with the process that ran it", now)
         if not may_return:
-            self.delayed.clear()  # back-off is for workers that fail; these were ended from outside
+            # Back-off is for workers that fail; these ended with the process.
+            self.jobs.delayed.clear()
         return self._take()
 
     def _lose(self, worker: WorkerEntry, reason: str, now: float) -> None:
         worker_id = worker.info.worker_id
-        for job_id, attempt in list(worker.holds.items()):
+        for job_id, attempt in list(worker.assigned.items()):
             entry = self.jobs[job_id]
             lost = Failure(FailureKind.LOST, f"worker {worker_id}: {reason}")
             final, outcome = retry_decision(lost, entry.failed, self.retry)
             self._record(AttemptEnded(job_id, attempt, worker_id, outcome, final))
-            losses = entry.failed[FailureKind.LOST]
-            wait = backoff(losses, self.timing.backoff_s)
+            wait = backoff(entry.failed[FailureKind.LOST], self.timing.backoff_s)
             if wait and not final:
-                self.delayed[job_id] = now + wait
-        self._record(WorkerChanged("lost", worker.info, reason))
+                self.jobs.delayed[job_id] = now + wait
+        self._record(WorkerChanged(WorkerState.LOST, worker.info, reason))
 
-    # ------------------------------------------------------------------ what to do next
+    # ------------------------------------------------------------------ assignment
+
+    def occupied(self, now: float) -> int:
+        """How much of the workers' capacity is taken, or will be by jobs that are ready.
+
+        Jobs that no worker with room may run are left out: what they wait for is another worker,
+        and the room is there for other jobs.
+        """
+        jobs = self.jobs
+        waiting = jobs.n_delayed(now)
+        if jobs.crashed and self.workers.free:
+            ready = [job_id for job_id in jobs.crashed if jobs.delayed.get(job_id, now) <= now]
+            waiting += sum(not self._has_room(job_id) for job_id in ready)
+        return self.workers.load + len(jobs.queue) - waiting
+
+    def _has_room(self, job_id: int) -> bool:
+        """Whether some worker with room may run a job."""
+        entry, workers = self.jobs[job_id], self.workers
+        return any(
+            workers.may_run(entry, worker_id)
+            for worker_id, each in workers.items()
+            if each.room > 0
+        )
 
     def assign(self, now: float) -> Decision:
-        """Hand queued jobs to free workers: begun at once where a slot is free, else ahead."""
+        """Assign queued jobs: to free slots where there are some, else ahead of their start."""
         # Again while it helps: jobs pinned to one worker may hide what others could run.
-        while not self.paused and self._hand_out(now):
+        while not self.paused and self.jobs.queue and self.workers.free and self._assign(now):
             pass
         return self._take()
 
-    def _hand_out(self, now: float) -> bool:
+    def _assign(self, now: float) -> bool:
         launched = False
-        for job_id in ready_jobs(self, now):
-            worker = choose_worker(self, self.jobs[job_id])
+        for job_id in ready_jobs(self.jobs, self.workers, now):
+            worker = choose_worker(self.workers, self.jobs[job_id])
             if worker is not None:
                 self._launch(job_id, worker)
                 launched = True
@@ -272,63 +377,68 @@ class DispatchState(DispatchBook):
         self._order(Launch(info.worker_id, info.incarnation, job_id, attempt))
 
     def recall(self, *, everything: bool = False) -> Decision:
-        """Ask back attempts that wait behind others while some worker has a free slot.
+        """Recall attempts that wait behind others while some worker has a free slot.
 
-        With ``everything``: all that were handed out ahead and have not begun.
+        With ``everything``: all that were assigned ahead and have not started.
         """
-        for worker, held in to_recall(self, everything=everything):
-            worker.recalled.add(held)
-            self._order(Recall(worker.info.worker_id, worker.info.incarnation, *held))
+        for worker, assignment in attempts_to_recall(
+            self.jobs, self.workers, everything=everything
+        ):
+            worker.recalled.add(assignment)
+            self._order(Recall(worker.info.worker_id, worker.info.incarnation, *assignment))
         return self._take()
 
     def withdraw(self, *, cancel: bool = True) -> Decision:
-        """Take back all that runs: queued in the book, and cancelled at the workers.
+        """Queue all running jobs again, and cancel their attempts at the workers.
 
-        Without ``cancel`` they go on, and may hand in their results to the next process.
+        Without ``cancel`` the attempts go on, and the next process may receive their results.
         """
         for worker in self.workers.values():
-            for held in list(worker.holds.items()):
-                self._give_back(*held)
-                worker.zombies.add(held)
+            for assignment in list(worker.assigned.items()):
+                self._release(*assignment)
+                self.workers.set_zombies(worker, worker.zombies | {assignment})
                 if cancel:
-                    self._order(Cancel(worker.info.worker_id, worker.info.incarnation, *held))
+                    info = worker.info
+                    self._order(Cancel(info.worker_id, info.incarnation, *assignment))
         return self._take()
 
     def cancel(self, job_id: int, reason: str) -> Decision:
         """Settle an open job as cancelled, wherever it is; a settled one stays as it is."""
-        entry = self._entry(job_id)
+        entry = self.jobs[job_id]
         if not entry.state.settled:
             worker = self.workers.get(entry.worker_id or "")
             outcome = Failure(FailureKind.CANCELLED, reason)
             self._record(AttemptEnded(job_id, entry.attempt, entry.worker_id or "", outcome))
             if worker:
-                worker.zombies.add((job_id, entry.attempt))
+                # Its slot is free when it has said so.
+                self.workers.set_zombies(worker, worker.zombies | {(job_id, entry.attempt)})
                 info = worker.info
                 self._order(Cancel(info.worker_id, info.incarnation, job_id, entry.attempt))
         return self._take()
 
     def stop_early(self, job_id: int) -> Decision:
-        """Ask a running job to end early; again each time, since the asking may have been lost."""
-        entry = self._entry(job_id)
+        """Ask a running job to end early; to be repeated, since the order may be lost."""
+        entry = self.jobs[job_id]
         if worker := self.workers.get(entry.worker_id or ""):
-            name = worker.info.worker_id, worker.info.incarnation
-            self._order(StopEarly(*name, job_id, entry.attempt))
+            info = worker.info
+            self._order(StopEarly(info.worker_id, info.incarnation, job_id, entry.attempt))
         return self._take()
 
     def shut_down_workers(
         self, *, drain: bool, reason: str, worker_id: str | None = None
     ) -> Decision:
-        """Send all workers home, or one of them."""
+        """Order all workers, or one of them, to shut down; they are assigned nothing more."""
         for worker in self.workers.values():
             if worker_id in (None, worker.info.worker_id):
-                worker.leaving = True
+                self.workers.drain(worker)
                 info = worker.info
                 self._order(ShutDown(info.worker_id, info.incarnation, drain=drain, reason=reason))
         return self._take()
 
     # ------------------------------------------------------------------ within
 
-    def _give_back(self, job_id: int, attempt: int) -> None:
+    def _release(self, job_id: int, attempt: int) -> None:
+        """Queue a job again whose attempt ends undone, which counts against nobody."""
         worker_id = self.jobs[job_id].worker_id or ""
         self._record(AttemptEnded(job_id, attempt, worker_id, None, final=False))
 
@@ -342,3 +452,23 @@ class DispatchState(DispatchBook):
     def _take(self) -> Decision:
         out, self._out = self._out, Decision()
         return out
+
+    _APPLIERS: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
+        JobCreated: _apply_created,
+        AttemptStarted: _apply_started,
+        AttemptEnded: _apply_ended,
+        ReportReceived: _apply_report,
+        AttemptStoppedEarly: _apply_early_stop,
+        WorkerChanged: _apply_worker,
+        Controlled: _apply_control,
+    }
+    _HANDLERS: ClassVar[dict[type, Callable[[Any, Any, float], None]]] = {
+        WorkerJoined: _joined,
+        WorkerSeen: _seen,
+        WorkerLeft: _left,
+        WorkerDied: _died,
+        ConnectionLost: _disconnected,
+        AttemptFinished: _finished,
+        AttemptReleased: _released,
+        ProgressReported: _reported,
+    }

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from hpdist.core.model.states import Command, EndReason, WorkerState
 from hpdist.core.model.values import (
     Job,
     JsonValue,
@@ -22,7 +23,7 @@ from hpdist.core.model.values import (
 )
 
 Assignment = tuple[int, int]
-"""(job_id, attempt): an attempt that a worker has in its hands."""
+"""(job_id, attempt): an attempt that is assigned to a worker."""
 
 
 # --------------------------------------------------------------------------------- events
@@ -30,28 +31,28 @@ Assignment = tuple[int, int]
 
 @dataclass(frozen=True)
 class WorkerJoined:
-    """A worker introduced itself, with the attempts it still holds (begun, or unacknowledged)."""
+    """A worker registered, with the attempts it has: waiting, running or not acknowledged."""
 
     worker: WorkerInfo
-    holds: tuple[Assignment, ...] = ()
+    assigned: tuple[Assignment, ...] = ()
 
 
 @dataclass(frozen=True)
 class WorkerSeen:
-    """A worker gave a sign of life; ``holds`` as in `WorkerJoined`, None when not told.
+    """A worker gave a sign of life; ``assigned`` as in `WorkerJoined`, None when not reported.
 
-    With ``leaving`` it wants no more work.
+    With ``draining`` it is to be assigned nothing more.
     """
 
     worker_id: str
     incarnation: str
-    holds: tuple[Assignment, ...] | None = None
-    leaving: bool = False
+    assigned: tuple[Assignment, ...] | None = None
+    draining: bool = False
 
 
 @dataclass(frozen=True)
 class WorkerLeft:
-    """A worker said good-bye, handing back whatever it holds."""
+    """A worker deregistered, returning whatever is assigned to it."""
 
     worker_id: str
     incarnation: str
@@ -77,7 +78,7 @@ class WorkerDied:
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """What an attempt came to, as its worker tells it.
+    """The result of an attempt, as its worker reports it.
 
     ``seconds`` is the duration on the worker's monotonic clock, ``started`` the wall time there
     in seconds since 1970, ``output`` the tail of what was printed.
@@ -93,7 +94,7 @@ class AttemptResult:
 
 @dataclass(frozen=True)
 class AttemptFinished:
-    """A worker handed in a result: its own, or that of a dead one, named in ``evaluated_by``."""
+    """A worker reported a result: its own, or that of a dead one, named in ``evaluated_by``."""
 
     worker_id: str
     incarnation: str
@@ -103,7 +104,7 @@ class AttemptFinished:
 
 @dataclass(frozen=True)
 class AttemptReleased:
-    """A worker handed a job back undone: preempted, recalled or cancelled. Nobody's fault."""
+    """A worker returned an attempt undone (preempted, recalled or cancelled): no failure."""
 
     worker_id: str
     incarnation: str
@@ -126,15 +127,24 @@ class ProgressReported:
 
 @dataclass(frozen=True)
 class ControlRequested:
-    """Somebody with the key asked for ``command`` (stop, drain, pause, resume, retry, extend)."""
+    """An operator, or the process itself, asks for a command.
 
-    command: str
+    Raises
+    ------
+    ConfigurationError
+        If there is no such command.
+    """
+
+    command: Command
     arguments: dict[str, JsonValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "command", Command.of(self.command))
 
 
 @dataclass(frozen=True)
 class ExecutorFailed:
-    """A thread of the executor died of a bug: the run must end, loudly."""
+    """A thread of the executor failed by a bug: the run must end with an error."""
 
     message: str
     traceback: str = ""
@@ -142,7 +152,7 @@ class ExecutorFailed:
 
 @dataclass(frozen=True)
 class WorkOffered:
-    """The job source may have something new to propose."""
+    """The job source may have a new job to propose."""
 
 
 WorkerEvent = WorkerJoined | WorkerSeen | WorkerLeft | ConnectionLost | WorkerDied
@@ -181,7 +191,7 @@ class RunCreated:
 
 @dataclass(frozen=True)
 class JobCreated:
-    """A job was decided on; ``trial`` is given when its configuration is new."""
+    """A job was created; ``trial`` is given when its configuration is new."""
 
     kind: ClassVar[str] = "job"
     job: Job
@@ -190,7 +200,7 @@ class JobCreated:
 
 @dataclass(frozen=True)
 class AttemptStarted:
-    """An attempt was handed to a worker, or taken back by one that was thought lost."""
+    """An attempt was assigned to a worker, or found running on one that was thought lost."""
 
     kind: ClassVar[str] = "start"
     job_id: int
@@ -200,10 +210,10 @@ class AttemptStarted:
 
 @dataclass(frozen=True)
 class AttemptEnded:
-    """An attempt came to an end.
+    """An attempt ended.
 
     ``final`` says whether the job is settled by it; otherwise the job is queued again.
-    ``outcome`` is None when the attempt was handed back undone, which counts against nobody.
+    ``outcome`` is None when the attempt was returned undone, which counts as no failure.
     """
 
     kind: ClassVar[str] = "done"
@@ -225,7 +235,7 @@ class WorkerChanged:
     """
 
     kind: ClassVar[str] = "worker"
-    state: str
+    state: WorkerState
     worker: WorkerInfo
     reason: str = ""
     forgiven: list[int] = field(default_factory=list)
@@ -257,7 +267,7 @@ class Controlled:
     """A command that changes the run was accepted."""
 
     kind: ClassVar[str] = "control"
-    command: str
+    command: Command
     arguments: dict[str, JsonValue] = field(default_factory=dict)
 
 
@@ -275,10 +285,10 @@ class RunResumed:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """The run came to an end: finished, stopped, time_limit or failed."""
+    """The run ended."""
 
     kind: ClassVar[str] = "ended"
-    reason: str
+    reason: EndReason
     message: str = ""
 
 

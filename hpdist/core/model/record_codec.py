@@ -17,6 +17,7 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
+from hpdist.core.model.states import Command, EndReason, Word, WorkerState
 from hpdist.core.model.values import (
     Failure,
     FailureKind,
@@ -48,6 +49,13 @@ RECORDS: dict[str, type[Any]] = {
 _NESTED = {"job": ("job", "trial"), "done": ("outcome",), "worker": ("worker",)}
 """Fields, by kind of record, whose values are not JSON themselves."""
 
+_WORDS: dict[type[Any], tuple[str, type[Word]]] = {
+    WorkerChanged: ("state", WorkerState),
+    Controlled: ("command", Command),
+    RunEnded: ("reason", EndReason),
+}
+"""Fields that hold one of a few words; a record with another word is refused."""
+
 
 def record_to_json(record: Record) -> dict[str, JsonValue]:
     """Turn a record into plain JSON data; ``kind`` comes first."""
@@ -75,6 +83,9 @@ def record_from_json(data: dict[str, JsonValue]) -> Record:
         fields["outcome"] = outcome_from_json(fields["outcome"])
     if kind is WorkerChanged:
         fields["worker"] = WorkerInfo(**fields["worker"])
+    if kind in _WORDS:
+        name, words = _WORDS[kind]
+        fields[name] = words(fields[name])
     record: Record = kind(**fields)
     return record
 

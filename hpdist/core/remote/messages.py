@@ -185,7 +185,7 @@ def _read_hello(message: Fields, worker_id: str, incarnation: str, book: str) ->
 
 
 def _read_step(message: Fields, worker_id: str, incarnation: str, book: str) -> list[Event]:
-    seen = WorkerSeen(worker_id, incarnation, leaving=_leaving(message))
+    seen = WorkerSeen(worker_id, incarnation, draining=_leaving(message))
     handed_in = read_results(read_list(message, "done"), worker_id, incarnation)
     reports = _reports(message, worker_id, incarnation)
     return [seen, *reports, *handed_in, *_released(message, worker_id, incarnation)]

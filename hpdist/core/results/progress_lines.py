@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from hpdist.core.model.events import RunEnded
+from hpdist.core.model.states import EndReason
 from hpdist.core.model.values import ConfigId, Failure, JobState, Limits
 from hpdist.core.results.evaluation_result import Incumbent
 from hpdist.core.results.forecast import Forecast
@@ -43,19 +43,20 @@ def panel(state: RunState, forecast: Forecast, now: float) -> list[str]:
 
 def ending(path: Path, state: RunState) -> list[str]:
     """Return the lines at the end of a run: why it ended, the incumbent, and the directory."""
-    ended = state.ended or RunEnded("broke off")
-    message = f" ({clean(ended.message)})" if ended.message else ""
+    ended = state.ended
+    reason = clean(ended.reason) if ended else "broke off"
+    message = f" ({clean(ended.message)})" if ended and ended.message else ""
     failed = state.counts[JobState.FAILED]
     incumbent = state.best
     lines = [
-        f"{clean(ended.reason)}{message}: {counted(state.evaluations, 'evaluation')}"
+        f"{reason}{message}: {counted(state.evaluations, 'evaluation')}"
         + (f", {failed} of them failed" if failed else ""),
         f"{best(incumbent)}: {configuration(incumbent.config)}"
         if incumbent
         else "no evaluation succeeded: see hpdist results --failures",
         f"run directory: {clean(str(path))}",
     ]
-    if ended.reason != "finished":
+    if reason != EndReason.FINISHED:
         lines.append(f"to go on: the same command again, or: hpdist resume {clean(str(path))}")
     return lines
 

@@ -20,6 +20,7 @@ from hpdist.core.model.events import (
     WorkerChanged,
 )
 from hpdist.core.model.rank_and_cost import Rank, cost_of, loss_sign, rank_of
+from hpdist.core.model.states import Command, WorkerState
 from hpdist.core.model.values import (
     Failure,
     FailureKind,
@@ -308,16 +309,17 @@ class RunState:
     def _worker_changed(self, record: WorkerChanged) -> None:
         worker_id = record.worker.worker_id
         known = self.workers.setdefault(worker_id, WorkerStatus(record.worker, record.state))
-        returned = record.state == "returned"  # after a restart, with the attempts it holds
+        # After a restart a worker returns with the attempts that are assigned to it.
+        returned = record.state == WorkerState.RETURNED
         known.info = record.worker
-        known.state = "joined" if returned else record.state
-        if record.state not in ("quarantined", "returned"):
+        known.state = WorkerState.JOINED if returned else record.state
+        if record.state not in (WorkerState.QUARANTINED, WorkerState.RETURNED):
             known.holds.clear()
 
     def _controlled(self, record: Controlled) -> None:
-        if record.command in ("pause", "resume"):
-            self.paused = record.command == "pause"
-        elif record.command in ("retry", "extend"):
+        if record.command in (Command.PAUSE, Command.RESUME):
+            self.paused = record.command == Command.PAUSE
+        elif record.command in (Command.RETRY, Command.EXTEND):
             self.ended = None
-        if record.command == "extend":
+        if record.command == Command.EXTEND:
             self._limits |= record.arguments

@@ -15,6 +15,7 @@ from hpdist.core.journal.disk import REAL, Disk
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.events import Controlled, RunEnded
+from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seconds
 from hpdist.core.model.values import Retry, Timing
 from hpdist.core.results.progress_display import Progress
@@ -146,14 +147,14 @@ class LocalRun:
         if run.resumed and not self.keep_limits:
             change_limits(run, self.search.limits, at)
         if self.retry_failed and (failed := run.study.retryable()):
-            change(run, Controlled("retry", {"jobs": failed}), at)
+            change(run, Controlled(Command.RETRY, {"jobs": failed}), at)
         if run.dispatch.paused:
-            change(run, Controlled("resume"), at)
+            change(run, Controlled(Command.RESUME), at)
         has_work = not run.study.done
         if has_work and not self.executor.keeps_running:
             run.announce(at)  # others do so themselves, with their address
         elif not has_work and not run.finished:
-            change(run, RunEnded("finished"), at)
+            change(run, RunEnded(EndReason.FINISHED), at)
         run.journal.commit()
         return has_work
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hpdist.core.model.errors import ConfigurationError, StateError
 from hpdist.core.model.events import Controlled, JobCreated, Record, RunCreated, RunResumed
 from hpdist.core.model.record_codec import record_to_json
+from hpdist.core.model.states import Command
 from hpdist.core.model.values import JsonValue
 from hpdist.core.run.descriptions import known, known_generator
 from hpdist.core.run.resume import header_arguments
@@ -94,7 +95,10 @@ def study_of(records: Sequence[Record]) -> Study:
     header = records[0] if records else None
     if not isinstance(header, RunCreated) or header.iter_generator is None:
         raise _cannot("its jobs were handed in one by one, no search proposed them")
-    if any(isinstance(each, Controlled) and each.command == "iteration_kwargs" for each in records):
+    if any(
+        isinstance(each, Controlled) and each.command == Command.ITERATION_KWARGS
+        for each in records
+    ):
         raise _cannot("its brackets were made by a get_next_iteration of its own")
     space = Space.from_json(header.space)
     generator = known_generator(header.iter_generator)

@@ -21,6 +21,7 @@ from hpdist.core.journal.reader import read_header
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
 from hpdist.core.model.events import Controlled, Record, RunCreated, RunEnded, RunResumed
+from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_choice, short_repr
 from hpdist.core.model.values import Limits, Retry, Timing
 from hpdist.core.results.run_state import RunState
@@ -64,7 +65,7 @@ class OpenRun:
     @property
     def finished(self) -> bool:
         """Whether the run has finished, and was not extended since."""
-        return self.state.ended is not None and self.state.ended.reason == "finished"
+        return self.state.ended is not None and self.state.ended.reason == EndReason.FINISHED
 
     @property
     def work(self) -> Work:
@@ -213,7 +214,7 @@ def change_limits(run: OpenRun, limits: Limits, at: float) -> None:
     """Record other limits than the journal's; extending a search that has ended reopens it."""
     if limits == run.study.limits:
         return
-    change(run, Controlled("extend", asdict(limits)), at)
+    change(run, Controlled(Command.EXTEND, asdict(limits)), at)
 
 
 def change(run: OpenRun, record: Record, at: float) -> None:
@@ -287,8 +288,8 @@ def finished_iterations(records: Sequence[tuple[float, Record]]) -> int:
     """How many iterations were asked for by the calls of `Master.run` that came to their end."""
     asked = finished = 0
     for _, record in records:
-        if isinstance(record, Controlled) and record.command == "extend":
+        if isinstance(record, Controlled) and record.command == Command.EXTEND:
             asked = record.arguments.get("n_iterations", asked) or 0
-        elif isinstance(record, RunEnded) and record.reason == "finished":
+        elif isinstance(record, RunEnded) and record.reason == EndReason.FINISHED:
             finished = asked
     return finished

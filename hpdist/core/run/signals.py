@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any
 
 from hpdist.core.model.events import ControlRequested
+from hpdist.core.model.states import Command
 from hpdist.core.run.inbox import Inbox
 
 
@@ -38,12 +39,14 @@ def interruptible(inbox: Inbox, on_first: Callable[[], None]) -> Iterator[None]:
         pressed += 1
         if pressed > 1:
             raise KeyboardInterrupt
-        inbox.post([ControlRequested("drain", {"reason": "interrupted"})])
+        inbox.post([ControlRequested(Command.DRAIN, {"reason": "interrupted"})])
         on_first()
 
     def terminate(number: int, frame: FrameType | None) -> None:
         # Workers of other processes wait for whoever goes on with the run.
-        inbox.post([ControlRequested("stop", {"reason": "SIGTERM", "dismiss": False})])
+        inbox.post(
+            [ControlRequested(Command.STOP, {"reason": "SIGTERM", "shut_down_workers": False})]
+        )
 
     former = _install({signal.SIGINT: interrupt, signal.SIGTERM: terminate})
     try:

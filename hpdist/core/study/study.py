@@ -24,6 +24,7 @@ from hpdist.core.model.events import (
 )
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.rank_and_cost import loss_sign
+from hpdist.core.model.states import Command
 from hpdist.core.model.validation import check_choice, check_kind, check_list, check_seed
 from hpdist.core.model.values import (
     Configuration,
@@ -300,12 +301,12 @@ class Study:
         self.optimizer.tell(Observation(trial_id, config, *result))
 
     def _controlled(self, record: Controlled) -> None:
-        if record.command == "extend":
+        if record.command == Command.EXTEND:
             self.limits = replace(self.limits, **record.arguments)
             self._close_brackets()
-        elif record.command == "iteration_kwargs":
+        elif record.command == Command.ITERATION_KWARGS:
             self.iteration_kwargs, self._peeked = record.arguments, None
-        elif record.command == "retry":
+        elif record.command == Command.RETRY:
             self._retries += record.arguments["jobs"]
 
     # ------------------------------------------------------------------ for the loop

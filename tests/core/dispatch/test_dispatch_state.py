@@ -199,7 +199,7 @@ def test_a_success_settles_the_job_and_is_acknowledged(busy: Book) -> None:
     decision = busy.finish("a", 0, 1)
     assert decision == Decision([told(0, 1, GOOD)], [Acknowledge("a", "a.1", 0, 1)])
     assert busy.job() is JobState.COMPLETED
-    assert busy.state.running == 0
+    assert busy.state.workers.running == 0
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_a_crash_is_tried_again_first_in_line_and_fails_at_the_third(busy: Book)
     busy.submit(1)
     for attempt in (1, 2):
         assert busy.finish("a", 0, attempt, CRASH).records == [told(0, attempt, CRASH, False)]
-        assert list(busy.state.queue) == [0, 1]
+        assert list(busy.state.jobs.queue) == [0, 1]
         assert busy.assign().orders == [Launch("a", "a.1", 0, attempt + 1)]
     (record,) = busy.finish("a", 0, 3, CRASH).records
     assert (record.final, record.outcome.kind) == (True, FailureKind.CRASH)
@@ -274,7 +274,7 @@ def test_a_result_of_an_attempt_thought_lost_counts_while_nobody_has_begun_anew(
     assert busy.job() is JobState.QUEUED
     decision = busy.finish("a", 0, 1)
     assert decision == Decision([told(0, 1, GOOD)], [Acknowledge("a", "a.1", 0, 1)])
-    assert list(busy.state.queue) == []
+    assert list(busy.state.jobs.queue) == []
 
 
 def test_a_result_of_an_earlier_attempt_is_acknowledged_and_not_counted(busy: Book) -> None:
@@ -283,7 +283,7 @@ def test_a_result_of_an_earlier_attempt_is_acknowledged_and_not_counted(busy: Bo
     assert busy.assign().orders == [Launch("b", "b.1", 0, 2)]
     stale = busy.finish("a", 0, 1)
     assert stale == Decision([], [Acknowledge("a", "a.1", 0, 1)]), "stale result counted"
-    assert (busy.job(), busy.state.workers["b"].holds) == (JobState.RUNNING, {0: 2})
+    assert (busy.job(), busy.state.workers["b"].assigned) == (JobState.RUNNING, {0: 2})
 
 
 @pytest.mark.parametrize(("job_id", "attempt"), [(0, 2), (7, 1), (1, 0)])
@@ -311,7 +311,7 @@ def test_a_worker_that_leaves_hands_back_at_nobodys_charge(busy: Book) -> None:
         [ended(0, 1, None, False), WorkerChanged("left", info, "preempted")], []
     )
     assert not busy.state.jobs[0].failed
-    assert list(busy.state.queue) == [0]
+    assert list(busy.state.jobs.queue) == [0]
 
 
 def test_a_worker_that_died_loses_its_attempt_at_once(busy: Book) -> None:
@@ -320,7 +320,7 @@ def test_a_worker_that_died_loses_its_attempt_at_once(busy: Book) -> None:
         ended(0, 1, lost("killed by SIGKILL"), False),
         WorkerChanged("lost", WorkerInfo("a", "a.1"), "killed by SIGKILL"),
     ]
-    assert list(busy.state.queue) == [0], "a lost worker's job is nowhere"
+    assert list(busy.state.jobs.queue) == [0], "a lost worker's job is nowhere"
 
 
 def test_silence_counts_from_the_last_sign_of_life(busy: Book) -> None:
@@ -432,7 +432,7 @@ def test_a_worker_that_holds_what_never_was_is_told_to_stop(book: Book) -> None:
 def test_after_a_restart_workers_have_one_lease_to_come_back(busy: Book) -> None:
     busy.state = busy.replayed()
     assert busy.state.reconcile_workers(100.0, may_return=True) == Decision()
-    assert busy.state.workers["a"].holds == {0: 1}
+    assert busy.state.workers["a"].assigned == {0: 1}
     assert busy.tick(129.9) == Decision()
     assert busy.assign() == Decision()
     (end, gone) = busy.tick(130.0).records
@@ -459,7 +459,7 @@ def test_after_a_restart_what_the_worker_never_got_goes_back_at_nobodys_charge(b
 
 def test_a_second_hello_takes_nothing_back_that_may_be_on_its_way(busy: Book) -> None:
     assert busy.join("a", holds=()) == Decision([], [Registered("a", "a.1")])
-    assert busy.state.workers["a"].holds == {0: 1}
+    assert busy.state.workers["a"].assigned == {0: 1}
 
 
 def test_workers_that_ended_with_their_process_are_given_up_at_once(busy: Book) -> None:
@@ -523,7 +523,7 @@ def test_a_job_that_crashed_waits_for_another_worker_and_holds_up_nobody(busy: B
     busy.assign()
     assert busy.state.occupied(0.0) == 3
     busy.finish("a", 0, 1, CRASH)
-    assert list(busy.state.queue) == [0, 2]
+    assert list(busy.state.jobs.queue) == [0, 2]
     assert busy.state.occupied(0.0) == 2, "no other job is asked for while that one waits"
     assert busy.assign().orders == [Launch("a", "a.1", 2, 1)]
     busy.finish("b", 1, 1)
@@ -578,7 +578,7 @@ def test_a_worker_on_which_all_crashes_is_put_aside_and_its_jobs_are_forgiven(bo
     assert [book.state.jobs[job_id].failed[FailureKind.CRASH] for job_id in range(3)] == [0, 0, 0]
     assert book.assign() == Decision(), "work for a worker that was put aside"
     replayed = book.replayed()
-    assert replayed.workers["a"].leaving
+    assert replayed.workers["a"].draining
     assert replayed.jobs == book.state.jobs
 
 
@@ -625,7 +625,7 @@ def test_a_released_attempt_goes_first_in_line_and_counts_against_nobody(busy: B
     busy.submit(1)
     released = AttemptReleased("a", "a.1", 0, 1, "preempted")
     assert busy.tell(released) == Decision([ended(0, 1, None, False)], [])
-    assert (list(busy.state.queue), +busy.state.jobs[0].failed) == ([0, 1], {})
+    assert (list(busy.state.jobs.queue), +busy.state.jobs[0].failed) == ([0, 1], {})
     assert busy.tell(released) == Decision()
 
 
@@ -634,7 +634,7 @@ def test_a_late_release_does_not_take_a_newer_attempt_away(busy: Book) -> None:
     busy.tell(released)
     busy.assign()
     assert busy.tell(released) == Decision(), "a newer attempt was taken back"
-    assert busy.state.workers["a"].holds == {0: 2}
+    assert busy.state.workers["a"].assigned == {0: 2}
 
 
 def test_what_waits_behind_others_is_asked_back_once_for_each_idle_slot(book: Book) -> None:
@@ -661,7 +661,7 @@ def test_what_no_idle_worker_may_run_is_left_where_it_waits(book: Book) -> None:
 
 
 def test_workers_that_are_not_taken_get_only_what_is_bound_to_them(book: Book) -> None:
-    book.state.takes = lambda info: info.worker_id != "a"
+    book.state.workers.is_eligible = lambda info: info.worker_id != "a"
     book.join("a")
     book.submit(0)
     book.submit(1, worker="a")
@@ -696,13 +696,17 @@ def test_cancelling_a_queued_job_takes_it_out_of_the_line(book: Book) -> None:
     book.submit(0)
     failure = Failure(FailureKind.CANCELLED, "no")
     assert book.state.cancel(0, "no") == Decision([AttemptEnded(0, 0, "", failure)], [])
-    assert list(book.state.queue) == []
+    assert list(book.state.jobs.queue) == []
     assert book.state.cancel(0, "again") == Decision(), "a settled job was settled again"
 
 
 def test_withdrawing_cancels_at_the_workers_and_queues_in_the_book(busy: Book) -> None:
     assert busy.state.withdraw() == Decision([ended(0, 1, None, False)], [Cancel("a", "a.1", 0, 1)])
-    assert (busy.job(), busy.state.running, busy.state.occupied(0.0)) == (JobState.QUEUED, 0, 2)
+    assert (busy.job(), busy.state.workers.running, busy.state.occupied(0.0)) == (
+        JobState.QUEUED,
+        0,
+        2,
+    )
 
 
 def test_dismissed_workers_get_nothing_more(book: Book) -> None:
@@ -738,5 +742,5 @@ def test_an_attempt_number_that_falls_is_a_bug_and_said_so(busy: Book) -> None:
     busy.tell(AttemptReleased("a", "a.1", 0, 1))
     busy.assign()
     busy.tell(AttemptReleased("a", "a.1", 0, 2))
-    with pytest.raises(StateError, match="attempt 1 cannot start"):
+    with pytest.raises(StateError, match=r"started .attempt 1. cannot follow"):
         busy.state.apply(AttemptStarted(0, 1, "a"))

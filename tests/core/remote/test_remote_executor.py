@@ -118,7 +118,7 @@ def test_hello_is_answered_with_the_terms_when_the_loop_welcomes(desk: Desk) -> 
     (joined,) = desk.batches[0]
     assert isinstance(joined, WorkerJoined)
     assert (joined.worker.worker_id, joined.worker.host, joined.worker.slots) == ("w", "node1", 2)
-    assert joined.holds == ((4, 2),)
+    assert joined.assigned == ((4, 2),)
     desk.executor.perform([Registered("w", ONE)])
     reply = future.result(20)
     assert (reply["kind"], reply["epoch"]) == ("ok", 3)

@@ -65,7 +65,7 @@ def test_sigterm_asks_to_stop_at_once(handlers: Callable[[], list[object]]) -> N
     inbox = QueueInbox()
     with interruptible(inbox, lambda: None):
         os.kill(os.getpid(), signal.SIGTERM)
-        told = {"reason": "SIGTERM", "dismiss": False}
+        told = {"reason": "SIGTERM", "shut_down_workers": False}
         assert events(inbox) == [ControlRequested("stop", told)]
 
 

@@ -54,7 +54,7 @@ from hpdist.core.model.values import (
     Timing,
     WorkerInfo,
 )
-from hpdist.core.run.loop import LINGER_S, Loop
+from hpdist.core.run.loop import SHUT_DOWN_S, Loop
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import SingleFidelity
 from hpdist.testing.simulate import SimulatedInbox
@@ -290,7 +290,7 @@ def test_a_busy_loop_gives_up_no_worker_whose_word_is_waiting(scene: Scene) -> N
 def test_a_master_that_stops_and_dismisses_nobody_leaves_what_runs_to_its_workers(
     scene: Scene,
 ) -> None:
-    scene.at(15.0, "stop", dismiss=False)
+    scene.at(15.0, "stop", shut_down_workers=False)
     assert scene.run().reason == "stopped"
     assert scene.settled() == [0]
     assert scene.hands.given(Cancel) == scene.hands.given(ShutDown) == []
@@ -353,7 +353,7 @@ def test_an_observer_that_fails_is_logged_and_the_others_and_the_search_go_on(
 def test_stop_withdraws_what_runs_and_leaves_it_resumable(scene: Scene) -> None:
     scene.at(15.0, "stop", reason="tired")
     assert scene.run() == RunEnded("stopped", "tired")
-    assert scene.inbox.now() < 15.0 + LINGER_S
+    assert scene.inbox.now() < 15.0 + SHUT_DOWN_S
     back = scene.diary.of(AttemptEnded)[-1]
     assert (back.job_id, back.outcome, back.final) == (1, None, False)
     assert scene.hands.given(Cancel) == [Cancel("a", "a.1", 1, 1)]
@@ -366,8 +366,8 @@ def test_drain_waits_for_what_runs_and_takes_back_what_waits() -> None:
     assert scene.run() == RunEnded("stopped", "maintenance")
     assert scene.settled() == [0]
     assert [order.job_id for order in scene.hands.given(Recall)] == [1]
-    assert 10.0 <= scene.inbox.now() < 10.0 + LINGER_S
-    assert list(scene.dispatch.queue) == [1]
+    assert 10.0 <= scene.inbox.now() < 10.0 + SHUT_DOWN_S
+    assert list(scene.dispatch.jobs.queue) == [1]
 
 
 def test_stop_after_drain_does_not_wait_any_longer(scene: Scene) -> None:
@@ -375,11 +375,11 @@ def test_stop_after_drain_does_not_wait_any_longer(scene: Scene) -> None:
     scene.at(4.0, "stop", reason="second")
     assert scene.run() == RunEnded("stopped", "first")
     assert scene.settled() == []
-    assert scene.inbox.now() < 4.0 + LINGER_S
+    assert scene.inbox.now() < 4.0 + SHUT_DOWN_S
 
 
 def test_a_stop_may_leave_the_workers_where_they_are(scene: Scene) -> None:
-    scene.at(2.0, "stop", dismiss=False)
+    scene.at(2.0, "stop", shut_down_workers=False)
     scene.run()
     assert scene.hands.given(ShutDown) == []
     assert scene.inbox.now() == 2.0
@@ -425,8 +425,8 @@ def test_a_job_cancelled_by_command_is_not_told_to_the_optimizer(scene: Scene) -
 
 
 def test_a_worker_is_dismissed_by_name_after_what_it_runs(scene: Scene) -> None:
-    scene.at(3.0, "dismiss", worker="somebody else")
-    scene.at(5.0, "dismiss", worker="a", reason="reboot")
+    scene.at(3.0, "shut_down_workers", worker="somebody else")
+    scene.at(5.0, "shut_down_workers", worker="a", reason="reboot")
     scene.at(30.0, "stop")
     scene.run()
     assert scene.hands.given(ShutDown)[0] == ShutDown("a", "a.1", drain=True, reason="reboot")
@@ -440,7 +440,6 @@ def test_a_worker_is_dismissed_by_name_after_what_it_runs(scene: Scene) -> None:
         ("extend", {"n_trials": -1}),
         ("extend", {"max_cost": "much"}),
         ("retry", {"jobs": [77, -3]}),
-        ("dance", {}),
     ],
 )
 def test_a_command_that_cannot_be_carried_out_does_not_end_the_search(
@@ -456,6 +455,11 @@ def test_a_command_that_cannot_be_carried_out_does_not_end_the_search(
     assert resumed.study.done
 
 
+def test_an_unknown_command_is_refused_where_it_is_asked_for() -> None:
+    with pytest.raises(ConfigurationError, match=r"no command 'dance'[\s\S]*stop, drain, pause"):
+        ControlRequested("dance")
+
+
 # ------------------------------------------------------------------- time
 
 
@@ -465,7 +469,7 @@ def test_when_time_is_up_nothing_starts_and_what_runs_has_a_grace_period() -> No
     assert scene.settled() == [0, 1]
     assert [record.job_id for record in scene.diary.of(AttemptStarted)] == [0, 1]
     assert scene.hands.given(Cancel) == []
-    assert 20.0 <= scene.inbox.now() < 20.0 + LINGER_S
+    assert 20.0 <= scene.inbox.now() < 20.0 + SHUT_DOWN_S
 
 
 def test_after_the_grace_period_what_runs_is_taken_back_and_stays_open() -> None:
@@ -473,7 +477,7 @@ def test_after_the_grace_period_what_runs_is_taken_back_and_stays_open() -> None
     assert scene.run(time_limit_s=12.0, grace_s=3.0).reason == "time_limit"
     assert scene.settled() == [0]
     assert scene.hands.given(Cancel) == [Cancel("a", "a.1", 1, 1)]
-    assert 15.0 <= scene.inbox.now() < 15.0 + LINGER_S
+    assert 15.0 <= scene.inbox.now() < 15.0 + SHUT_DOWN_S
     assert list(scene.study.table.pending) == [1]
 
 
@@ -505,24 +509,24 @@ def test_a_waiting_loop_starts_nothing_until_it_is_extended(scene: Scene) -> Non
 
 
 def test_workers_are_sent_home_at_the_end_and_stay_where_that_is_not_wanted() -> None:
-    for dismiss in (True, False):
+    for wanted in (True, False):
         scene = Scene()
-        scene.run(dismiss=dismiss)
-        assert len(scene.hands.given(ShutDown)) == dismiss
+        scene.run(shut_down_workers=wanted)
+        assert len(scene.hands.given(ShutDown)) == wanted
 
 
 def test_a_worker_that_is_asleep_holds_up_the_end_for_a_moment_only(scene: Scene) -> None:
     carry_out = scene.hands._carry_out
     scene.hands._carry_out = lambda order: isinstance(order, ShutDown) or carry_out(order)
     scene.run()
-    assert scene.inbox.now() == 30.0 + LINGER_S
+    assert scene.inbox.now() == 30.0 + SHUT_DOWN_S
 
 
 def test_a_worker_that_joins_while_the_others_leave_is_sent_home_too(scene: Scene) -> None:
     carry_out = scene.hands._carry_out
     scene.hands._carry_out = lambda order: isinstance(order, ShutDown) or carry_out(order)
     late = WorkerJoined(WorkerInfo("late", "late.1"))
-    scene.at(30.0 + LINGER_S / 2, lambda: scene.inbox.post([late]))
+    scene.at(30.0 + SHUT_DOWN_S / 2, lambda: scene.inbox.post([late]))
     scene.run()
     finished = {"drain": True, "reason": "finished"}
     assert scene.hands.given(ShutDown) == [

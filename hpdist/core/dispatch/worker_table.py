@@ -1,0 +1,208 @@
+"""The workers of a run: what is assigned to each, and how long it may be silent.
+
+Sums over all workers are kept up to date with each change, so that the loop asks for them at no
+cost, however many workers there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+from math import inf
+
+from hpdist.core.dispatch.job_table import JobEntry
+from hpdist.core.dispatch.transitions import HISTORY_LENGTH, WORKER_TRANSITIONS, illegal
+from hpdist.core.model.errors import StateError
+from hpdist.core.model.events import Assignment, WorkerChanged
+from hpdist.core.model.states import WorkerState
+from hpdist.core.model.values import WorkerInfo
+
+#: Seconds after the end of a lease at which it should have been noticed.
+LATE_S = 0.2
+
+#: A heap of deadlines is rebuilt when it has so many times more entries than there are workers.
+_MAX_STALE = 8
+
+
+@dataclass
+class WorkerEntry:
+    """A worker, the attempts that are assigned to it, and its lease.
+
+    ``assigned`` maps job to attempt in the order of assignment; ``zombies`` are attempts that are
+    not wanted any more, but with which it may still be busy. Both change through the table, which
+    derives ``available``, ``load`` and ``room`` from them.
+    """
+
+    info: WorkerInfo
+    state: WorkerState = WorkerState.JOINED
+    deadline: float = inf
+    extended_to: float = inf  #: the deadline that was granted for the dispatcher's own stall
+    connected: bool = False
+    draining: bool = False
+    assigned: dict[int, int] = field(default_factory=dict)
+    zombies: set[Assignment] = field(default_factory=set)
+    recalled: set[Assignment] = field(default_factory=set)
+    crashed_in_a_row: set[int] = field(default_factory=set)
+    succeeded: bool = False
+    available: bool = False  #: connected, and not draining
+    load: int = 0  #: attempts, zombies included
+    room: int = 0  #: how many more attempts it may be assigned
+    history: list[str] = field(default_factory=list, repr=False)  #: the latest changes
+
+
+class WorkerTable(dict[str, WorkerEntry]):
+    """Workers by their ids.
+
+    Attributes
+    ----------
+    is_eligible
+        Whether a worker may be assigned jobs that are pinned to none; None for all.
+    running
+        Number of attempts that are assigned.
+    capacity
+        How many attempts the available workers can be assigned, busy or not.
+    load
+        How many they are busy with.
+    free
+        How many more they can be assigned.
+    """
+
+    def __init__(self, is_eligible: Callable[[WorkerInfo], bool] | None = None) -> None:
+        super().__init__()
+        self.is_eligible = is_eligible
+        self.running = self.capacity = self.load = self.free = 0
+        self._deadlines: list[tuple[float, str]] = []
+
+    def __missing__(self, worker_id: str) -> WorkerEntry:
+        raise StateError(f"worker {worker_id} is not registered")
+
+    # ------------------------------------------------------------------ by records
+
+    def change(self, record: WorkerChanged) -> None:
+        """Enter what became of a worker."""
+        worker_id = record.worker.worker_id
+        worker = self.get(worker_id)
+        state = WORKER_TRANSITIONS.get((worker.state if worker else None, record.state))
+        if state is None:
+            raise self._illegal(record, worker)
+        if worker is None:
+            worker = self[worker_id] = WorkerEntry(record.worker)
+        worker.info, worker.state = record.worker, state
+        worker.history = [*worker.history[1 - HISTORY_LENGTH :], f"{record.state} {record.reason}"]
+        if state is WorkerState.QUARANTINED:
+            worker.draining = True
+        elif state is not WorkerState.JOINED:
+            worker.connected = False
+        self._recount(worker)
+        if state in (WorkerState.LEFT, WorkerState.LOST):
+            del self[worker_id]
+
+    def assign(self, worker_id: str, job_id: int, attempt: int) -> None:
+        """Enter that an attempt is assigned to a worker."""
+        worker = self[worker_id]
+        worker.assigned[job_id] = attempt
+        self.running += 1
+        self._recount(worker)
+
+    def unassign(self, worker_id: str, job_id: int) -> None:
+        """Enter that a worker's attempt at a job has ended."""
+        worker = self[worker_id]
+        del worker.assigned[job_id]
+        self.running -= 1
+        self._recount(worker)
+
+    # ------------------------------------------------------------------ of this process alone
+
+    def connect(self, worker: WorkerEntry, *, connected: bool = True) -> None:
+        """Enter whether a worker is in contact with this process."""
+        worker.connected = connected
+        self._recount(worker)
+
+    def drain(self, worker: WorkerEntry) -> None:
+        """Enter that a worker is to be assigned nothing more."""
+        worker.draining = True
+        self._recount(worker)
+
+    def set_zombies(self, worker: WorkerEntry, zombies: Iterable[Assignment]) -> None:
+        """Enter which unwanted attempts a worker may still be busy with."""
+        worker.zombies = set(zombies)
+        self._recount(worker)
+
+    def set_deadline(self, worker: WorkerEntry, at: float) -> None:
+        """Enter when a worker is given up unless it is heard of before."""
+        worker.deadline = at
+        heap = self._deadlines
+        heappush(heap, (at, worker.info.worker_id))
+        if len(heap) > _MAX_STALE * len(self) + _MAX_STALE:
+            # A worker that reports often leaves entries behind while another's lease is long.
+            heap[:] = [(each.deadline, worker_id) for worker_id, each in self.items()]
+            heapify(heap)
+
+    def next_deadline(self) -> float:
+        """Return when the first lease runs out; inf for never."""
+        heap = self._deadlines
+        while heap:
+            at, worker_id = heap[0]
+            worker = self.get(worker_id)
+            if worker is not None and worker.deadline == at:
+                return at
+            heappop(heap)  # its lease was renewed, or the worker is gone
+        return inf
+
+    def expired(self, now: float) -> list[WorkerEntry]:
+        """Return the workers whose lease has run out."""
+        if now < self.next_deadline():
+            return []
+        return [worker for worker in self.values() if worker.deadline <= now]
+
+    def extend_leases(self, now: float, grace_s: float) -> None:
+        """Extend leases that have been over for a while by ``grace_s`` seconds, once.
+
+        Leases are checked as they run out. If that is late, the dispatcher's process was stopped
+        or busy, and what its workers sent meanwhile may not have been read yet.
+        """
+        if now - self.next_deadline() <= LATE_S:
+            return
+        for worker in self.values():
+            if now - worker.deadline > LATE_S and worker.deadline != worker.extended_to:
+                worker.extended_to = now + grace_s
+                self.set_deadline(worker, now + grace_s)
+
+    # ------------------------------------------------------------------ questions
+
+    def may_run(self, entry: JobEntry, worker_id: str) -> bool:
+        """Whether a job may be assigned to this worker, whether it has room or not.
+
+        Where it has just crashed it is not tried again while another worker is available, however
+        busy: a node on which everything crashes would use up all its attempts.
+        """
+        if entry.job.worker is not None:
+            return entry.job.worker == worker_id
+        if self.is_eligible is not None and not self.is_eligible(self[worker_id].info):
+            return False
+        if entry.crashed_at != worker_id:
+            return True
+        return not any(each.available for other, each in self.items() if other != worker_id)
+
+    # ------------------------------------------------------------------ within
+
+    def _recount(self, worker: WorkerEntry) -> None:
+        """Bring a worker's load and room and the sums over all workers up to date."""
+        if worker.available:  # as it was counted before
+            self.capacity -= worker.load + worker.room
+            self.load -= worker.load
+            self.free -= max(worker.room, 0)
+        worker.available = worker.connected and not worker.draining
+        worker.load = len(worker.assigned) + len(worker.zombies)
+        worker.room = 0
+        if worker.available:
+            worker.room = worker.info.slots + worker.info.prefetch - worker.load
+            self.capacity += worker.load + worker.room
+            self.load += worker.load
+            self.free += max(worker.room, 0)
+
+    def _illegal(self, record: WorkerChanged, worker: WorkerEntry | None) -> StateError:
+        state = worker.state if worker else "not registered"
+        history = worker.history if worker else ()
+        return illegal(str(record.state), f"worker {record.worker.worker_id}", state, history)
