@@ -1,0 +1,30 @@
+"""What the documents say of the tree is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "hpdist"
+PATHS = re.compile(r"``((?:[a-z_]+/)+[a-z_]*(?:\.py)?|[a-z_]+\.py)``")
+
+
+@pytest.mark.parametrize("name", ["docs/architecture.rst", "CONTRIBUTING.rst"])
+def test_every_file_and_folder_that_is_named_exists(name: str) -> None:
+    named = PATHS.findall((ROOT / name).read_text())
+    assert named
+    gone = [each for each in named if not (PACKAGE / each).exists() and not (ROOT / each).exists()]
+    assert gone == []
+
+
+def test_the_architecture_lists_the_packages_in_the_order_that_is_kept() -> None:
+    from test_layers import ORDER
+
+    text = (ROOT / "docs/architecture.rst").read_text()
+    table = text.split("The packages, lowest first")[1].split("Two machines")[0]
+    listed = [each.replace("/", ".") for each in re.findall(r"^``([a-z_/]+)``", table, re.M)]
+    inner = {"core", "executors.backends", "executors.registry", "cluster.transport", "hpdist"}
+    assert listed == [each for each in ORDER if each not in inner]
