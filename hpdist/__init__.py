@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from hpdist.core.results.results import Results
     from hpdist.core.run.warm_start import transfer
     from hpdist.core.space.space import Categorical, Constant, Float, Int, Ordinal, Space
+    from hpdist.core.study.early_stopping import MedianRule, RungRule
     from hpdist.core.study.study import Study
     from hpdist.optimize import maximize, minimize
 
@@ -39,6 +40,8 @@ _MODULES = {
     "minimize": "optimize",
     "maximize": "optimize",
     "Study": "core.study.study",
+    "MedianRule": "core.study.early_stopping",
+    "RungRule": "core.study.early_stopping",
     "Results": "core.results.results",
     "transfer": "core.run.warm_start",
     # search, on many machines
@@ -80,10 +83,12 @@ __all__ = [
     "Job",
     "Limits",
     "Master",
+    "MedianRule",
     "NameServer",
     "Ordinal",
     "Results",
     "Retry",
+    "RungRule",
     "Space",
     "Study",
     "Success",

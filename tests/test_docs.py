@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -28,3 +29,26 @@ def test_the_architecture_lists_the_packages_in_the_order_that_is_kept() -> None
     listed = [each.replace("/", ".") for each in re.findall(r"^``([a-z_/]+)``", table, re.M)]
     inner = {"core", "executors.backends", "executors.registry", "cluster.transport", "hpdist"}
     assert listed == [each for each in ORDER if each not in inner]
+
+
+PAGES = sorted([*ROOT.glob("*.rst"), *ROOT.glob("docs/*.rst"), *ROOT.glob("benchmarks/*.rst")])
+PAGES.remove(ROOT / "CHANGELOG.rst")  # tells of names that went, too
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_dotted_name_can_be_imported(page: Path) -> None:
+    named = set(re.findall(r"``(hpdist(?:\.\w+)+)", page.read_text()))
+    assert [name for name in sorted(named) if not exists(name)] == []
+
+
+def exists(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def test_a_name_that_is_gone_would_be_found() -> None:
+    assert exists("hpdist.optimizers.GaussianProcess")
+    assert not exists("hpdist.optimizers.Oracle")
