@@ -30,7 +30,7 @@ class LocalExecutor(SlotExecutor):
     job_timeout, memory_limit
         Seconds and bytes an attempt may take; with ``isolation="process"`` only.
     prefetch
-        How many further attempts a worker holds, so that it need not wait for the next one.
+        How many further attempts a worker is assigned ahead, so that it need not wait for them.
     devices
         Worker *i* gets ``devices[i % len(devices)]``, see `ChildRunner`.
 

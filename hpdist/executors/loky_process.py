@@ -101,7 +101,7 @@ class LokyProcess(ChildProcess):
 
 
 def import_loky() -> Any:
-    """Return the package, or say what to install."""
+    """Return the package, or raise an error that names what to install."""
     try:
         import loky
     except ImportError as error:

@@ -48,7 +48,7 @@ class ChildAttempt:
         self._on_report = on_report
         self._timeout = math.inf if timeout is None else timeout
         self._deadline = time.monotonic() + self._timeout
-        self._memory = MemoryWatch(child.pid, memory_limit)
+        self._memory = None if memory_limit is None else MemoryWatch(child.pid, memory_limit)
         self._stop_sent = False
         self._over = False
         self._outcome: Outcome | None = None
@@ -72,7 +72,7 @@ class ChildAttempt:
             self._settle(None)
         elif time.monotonic() >= self._deadline:
             self._time_out()
-        elif (failure := self._memory.failure()) is not None:
+        elif self._memory is not None and (failure := self._memory.failure()) is not None:
             self._child.kill()
             self._settle(failure)
         else:
@@ -82,8 +82,11 @@ class ChildAttempt:
         if self._switch.stop_requested and not self._stop_sent:
             self._stop_sent = True
             self._child.send(json.dumps({"stop": self._number}).encode())
-        until = min(self._deadline, self._memory.next, time.monotonic() + _CHECK_S)
-        self._take(self._child.wait(max(0.0, until - time.monotonic())))
+        now = time.monotonic()
+        until = min(self._deadline, now + _CHECK_S)
+        if self._memory is not None:
+            until = min(until, self._memory.next_check)
+        self._take(self._child.wait(max(0.0, until - now)))
         if not self._over and self._child.gone:
             self._take(self._child.last_messages())
             if not self._over:

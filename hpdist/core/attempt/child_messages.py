@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 
+from hpdist.core.attempt.objective_call import MAX_TEXT
 from hpdist.core.model.record_codec import outcome_from_json
 from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome
 from hpdist.core.objective.context import MAX_STEP
@@ -12,7 +13,6 @@ from hpdist.core.objective.returned_value import normalise_result
 
 _CONTENTS = {"report": 2, "done": 1}
 _KINDS = (FailureKind.EXCEPTION, FailureKind.INVALID, FailureKind.MEMORY)
-_MAX_TEXT = 64 * 1024
 
 
 class MalformedMessageError(Exception):
@@ -69,8 +69,7 @@ def check_outcome(data: JsonValue, name: str) -> Outcome:
         return normalise_result(vars(outcome), name)
     if outcome.kind not in _KINDS:
         raise MalformedMessageError
-    message, text = outcome.message[:_MAX_TEXT], outcome.traceback[-_MAX_TEXT:]
-    return Failure(outcome.kind, message, text)
+    return Failure(outcome.kind, outcome.message[:MAX_TEXT], outcome.traceback[-MAX_TEXT:])
 
 
 def malformed_message(name: str) -> Failure:

@@ -83,7 +83,7 @@ class ChildRunner:
         if failure is not None:
             raise ConfigurationError(
                 f"the objective {self._name} cannot be started in its process: {failure.message}",
-                cause=(failure.traceback or self._output()).strip(),
+                cause=(failure.traceback or self._output_of_start()).strip(),
             )
 
     def run(
@@ -114,10 +114,10 @@ class ChildRunner:
                 timeout=self._job_timeout,
                 memory_limit=self._memory_limit,
             ).run()
-        if outcome is None:
+        if outcome is None or self._child is None:
             return None
         seconds = time.monotonic() - clock
-        return AttemptResult(*assignment, outcome, seconds, started, self._output())
+        return AttemptResult(*assignment, outcome, seconds, started, self._child.take_output())
 
     def close(self) -> None:
         self._drop()
@@ -161,7 +161,7 @@ class ChildRunner:
             "previous_directory": None if previous is None else str(previous),
         }
 
-    def _output(self) -> str:
+    def _output_of_start(self) -> str:
         return "" if self._child is None else self._child.take_output()
 
     def _drop(self) -> None:

@@ -28,7 +28,8 @@ class AttemptDirectories:
         ConfigurationError
             If a symbolic link in the run directory leads out of it.
         """
-        run, trial_id = self._run_at(root), int(payload.trial_id)
+        run = self._run_at(root)
+        trial_id = int(payload.trial_id)
         own = run.attempt_directory(trial_id, float(payload.budget), int(attempt))
         _check_inside(run.path, own)
         previous = payload.previous
@@ -59,7 +60,7 @@ def _check_inside(root: Path, directory: Path) -> None:
     """Check that no symbolic link between ``root`` and ``directory`` leads out of ``root``."""
     end = str(root)
     part = str(directory)
-    # to look for links is far cheaper than to resolve both paths, and nearly never finds one
+    # checking for links costs far less than resolving both paths, and nearly never finds one
     while part != end and not os.path.islink(part):
         part = os.path.dirname(part)
     if part == end:

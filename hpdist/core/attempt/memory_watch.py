@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 
 from hpdist.core.model.values import Failure, FailureKind
@@ -17,25 +16,23 @@ class MemoryWatch:
     Memory that processes share is counted once for each.
     """
 
-    def __init__(self, pid: int, limit: int | None) -> None:
+    def __init__(self, pid: int, limit: int) -> None:
         self._pid = pid
         self._limit = limit
-        self.next = (
-            math.inf if limit is None else 0.0
-        )  #: time of the next check, on the monotonic clock
+        self.next_check = 0.0  #: on the monotonic clock
 
     def failure(self) -> Failure | None:
         """Check, if it is time to; return a failure if more than the limit is in use."""
         now = time.monotonic()
-        if self._limit is None or now < self.next:
+        if now < self.next_check:
             return None
         used = resident_bytes(self._pid)
         took = time.monotonic() - now
-        self.next = now + max(_INTERVAL_S, took / _MAX_SHARE)
+        self.next_check = now + max(_INTERVAL_S, took / _MAX_SHARE)
         if used <= self._limit:
             return None
-        mib, allowed = used / 2**20, self._limit / 2**20
-        return Failure(FailureKind.MEMORY, f"{mib:,.0f} MiB in use, {allowed:,.0f} MiB allowed")
+        text = f"{used / 2**20:,.0f} MiB in use, {self._limit / 2**20:,.0f} MiB allowed"
+        return Failure(FailureKind.MEMORY, text)
 
 
 def resident_bytes(pid: int) -> int:

@@ -21,14 +21,14 @@ def frame(body: bytes) -> bytes:
 
 
 class FrameReader:
-    """Puts messages together from whatever pieces arrive."""
+    """Assembles messages from chunks of any size."""
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Take the next piece; return the messages it completes."""
+        """Take the next chunk; return the messages it completes."""
         self._buffer += data
         messages = []
         while len(self._buffer) >= _HEADER.size:
@@ -59,8 +59,8 @@ def write_frame(fd: int, body: bytes) -> None:
 def _read(fd: int, length: int) -> bytes | None:
     data = bytearray()
     while len(data) < length:
-        piece = os.read(fd, min(length - len(data), 2**20))
-        if not piece:
+        chunk = os.read(fd, min(length - len(data), 2**20))
+        if not chunk:
             return None
-        data += piece
+        data += chunk
     return bytes(data)

@@ -1,5 +1,5 @@
 """What is evaluated: the objective, what is passed to it, and what it may return.
 
-Imports `core.model` only. Open `objective` first (how a function or a name becomes something to
-call), then `context` (the ``ctx`` argument) and `returned_value` (what counts as a result).
+Imports `core.model` only. Open `objective` first (how a function or a name becomes a
+callable), then `context` (the ``ctx`` argument) and `returned_value` (what counts as a result).
 """

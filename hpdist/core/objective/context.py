@@ -1,4 +1,4 @@
-"""What an objective can know and say while it runs: the argument ``ctx``."""
+"""The argument ``ctx`` of an objective: what it can read and report while it runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_STEP = 2**53 - 1
 """The largest step of a report: what any JSON reader takes for a whole number."""
 
 Report = Callable[[int, float], None]
-"""Takes (step, loss): an intermediate loss on its way to whoever watches."""
+"""Takes the step and the loss of an intermediate report."""
 
 
 class Context:
@@ -28,7 +28,7 @@ class Context:
         The directory of this configuration's last success at a lower budget: read a model to
         continue from here. None when there is none, or when it is not on this host.
     device
-        The device that belongs to this attempt alone, such as "cuda"; empty when not told.
+        The device that belongs to this attempt alone, such as "cuda"; empty if none is set.
     seed
         Differs between trials, the same each time a trial is repeated.
     """
@@ -67,11 +67,11 @@ class Context:
         return self.directory
 
     def should_stop(self) -> bool:
-        """Tell whether to return soon: somebody wants this worker back, or the attempt ended."""
+        """Return whether to return soon: the attempt was asked to stop early, or was cancelled."""
         return self._stop_requested()
 
     def report(self, step: int, loss: float) -> str | None:
-        """Tell an intermediate loss; return "stop" when `should_stop`, else None.
+        """Report an intermediate loss; return "stop" when `should_stop`, else None.
 
         A loss that is not finite is not passed on. Of very frequent reports some are left out.
 
@@ -104,20 +104,20 @@ class ReportValve:
         self._free = free
         self._interval_s = interval_s
         self._next = 0.0
-        self._held: tuple[int, float] | None = None
+        self._waiting: tuple[int, float] | None = None
 
     def __call__(self, step: int, loss: float) -> None:
-        """Send this report, or hold it back."""
+        """Send this report, or keep it waiting."""
         self._free -= 1
         if self._free < 0 and time.monotonic() < self._next:
-            self._held = (step, loss)
+            self._waiting = (step, loss)
             return
-        self._held = None
+        self._waiting = None
         self._send(step, loss)
         self._next = time.monotonic() + self._interval_s
 
     def close(self) -> None:
-        """Send the last report if it was held back."""
-        if self._held is not None:
-            self._send(*self._held)
-            self._held = None
+        """Send the last report if it is still waiting."""
+        if self._waiting is not None:
+            self._send(*self._waiting)
+            self._waiting = None

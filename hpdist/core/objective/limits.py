@@ -26,7 +26,7 @@ def check_attempt_limits(job_timeout: object, memory_limit: object) -> dict[str,
 
 
 def check_enforceable(isolation: str, limits: dict[str, Any]) -> None:
-    """Refuse limits that could only be asked for, not enforced."""
+    """Reject limits that cannot be enforced without a process of one's own."""
     if isolation == "none" and any(value is not None for value in limits.values()):
         raise ConfigurationError(
             "job_timeout and memory_limit cannot be enforced with isolation='none'",

@@ -19,7 +19,7 @@ def check_objectives(names: object) -> tuple[str, ...]:
     Raises
     ------
     ConfigurationError
-        If they are no names, or not different, or do not begin with "loss".
+        If they are not distinct names of which the first is "loss".
     """
     listed = tuple(check_list("objectives", names, of="names"))
     names_only = [name for name in listed if isinstance(name, str) and name]

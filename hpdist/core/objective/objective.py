@@ -1,4 +1,4 @@
-"""What to call: a function of the user's, given itself or by name."""
+"""The objective: a function of the user's, given itself or by name."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ _importing = threading.RLock()  # workers in threads ask for one file at the sam
 
 @runtime_checkable
 class Objective(Protocol):
-    """Makes what is called, in the process that calls it.
+    """Builds the function that evaluates payloads, in the process that calls it.
 
     It is pickled (by cloudpickle) to the child process, where `build` runs once, before the
-    first attempt: the place to load data.
+    first attempt: data is best loaded there.
     """
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         ...
 
     def build(self) -> Call:
-        """Return what evaluates a payload."""
+        """Return the function that evaluates a payload."""
         ...
 
 
@@ -66,7 +66,8 @@ class FunctionObjective:
         return function_name(self.function)
 
     def build(self) -> Call:
-        function, num_arguments = self.function, self.num_arguments
+        function = self.function
+        num_arguments = self.num_arguments
 
         def call(payload: Payload, context: Context) -> object:
             arguments = (dict(payload.config), payload.budget, context)
@@ -99,10 +100,10 @@ def objective_of(value: Objective | Callable[..., object] | str) -> Objective:
         looked for without running the file.
     """
     if isinstance(value, str):
-        place, function = split_reference(value)
-        place = str(existing_file(place)) if is_file(place) else place
-        check_defines(place, function)
-        return ImportedObjective(f"{place}:{function}")
+        source, function = split_reference(value)
+        source = str(existing_file(source)) if is_file(source) else source
+        check_defines(source, function)
+        return ImportedObjective(f"{source}:{function}")
     if isinstance(value, Objective) and not isinstance(value, type):
         return value
     return FunctionObjective(value, check_signature(value))
@@ -140,14 +141,15 @@ def check_signature(function: Callable[..., object]) -> int:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
-            f"the objective {name} does not tell its parameters: {error}",
+            f"the objective {name} has no readable signature: {error}",
             do=f"wrap it in a function: {_FORMS}",
         ) from error
     return _num_arguments(name, signature)
 
 
 def _num_arguments(name: str, signature: inspect.Signature) -> int:
-    positional, problem = [], ""
+    positional = []
+    problem = ""
     for parameter in signature.parameters.values():
         required = parameter.default is parameter.empty
         if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
@@ -155,7 +157,7 @@ def _num_arguments(name: str, signature: inspect.Signature) -> int:
         elif parameter.kind is parameter.KEYWORD_ONLY and required:
             problem = f"the parameter {parameter.name} has no default"
         elif parameter.kind is parameter.VAR_POSITIONAL and not positional:
-            problem = "*args does not tell what it takes (a decorator needs functools.wraps)"
+            problem = "*args does not name its parameters (a decorator needs functools.wraps)"
     needed = [each for each in positional if each.default is each.empty]
     if len(needed) > 1 and needed[1].name in _CONTEXT_NAMES:
         problem = f"the second argument is the budget, but is called {needed[1].name}"
@@ -165,11 +167,11 @@ def _num_arguments(name: str, signature: inspect.Signature) -> int:
             cause=problem or f"it has {len(needed)} parameters without a default",
             do=f"accepted are {_FORMS}",
         )
-    return _wanted([each.name for each in positional], max(1, len(needed)))
+    return _with_optional([each.name for each in positional], max(1, len(needed)))
 
 
-def _wanted(names: list[str], count: int) -> int:
-    """Add the parameters with defaults whose names say that they want what could be passed."""
+def _with_optional(names: list[str], count: int) -> int:
+    """Add the parameters with defaults that are called budget, and ctx or context."""
     if count == 1 and names[1:2] == ["budget"]:
         count = 2
     if count == 2 and len(names) > 2 and names[2] in _CONTEXT_NAMES:
@@ -189,28 +191,28 @@ def load_objective(reference: str) -> Callable[..., object]:
     ConfigurationError
         If it cannot be imported, naming the file, the exception and ``sys.path``.
     """
-    place, name = split_reference(reference)
-    module = _import(place)
+    source, name = split_reference(reference)
+    module = _import(source)
     function = getattr(module, name, None)
     if not callable(function):
-        there = sorted(
+        existing = sorted(
             key for key, value in vars(module).items() if callable(value) and key[:1] != "_"
         )
-        raise no_function(place, name, there)
+        raise no_function(source, name, existing)
     found: Callable[..., object] = function
     return found
 
 
-def _import(place: str) -> ModuleType:
-    path = existing_file(place) if is_file(place) else None
+def _import(source: str) -> ModuleType:
+    path = existing_file(source) if is_file(source) else None
     look_in(str(path.parent) if path else os.getcwd())
     try:
         if path is None:
-            return importlib.import_module(place)
+            return importlib.import_module(source)
         with _importing:
             return _import_file(path)
     except (Exception, SystemExit) as error:
-        raise cannot_import(path or place, error) from error
+        raise cannot_import(path or source, error) from error
 
 
 def _import_file(path: Path) -> ModuleType:

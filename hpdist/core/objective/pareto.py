@@ -1,4 +1,4 @@
-"""Several losses at once: who dominates whom, and how much a front covers. Pure."""
+"""Several objectives: dominance, ranking by front, and hypervolume. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Array = NDArray[np.float64]
 
 
 def non_dominated(losses: Array) -> NDArray[np.bool_]:
-    """Say which rows no other row dominates; equal rows do not dominate each other.
+    """Return which rows no other row dominates; equal rows do not dominate each other.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def non_dominated(losses: Array) -> NDArray[np.bool_]:
 
 
 def order(losses: Array) -> NDArray[np.intp]:
-    """Return indices from best to worst: by front, then the lonelier first.
+    """Return indices from best to worst: by front, then by falling crowding distance.
 
     References
     ----------
@@ -45,14 +45,14 @@ def order(losses: Array) -> NDArray[np.intp]:
     while len(left):
         first = non_dominated(losses[left])
         front = left[first]
-        lonely = np.argsort(-crowding(losses[front]), kind="stable")
-        ordered += front[lonely].tolist()
+        sparse_first = np.argsort(-crowding(losses[front]), kind="stable")
+        ordered += front[sparse_first].tolist()
         left = left[~first]
     return np.array(ordered, dtype=np.intp)
 
 
 def crowding(losses: Array) -> Array:
-    """Return how far the neighbours of each row of a front are; inf at its ends, shape ``(n,)``."""
+    """Return each row's crowding distance within a front; inf at its ends, shape ``(n,)``."""
     distance = np.zeros(len(losses))
     for column in losses.T:
         ranks = np.argsort(column, kind="stable")

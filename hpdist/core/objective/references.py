@@ -1,4 +1,4 @@
-"""Objectives by name: what a reference names, and whether it can be there, without running it."""
+"""Objectives by name: check that a reference names a file or module and a function of it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from hpdist.core.model.validation import short_repr
 
 
 def split_reference(reference: str) -> tuple[str, str]:
-    place, colon, name = reference.rpartition(":")
-    if not (place and colon and name.isidentifier() and place.isprintable()):
+    """Return the source, a file or a module, and the name of the function."""
+    source, colon, name = reference.rpartition(":")
+    if not (source and colon and name.isidentifier() and source.isprintable()):
         raise ConfigurationError(
             f"{short_repr(reference)} does not name an objective",
             do="write module:function or path/to/file.py:function",
         )
-    return place, name
+    return source, name
 
 
-def is_file(place: str) -> bool:
-    return place.endswith(".py") or os.sep in place
+def is_file(source: str) -> bool:
+    """Whether a source is a file, not a module."""
+    return source.endswith(".py") or os.sep in source
 
 
-def existing_file(place: str) -> Path:
-    path = Path(place).expanduser().resolve()
+def existing_file(source: str) -> Path:
+    """Return the absolute path of a file, or raise `ConfigurationError`."""
+    path = Path(source).expanduser().resolve()
     if not os.path.isfile(path):
         raise ConfigurationError(f"the objective's file {path} does not exist")
     return path
@@ -56,14 +59,14 @@ def _marked(error: SyntaxError) -> str:
     return f"line {error.lineno}: {line.strip()}" if line.strip() else ""
 
 
-def check_defines(place: str, name: str) -> None:
-    """Refuse a reference to what is certainly not there."""
-    file = place if is_file(place) else _source_of(place)
+def check_defines(source: str, name: str) -> None:
+    """Reject a reference to a function that certainly does not exist."""
+    file = source if is_file(source) else _source_of(source)
     if not file.endswith(".py"):
         return
     names = _bound_names(parse_source(file))
     if names and name not in names:
-        raise no_function(place, name, sorted(each for each in names if each[:1] != "_"))
+        raise no_function(source, name, sorted(each for each in names if each[:1] != "_"))
 
 
 def _source_of(module: str) -> str:
@@ -96,24 +99,26 @@ def _bound_names(tree: ast.Module) -> set[str]:
 
 
 def look_in(directory: str) -> None:
+    """Put ``directory`` at the head of the import path, as when a script of it runs."""
     if directory not in sys.path:
         sys.path.insert(0, directory)
 
 
-def no_function(place: str, name: str, there: list[str]) -> ConfigurationError:
+def no_function(source: str, name: str, existing: list[str]) -> ConfigurationError:
+    """Return the error for a function that a source does not have."""
     return ConfigurationError(
-        f"{place} has no function {name!r}",
-        tried=f"it has {', '.join(there[:20]) or 'no function at all'}",
+        f"{source} has no function {name!r}",
+        tried=f"it has {', '.join(existing[:20]) or 'no function at all'}",
     )
 
 
-def cannot_import(place: str | Path, error: BaseException) -> ConfigurationError:
+def cannot_import(source: str | Path, error: BaseException) -> ConfigurationError:
     """Return the error for a file or module whose import raised ``error``."""
-    kind = "file" if isinstance(place, Path) else "module"
+    kind = "file" if isinstance(source, Path) else "module"
     where = sys.path if isinstance(error, ImportError) else []
     return ConfigurationError(
-        f"the objective's {kind} {place} cannot be imported: {type(error).__name__}: {error}",
-        cause=_line_of(error, str(place)),
+        f"the objective's {kind} {source} cannot be imported: {type(error).__name__}: {error}",
+        cause=_line_of(error, str(source)),
         tried="sys.path: " + os.pathsep.join(where) if where else "",
     )
 

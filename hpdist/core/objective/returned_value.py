@@ -1,7 +1,7 @@
-"""What an objective returned, as plain data that can be sent and recorded, or why it cannot.
+"""Convert what an objective returned to plain data that can be sent and recorded.
 
 numpy and torch are recognised by their attributes and never imported. The work is bounded whatever
-comes in: at most `MAX_NODES` values are looked at, `MAX_DEPTH` levels deep.
+comes in: at most `MAX_NODES` values are converted, `MAX_DEPTH` levels deep.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _VALUES = (
 
 
 def normalise_result(value: object, function_name: str) -> Success | Failure:
-    """Turn what an objective returned into a `Success`, or a `Failure` that says what is wrong.
+    """Turn what an objective returned into a `Success`, or a `Failure` with the reason.
 
     A dict's keys other than ``loss``, ``cost`` and ``info`` are added to ``info``, which must
     then be absent or a dict without these keys. In ``info``, keys that are ints become text,
@@ -122,7 +122,7 @@ def _keys(mapping: Mapping[Any, Any]) -> list[Any]:
 
 
 class _Plain:
-    """Converts one ``info``, counting what it has seen so far."""
+    """Converts one ``info``, counting the values converted so far."""
 
     def __init__(self) -> None:
         self._nodes = 0
@@ -259,7 +259,7 @@ def _short_repr(value: object) -> str:
 
 def _text_of(value: object) -> str:
     try:
-        shown = reprlib.repr(value)
+        text = reprlib.repr(value)
     except Exception:  # noqa: BLE001 - a foreign __repr__, or an int too long to print
-        return "a value that cannot be shown,"
-    return shown if len(shown) <= 120 else shown[:117] + "..."
+        return "a value that cannot be printed,"
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -192,7 +192,7 @@ def _itself(packaged: PackagedObjective) -> PackagedObjective:
 
 
 def import_distributed() -> Any:
-    """Return Dask's package, or say how to install it."""
+    """Return Dask's package, or raise an error that names how to install it."""
     try:
         import distributed
     except ImportError as error:

@@ -119,7 +119,7 @@ class _MpiSlot:
         self._backend = backend
 
     def open(self) -> None:
-        pass  # ranks are there from the beginning to the end
+        pass  # ranks exist from the start to the end
 
     def submit(self, token: str, order: str, on_event: OnEvent) -> Future[str]:
         return self._backend.submit(token, order, on_event)
@@ -187,7 +187,7 @@ def run_order(token: str, order: str) -> str:
 
 
 def import_mpi() -> tuple[Any, Any]:
-    """Return the two modules of mpi4py that are needed, or say how to install it."""
+    """Return two modules of mpi4py, or raise an error that names how to install it."""
     try:
         from mpi4py import MPI, futures
     except (ImportError, RuntimeError) as error:

@@ -171,7 +171,7 @@ def _options(resources: Mapping[str, float]) -> dict[str, Any]:
 
 
 def import_ray() -> Any:
-    """Return Ray's package, or say how to install it."""
+    """Return Ray's package, or raise an error that names how to install it."""
     try:
         import ray
     except ImportError as error:

@@ -89,7 +89,7 @@ def needs_keyword(config: Any, *, data: Any) -> float:
         (generator, "generator"),
         (Model, "a class"),
         (3, "no function"),
-        (max, "does not tell"),
+        (max, "no readable signature"),
     ],
 )
 def test_another_signature_is_refused_with_the_reason(function: Any, reason: str) -> None:
