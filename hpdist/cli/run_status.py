@@ -11,7 +11,6 @@ from hpdist.core.journal.reader import read_journal, refuse
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
-from hpdist.core.model.states import EndReason
 from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.run_state import RunState
 from hpdist.core.run.descriptions import known_generator
@@ -24,11 +23,6 @@ class RunStatus:
 
     state: RunState
     forecast: Forecast
-
-    @property
-    def finished(self) -> bool:
-        ended = self.state.ended
-        return ended is not None and ended.reason == EndReason.FINISHED
 
     @property
     def alive(self) -> bool | None:
@@ -85,7 +79,7 @@ def no_run(path: Path) -> ConfigurationError:
 
 def has_finished(path: str | Path) -> bool:
     """Whether a run has finished; False if none has started there."""
-    return RunDirectory(path).journal.exists() and read_status(path).finished
+    return RunDirectory(path).journal.exists() and read_status(path).state.finished
 
 
 def _generator(header: RunCreated | None) -> IterGenerator:

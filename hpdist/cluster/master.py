@@ -26,7 +26,7 @@ from hpdist.core.objective.multi_objective import ONE
 from hpdist.core.results.results import Results
 from hpdist.core.run.definition import gather_warm_start, space_of
 from hpdist.core.run.finished_jobs import FinishedJob, JobStream
-from hpdist.core.run.resume import change, finished_iterations, header_arguments, open_run
+from hpdist.core.run.resume import change, header_arguments, open_run
 from hpdist.core.study.early_stopping import StoppingRule
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Bracket, IterGenerator, check_generator
@@ -145,7 +145,6 @@ class Master:
         chosen = {"early_stopping": early_stopping, "objectives": objectives}
         self._study_options |= {"initial_configs": initial_configs, **chosen}
         self._ends, self._changed = Ends(), threading.Event()
-        self._stream = JobStream(self.views.new_trial, self.job_callback, self.views.known)
         self._run = open_run(
             Path(checkpoint_file) if checkpoint_file else self.directory.journal,
             self._make_study,
@@ -158,8 +157,9 @@ class Master:
             retry=dispatcher_options.pop("retry", None),
         )
         self.directory.create()
-        self._iterations_before = finished_iterations(self._run.records)
-        self._stream.observe(self._run.records, quietly=True)
+        self._iterations_before = self._run.state.finished_iterations
+        self.views.resumed(self._run.state)
+        self._stream = JobStream(self._run.state, self.views.new_trial, self.job_callback)
         if self._run.dispatch.paused:
             change(self._run, Controlled(Command.RESUME), time.time())
         self.dispatcher = Dispatcher(
@@ -173,7 +173,7 @@ class Master:
             working_directory=working_directory,
             work=self._run.work,
             instance=self._run.instance,
-            observers=[self._observe, *observers],
+            observers=[self._run.state.update, self._observe, *observers],
             number_of=self._stream.number_of,
             waiting=True,
             shut_down_workers=shutdown_workers,

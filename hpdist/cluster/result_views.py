@@ -7,7 +7,8 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from hpdist.core.model.validation import check_callable, check_kind, maybe
-from hpdist.core.model.values import Trial
+from hpdist.core.model.values import Success, Trial
+from hpdist.core.results.run_state import RunState
 from hpdist.core.run.finished_jobs import FinishedJob
 from hpdist.multi_fidelity import check_budget
 
@@ -59,16 +60,19 @@ class ResultViews:
 
     def finished(self, job: FinishedJob) -> None:
         """Take notice of a settled job."""
-        self.known(job)
+        if job.result is not None:
+            self._note_incumbent(job.kwargs["budget"], job.result["loss"], job.kwargs["config"])
         if self.result_logger is not None:
             self.result_logger(job)
         if self._progress is not None:
             self._progress.update(1)
 
-    def known(self, job: FinishedJob) -> None:
-        """Take notice of a job that was settled before a resume."""
-        if job.result is not None:
-            self._note_incumbent(job.kwargs["budget"], job.result["loss"], job.kwargs["config"])
+    def resumed(self, state: RunState) -> None:
+        """Take notice of the jobs that were settled in earlier sessions."""
+        jobs = [job for job in state.jobs.values() if isinstance(job.outcome, Success)]
+        for job in sorted(jobs, key=lambda job: job.ended_at or 0.0):
+            assert isinstance(job.outcome, Success)
+            self._note_incumbent(job.job.budget, job.outcome.loss, dict(job.trial.config))
 
     def _note_incumbent(self, budget: float, loss: float, config: dict[str, Any]) -> None:
         best = self.performances.get(budget)

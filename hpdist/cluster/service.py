@@ -82,7 +82,7 @@ class Service:
         self.instance = instance or RunInstance("")
         self.timing = timing or Timing()
         self.workers: dict[str, WorkerInfo] = {}  #: those that are here; replaced, never changed
-        self.running: dict[int, tuple[str, int]] = {}  #: (worker id, attempt) by job
+        self.running = dict(self.instance.running)  #: (worker id, attempt) by job
         self.registry: Registry | None = None
         self.uri = ""
         self.sends_home = True  #: whether workers are to leave when the run has finished
@@ -94,8 +94,6 @@ class Service:
         )
         self._server: Server | None = None
         self._post: Post | None = None
-        for _, record in self.instance.records:  # what may still run from earlier sessions
-            self._follow(record)
 
     # ------------------------------------------------------------------ the executor
 

@@ -15,7 +15,8 @@ from hpdist.core.model.events import Record
 from hpdist.core.model.validation import short_repr
 from hpdist.core.results import progress_lines as lines
 from hpdist.core.results.forecast import Forecast
-from hpdist.core.results.run_state import JobStatus, RunState
+from hpdist.core.results.run_state import RunState
+from hpdist.core.results.run_state_rows import JobStatus
 
 if TYPE_CHECKING:
     from rich.text import Text

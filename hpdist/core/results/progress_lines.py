@@ -9,7 +9,8 @@ from hpdist.core.model.states import EndReason
 from hpdist.core.model.values import ConfigId, Failure, JobState, Limits
 from hpdist.core.results.evaluation_result import Incumbent
 from hpdist.core.results.forecast import Forecast
-from hpdist.core.results.run_state import JobStatus, RungStatus, RunState
+from hpdist.core.results.run_state import RunState
+from hpdist.core.results.run_state_rows import JobStatus, RungStatus
 from hpdist.core.results.text_format import (
     clean,
     configuration,

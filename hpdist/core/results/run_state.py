@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from hpdist.core.model.events import (
@@ -20,77 +19,28 @@ from hpdist.core.model.events import (
     WorkerChanged,
 )
 from hpdist.core.model.rank_and_cost import Rank, cost_of, loss_sign, rank_of
-from hpdist.core.model.states import Command, WorkerState
+from hpdist.core.model.states import Command, EndReason, WorkerState
 from hpdist.core.model.values import (
+    ConfigId,
     Failure,
     FailureKind,
-    Job,
     JobState,
     Limits,
-    Outcome,
     Success,
     Trial,
-    WorkerInfo,
     settled_state,
 )
 from hpdist.core.results.evaluation_result import EvaluationResult, Incumbent
-
-
-@dataclass
-class JobStatus:
-    """A job, its trial and its latest attempt; times are in seconds since 1970.
-
-    ``settled_by`` is the record that settled the job; None while it is open.
-    """
-
-    job: Job
-    trial: Trial
-    submitted_at: float
-    state: JobState = JobState.QUEUED
-    attempts: int = 0
-    worker_id: str | None = None
-    started_at: float | None = None
-    ended_at: float | None = None
-    settled_by: AttemptEnded | None = None
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """The outcome; None while the job is open."""
-        return None if self.settled_by is None else self.settled_by.outcome
-
-
-@dataclass
-class WorkerStatus:
-    """A worker that is or was part of the run.
-
-    ``state`` is "joined", "quarantined", "left" or "lost"; ``holds`` maps the jobs assigned to it
-    to attempts; ``done`` counts the jobs it settled.
-    """
-
-    info: WorkerInfo
-    state: str
-    holds: dict[int, int] = field(default_factory=dict)
-    done: int = 0
-
-
-@dataclass
-class RungStatus:
-    """The number of evaluations of one rung, by state."""
-
-    budget: float
-    counts: Counter[JobState] = field(default_factory=Counter)
-
-    @property
-    def created(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def settled(self) -> int:
-        return sum(self.counts[state] for state in JobState if state.settled)
+from hpdist.core.results.run_state_rows import JobStatus, RungStatus, WorkerStatus
 
 
 class RunState:
     """A run as its records describe it.
+
+    Parameters
+    ----------
+    keep_output
+        Keep what evaluations printed; a process that works on a run for long does without.
 
     Attributes
     ----------
@@ -115,13 +65,15 @@ class RunState:
         The record of the process that took the run over last.
     ended
         How the run ended; None while it goes on.
+    finished_iterations
+        The limit of iterations when the run finished last; 0 if it never did.
     paused
         Whether an operator asked it to pause.
     lock
         Held by `update`; to be taken by other threads that read while a run goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_output: bool = True) -> None:
         self.run: RunCreated | None = None
         self.jobs: dict[int, JobStatus] = {}
         self.counts: Counter[JobState] = Counter()
@@ -136,8 +88,10 @@ class RunState:
         self.last_at: float | None = None
         self.resumed: RunResumed | None = None
         self.ended: RunEnded | None = None
+        self.finished_iterations = 0
         self.paused = False
         self.lock = threading.Lock()
+        self._keep_output = keep_output
         self._sign = 1.0
         self._trials: dict[int, Trial] = {}
         self._limits: dict[str, Any] = {}
@@ -161,6 +115,11 @@ class RunState:
         return Limits(**self._limits)
 
     @property
+    def finished(self) -> bool:
+        """Whether the run has finished, and was not extended since."""
+        return self.ended is not None and self.ended.reason == EndReason.FINISHED
+
+    @property
     def evaluations(self) -> int:
         """How many evaluations have succeeded or failed."""
         return self.counts[JobState.COMPLETED] + self.counts[JobState.FAILED]
@@ -171,39 +130,25 @@ class RunState:
             return 0.0
         return max(0.0, (self.last_at if self.ended else now) - self.started_at)
 
+    @property
+    def running(self) -> dict[int, tuple[str, int]]:
+        """The running attempts: (worker id, attempt) by job id."""
+        return {
+            job_id: (one.worker_id or "", one.attempts)
+            for job_id, one in self.jobs.items()
+            if one.state is JobState.RUNNING
+        }
+
+    def open_job(self, config_id: ConfigId) -> int | None:
+        """Return the id of the open job of a configuration; None if there is none."""
+        for job_id, one in list(self.jobs.items()):
+            if one.trial.config_id == config_id and not one.state.settled:
+                return job_id
+        return None
+
     def evaluation(self, job_id: int) -> EvaluationResult:
         """Return the result of one job, in the form that users get."""
-        one = self.jobs[job_id]
-        job, trial, settled, outcome = one.job, one.trial, one.settled_by, one.outcome
-        success = outcome if isinstance(outcome, Success) else None
-        failure = outcome if isinstance(outcome, Failure) else None
-        start = self.first_at or 0.0
-        return EvaluationResult(
-            job_id=job_id,
-            trial_id=job.trial_id,
-            config_id=trial.config_id,
-            # Copies, so that a change to one evaluation does not show in another.
-            config=dict(trial.config),
-            config_info=dict(trial.config_info),
-            bracket=job.bracket,
-            rung=job.rung,
-            budget=job.budget,
-            submitted=one.submitted_at - start,
-            retry_of=job.retry_of,
-            state=one.state,
-            attempts=one.attempts,
-            worker=one.worker_id,
-            started=None if one.started_at is None else one.started_at - start,
-            ended=None if one.ended_at is None else one.ended_at - start,
-            seconds=(settled.seconds or None) if settled else None,
-            loss=success.loss if success else None,
-            cost=success.cost if success else None,
-            info=success.info if success else None,
-            failure=failure.kind if failure else None,
-            message=failure.message if failure else "",
-            traceback=failure.traceback if failure else "",
-            output=settled.output if settled else "",
-        )
+        return self.jobs[job_id].result(self.first_at or 0.0)
 
     # ------------------------------------------------------------------ records
 
@@ -235,7 +180,7 @@ class RunState:
             case RunResumed():
                 self.resumed, self.started_at, self.ended = record, at, None
             case RunEnded():
-                self.ended = record
+                self._run_ended(record)
 
     def _job_created(self, at: float, record: JobCreated) -> None:
         job = record.job
@@ -269,7 +214,9 @@ class RunState:
         self._move(one, settled_state(record.outcome))
         one.worker_id = record.worker_id or one.worker_id
         one.ended_at = at
-        one.settled_by = record
+        one.outcome = record.outcome
+        one.seconds = record.seconds or None
+        one.output = record.output if self._keep_output else ""
         if isinstance(record.outcome, Success):
             self._succeeded(at, one, record.outcome)
         elif isinstance(record.outcome, Failure):
@@ -315,6 +262,11 @@ class RunState:
         known.state = WorkerState.JOINED if returned else record.state
         if record.state not in (WorkerState.QUARANTINED, WorkerState.RETURNED):
             known.holds.clear()
+
+    def _run_ended(self, record: RunEnded) -> None:
+        self.ended = record
+        if self.finished:
+            self.finished_iterations = self._limits.get("n_iterations") or 0
 
     def _controlled(self, record: Controlled) -> None:
         if record.command in (Command.PAUSE, Command.RESUME):

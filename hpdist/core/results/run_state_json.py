@@ -7,7 +7,8 @@ from typing import Any
 
 from hpdist.core.model.values import JobState, JsonValue
 from hpdist.core.results.evaluation_result import Incumbent
-from hpdist.core.results.run_state import RungStatus, RunState, WorkerStatus
+from hpdist.core.results.run_state import RunState
+from hpdist.core.results.run_state_rows import RungStatus, WorkerStatus
 
 
 def run_state_json(state: RunState) -> dict[str, JsonValue]:

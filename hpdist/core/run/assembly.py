@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -38,15 +38,15 @@ class RunInstance:
         Where the dispatcher of the last session listened; 0 if that is not known.
     announce
         Called in the loop's thread with the dispatcher's address, before any worker can call.
-    records
-        Those of earlier sessions.
+    running
+        Attempts of earlier sessions that may still run: (worker id, attempt) by job id.
     """
 
     instance_id: str
     epoch: int = 1
     former_port: int = 0
     announce: Callable[[str], None] = lambda address: None
-    records: Sequence[tuple[float, Record]] = ()
+    running: Mapping[int, tuple[str, int]] = field(default_factory=dict)
 
 
 @runtime_checkable

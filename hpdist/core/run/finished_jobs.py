@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record
+from hpdist.core.model.events import AttemptEnded, JobCreated, Record
 from hpdist.core.model.values import Failure, Success, Trial
+from hpdist.core.results.run_state import RunState
+from hpdist.core.results.run_state_rows import JobStatus
 from hpdist.core.run.user_callbacks import safe_call
 
 
@@ -45,58 +47,49 @@ class FinishedJob:
 
 
 class JobStream:
-    """An observer that follows the records of a study, and calls back with its finished jobs.
+    """An observer of the loop that calls back with new trials and finished jobs.
 
     Parameters
     ----------
+    state
+        Updated with the same records before this observer is called.
     on_trial, on_finished
         Called in the loop's thread with each new trial and each settled job.
-    on_known
-        Called with each job that was settled before a resume.
     """
 
     def __init__(
         self,
+        state: RunState,
         on_trial: Callable[[Trial], None],
         on_finished: Callable[[FinishedJob], None],
-        on_known: Callable[[FinishedJob], None] | None = None,
     ) -> None:
+        self._state = state
         self._on_trial = on_trial
         self._on_finished = on_finished
-        self._on_known = on_known
-        self._trials: list[Trial] = []
-        self._jobs: dict[int, FinishedJob] = {}
 
-    def observe(self, fresh: Sequence[tuple[float, Record]], *, quietly: bool = False) -> None:
-        """Follow new records; ``quietly`` those of before a resume."""
+    def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
+        """Follow new records."""
         for at, record in fresh:
-            if isinstance(record, JobCreated):
-                self._created(record, at, quietly)
-            elif isinstance(record, AttemptStarted):
-                self._jobs[record.job_id].timestamps["started"] = at
+            if isinstance(record, JobCreated) and record.trial is not None:
+                safe_call(self._on_trial, record.trial)
             elif isinstance(record, AttemptEnded) and record.final:
-                job = self._jobs.pop(record.job_id).finish(record, at)
-                if not quietly:
-                    safe_call(self._on_finished, job)
-                elif self._on_known is not None:
-                    self._on_known(job)
+                job = self._state.jobs[record.job_id]
+                safe_call(self._on_finished, unfinished_job(job).finish(record, at))
 
     def number_of(self, config_id: Any) -> int | None:
         """Return the number of the open job of a configuration; None if there is none."""
         wanted = tuple(config_id) if isinstance(config_id, list | tuple) else config_id
-        return next((n for n, job in list(self._jobs.items()) if job.id == wanted), None)
+        return self._state.open_job(wanted)
 
-    def _created(self, record: JobCreated, at: float, quietly: bool) -> None:
-        if record.trial is not None:
-            self._trials.append(record.trial)
-            if not quietly:
-                safe_call(self._on_trial, record.trial)
-        trial = self._trials[record.job.trial_id]
-        arguments: dict[str, Any] = {
-            "config": dict(trial.config),
-            "config_info": dict(trial.config_info),
-            "budget": record.job.budget,
-        }
-        self._jobs[record.job.job_id] = FinishedJob(
-            trial.config_id, arguments, timestamps={"submitted": at}
-        )
+
+def unfinished_job(one: JobStatus) -> FinishedJob:
+    """Return a job without its outcome."""
+    arguments = {
+        "config": dict(one.trial.config),
+        "config_info": dict(one.trial.config_info),
+        "budget": one.job.budget,
+    }
+    timestamps = {"submitted": one.submitted_at}
+    if one.started_at is not None:
+        timestamps["started"] = one.started_at
+    return FinishedJob(one.trial.config_id, arguments, timestamps=timestamps)

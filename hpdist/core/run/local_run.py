@@ -153,7 +153,7 @@ class LocalRun:
         has_work = not run.study.done
         if has_work and not self.executor.keeps_running:
             run.announce(at)  # others do so themselves, with their address
-        elif not has_work and not run.finished:
+        elif not has_work and not run.state.finished:
             change(run, RunEnded(EndReason.FINISHED), at)
         run.journal.commit()
         return has_work

@@ -20,8 +20,8 @@ from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_header
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
-from hpdist.core.model.events import Controlled, Record, RunCreated, RunEnded, RunResumed
-from hpdist.core.model.states import Command, EndReason
+from hpdist.core.model.events import Controlled, Record, RunCreated, RunResumed
+from hpdist.core.model.states import Command
 from hpdist.core.model.validation import check_choice, short_repr
 from hpdist.core.model.values import Limits, Retry, Timing
 from hpdist.core.results.run_state import RunState
@@ -52,20 +52,14 @@ class OpenRun:
     journal: Journal
     study: Study
     dispatch: DispatchState
-    records: list[tuple[float, Record]]
     epoch: int = 1
     former_address: str = ""
-    state: RunState = field(default_factory=RunState)
+    state: RunState = field(default_factory=lambda: RunState(keep_output=False))
 
     @property
     def resumed(self) -> bool:
         """Whether there was anything before."""
         return self.epoch > 1
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run has finished, and was not extended since."""
-        return self.state.ended is not None and self.state.ended.reason == EndReason.FINISHED
 
     @property
     def work(self) -> Work:
@@ -76,22 +70,17 @@ class OpenRun:
     def instance(self) -> RunInstance:
         """What identifies this session; the run is told by when its journal was started."""
         return RunInstance(
-            repr(self.records[0][0]),
+            repr(self.state.first_at),
             self.epoch,
             int(self.former_address.rpartition(":")[2] or 0),
             lambda address: self.announce(time.time(), address),
-            tuple(self.records),
+            self.state.running,
         )
 
     def announce(self, at: float, address: str = "") -> None:
         """Record that this process has taken the run over; durable at the next commit."""
         record = RunResumed(self.epoch, os.getpid(), socket.gethostname(), address, versions())
         self.journal.append(record, at)
-        self.note(at, record)
-
-    def note(self, at: float, record: Record) -> None:
-        """Update the state by a record that the loop does not pass to its observers."""
-        self.records.append((at, record))
         self.state.update([(at, record)])
 
 
@@ -185,9 +174,9 @@ def _check_unchanged(journal: Journal, header: RunCreated | None) -> None:
 
 
 def _resumed(journal: Journal, study: Study, dispatch: DispatchState, on_change: str) -> OpenRun:
-    run = OpenRun(journal, study, dispatch, list(journal.records))
+    run = OpenRun(journal, study, dispatch)
     try:
-        replay(run)
+        replay(run, journal.records)
     except (StateError, LookupError, TypeError, ValueError) as error:
         raise JournalMismatch(
             f"{journal.path} holds what this search would not have done: {error or repr(error)}",
@@ -199,12 +188,12 @@ def _resumed(journal: Journal, study: Study, dispatch: DispatchState, on_change:
     return run
 
 
-def replay(run: OpenRun) -> None:
+def replay(run: OpenRun, records: Sequence[tuple[float, Record]]) -> None:
     """Apply the records of earlier sessions."""
-    for _, record in run.records:
+    for _, record in records:
         run.study.apply(record)
         run.dispatch.apply(record)
-    run.state.update(run.records)
+    run.state.update(records)
     if last := run.state.resumed:
         run.epoch = last.epoch + 1
         run.former_address = last.address
@@ -222,7 +211,7 @@ def change(run: OpenRun, record: Record, at: float) -> None:
     run.study.apply(record)
     run.dispatch.apply(record)
     run.journal.append(record, at)
-    run.note(at, record)
+    run.state.update([(at, record)])
 
 
 def header_arguments(header: RunCreated) -> dict[str, Any]:
@@ -282,14 +271,3 @@ def versions() -> dict[str, str]:
     """Versions that matter when a result is to be understood later."""
     found = {name: version(name) for name in ("hpdist", "numpy", "ConfigSpace")}
     return {"python": platform.python_version(), **found}
-
-
-def finished_iterations(records: Sequence[tuple[float, Record]]) -> int:
-    """How many iterations were asked for by the calls of `Master.run` that came to their end."""
-    asked = finished = 0
-    for _, record in records:
-        if isinstance(record, Controlled) and record.command == Command.EXTEND:
-            asked = record.arguments.get("n_iterations", asked) or 0
-        elif isinstance(record, RunEnded) and record.reason == EndReason.FINISHED:
-            finished = asked
-    return finished

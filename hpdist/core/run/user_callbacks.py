@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hpdist.core.model.events import AttemptEnded, Record
@@ -40,5 +41,6 @@ class ResultCallbacks:
     def __call__(self, fresh: Sequence[tuple[float, Record]]) -> None:
         for _, record in fresh:
             if isinstance(record, AttemptEnded) and record.final:
+                result = self._state.evaluation(record.job_id)
                 for callback in self._callbacks:
-                    safe_call(callback, self._state.evaluation(record.job_id))
+                    safe_call(callback, replace(result, output=record.output))
