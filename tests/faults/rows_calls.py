@@ -106,8 +106,8 @@ def _harmed(proxy: CallProxy) -> float:
 ROWS = [
     Row(
         f"calls {', '.join(names)}" if len(names) < len(FAULTS) else "calls harmed in all ways",
-        "hello, step, beat, bye, and a tenth of all",
-        "nothing lost, nothing repeated, nobody leaves",
+        "register, poll, heartbeat, deregister, and a tenth of all",
+        "nothing lost, nothing repeated, no worker leaves",
         partial(harmed, names),
         long=len(names) == 1,
     )

@@ -143,7 +143,7 @@ ROWS = [
     ),
     Row(
         "sync fails",
-        "M3 job to be handed out",
+        "M3 job to be assigned",
         "master aborts; the next one loses and repeats nothing",
         partial(bad_sync, "M3"),
         long=True,

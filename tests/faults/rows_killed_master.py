@@ -112,14 +112,14 @@ def killed(scene: Scene, stage: Stage, rng: random.Random) -> Figures:
     return figures
 
 
-KEPT = "exactly one record each, no evaluation repeated, whoever ran it"
+KEPT = "exactly one record each, no evaluation repeated, on any worker"
 ROWS = [
     Row("SIGKILL master, restart", moment, KEPT, partial(killed, scene))
     for moment, scene in {
-        "M1 before hello": before_hello,
+        "M1 before it registers": before_hello,
         "M2 idle": idle,
         "M3 recorded, not given": partial(at_a_commit, "start", "after"),
-        "M3 given, not begun": partial(at_a_point, "M3"),
+        "M3 assigned, not started": partial(at_a_point, "M3"),
         "M4 running": running,
         "M5 outcome not sent": partial(at_a_point, "M5"),
         "M6 sent, not recorded": partial(at_a_commit, "done", "before"),

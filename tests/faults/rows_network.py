@@ -130,7 +130,7 @@ def _break_all(proxy: CallProxy, fault: Fault) -> None:
 
 
 WHEN = {
-    "M3": "M3 given, not begun",
+    "M3": "M3 assigned, not started",
     "M4": "M4 running",
     "M5": "M5 outcome not sent",
     "M6": "M6 sent, not acknowledged",
@@ -157,7 +157,7 @@ ROWS = [
     Row(
         f"connection {name}",
         WHEN[moment],
-        "said again; nothing lost, nothing repeated",
+        "sent again; nothing lost, nothing repeated",
         partial(broken, fault, moment),
         long=moment != ci,
     )

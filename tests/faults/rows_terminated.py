@@ -126,10 +126,10 @@ def terminated_master(moment: str, stage: Stage, rng: random.Random) -> Figures:
 
 WORKER, MASTER = "SIGTERM worker", "SIGTERM master"
 GOES = "exits 0 within 10 s; nothing lost, no strike"
-STAYS = "exits 4 within 10 s; the workers stay, and hand in what they had to the next"
+STAYS = "exits 4 within 10 s; the workers stay, and report their results to the next master"
 ROWS = [
     Row(WORKER, "M2 idle", GOES, idle_worker),
-    Row(WORKER, "M3 given, not begun", GOES, partial(worker_at_a_point, "M3")),
+    Row(WORKER, "M3 assigned, not started", GOES, partial(worker_at_a_point, "M3")),
     Row(WORKER, "M4 running", GOES, partial(busy_worker, False)),
     Row(WORKER, "M5 outcome not sent", GOES, partial(worker_at_a_point, "M5")),
     Row(WORKER, "M6 sent, ack not read", GOES, partial(worker_at_a_point, "M6")),
