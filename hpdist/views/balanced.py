@@ -14,7 +14,7 @@ from hpdist.views.engine import Call
 from hpdist.views.pickled import pack
 from hpdist.views.policies import POLICIES
 from hpdist.views.result import AsyncResult, Submitter
-from hpdist.views.tasks import Task
+from hpdist.views.task import Task
 
 
 class LoadBalancedView:

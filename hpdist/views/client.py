@@ -18,13 +18,14 @@ from hpdist.core.model.errors import ConfigurationError, HpdistError, NoWorkers
 from hpdist.core.model.events import ControlRequested, Record, WorkOffered
 from hpdist.core.model.states import Command
 from hpdist.core.model.validation import check_flag, check_path, check_whole
-from hpdist.core.model.values import Failure, FailureKind, Retry, Timing, WorkerInfo
+from hpdist.core.model.values import Failure, FailureKind, Timing, WorkerInfo
 from hpdist.core.run.assembly import RunInstance, Work
 from hpdist.views.balanced import LoadBalancedView
 from hpdist.views.direct import DirectView
 from hpdist.views.long_calls import fetch_tasks, in_pieces
 from hpdist.views.result import AsyncResult
-from hpdist.views.tasks import ENGINE_LEFT, Task, Tasks
+from hpdist.views.task import Task
+from hpdist.views.task_source import ENGINE_LEFT, TaskSource
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +82,13 @@ class Client:
         self._unpickle = check_flag("unpickle", unpickle)
         path = check_path("connection", connection).resolve()
         engines = check_whole("engines", engines, least=0)
-        self._tasks = Tasks(is_engine, first_number=int(1000 * time.time()) << _BITS)
+        self._tasks = TaskSource(is_engine, first_number=int(1000 * time.time()) << _BITS)
         self._changed = threading.Condition()
         self._timers: dict[Task, threading.Timer] = {}
         self._open: dict[Task, Future[Any]] = {}  #: of what has not ended
         self._over: Failure | None = None  #: what becomes of it when nothing is served any more
         self._nameserver = NameServer(path.name, path.parent, host=host)
-        dispatch = DispatchState(Retry(max_crashes=1, max_losses=1), _TIMING, is_engine)
+        dispatch = DispatchState(timing=_TIMING, policy=self._tasks)
         self._dispatcher = Dispatcher(
             lambda job: None,
             path.name,
@@ -259,17 +260,21 @@ class Client:
             self._settle(task, told)
 
     def _observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
-        """In the loop's thread: begin to count the time of tasks, and tell of engines."""
-        for task in self._tasks.begun():
+        """Start the timers of tasks, and note which engines are here; in the loop's thread."""
+        for task in self._tasks.started():
             if task.timeout is not None:
-                timer = threading.Timer(task.timeout, self._time_out, [task])
-                timer.daemon = True
-                self._timers[task] = timer
-                timer.start()
-        if stranded := self._tasks.stranded():
-            self._cancel_jobs(stranded, ENGINE_LEFT)
+                self._start_timer(task, task.timeout)
+        if orphaned := self._tasks.orphaned():
+            self._cancel_jobs(orphaned, ENGINE_LEFT)
         with self._changed:
             self._changed.notify_all()
+
+    def _start_timer(self, task: Task, seconds: float) -> None:
+        if (former := self._timers.pop(task, None)) is not None:
+            former.cancel()  # of an earlier attempt
+        timer = self._timers[task] = threading.Timer(seconds, self._time_out, [task])
+        timer.daemon = True
+        timer.start()
 
     def _time_out(self, task: Task) -> None:
         task.timed_out = True
@@ -277,9 +282,7 @@ class Client:
 
     def _cancel(self, tasks: Sequence[Task], reason: str) -> None:
         self._tasks.take_back(tasks)
-        if jobs := self._tasks.jobs_of(tasks):
-            self._cancel_jobs(jobs, reason)
-        self._dispatcher.post(WorkOffered())
+        self._cancel_jobs(self._tasks.jobs_of(tasks), reason)
 
     def _cancel_jobs(self, jobs: list[int], reason: str) -> None:
         arguments = {"jobs": jobs, "reason": reason}

@@ -10,7 +10,7 @@ from hpdist.views.calls import pack_function
 from hpdist.views.engine import Call, Lookup
 from hpdist.views.pickled import pack
 from hpdist.views.result import AsyncResult, Submitter
-from hpdist.views.tasks import Task
+from hpdist.views.task import Task
 
 
 class DirectView:

@@ -13,7 +13,7 @@ from hpdist.core.model.values import Failure, FailureKind
 from hpdist.views.engine import IN_PIECES, Call
 from hpdist.views.pickled import pack
 from hpdist.views.pieces import LONGEST_CALL, cut
-from hpdist.views.tasks import Task
+from hpdist.views.task import Task
 from hpdist.views.values import read_value
 
 #: Of one value: some 60 GB.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hpdist.core.model.errors import HpdistError
 from hpdist.core.model.values import Failure
-from hpdist.views.tasks import Task
+from hpdist.views.task import Task
 from hpdist.views.values import read_value
 
 if TYPE_CHECKING:

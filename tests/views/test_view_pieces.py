@@ -12,7 +12,7 @@ from hpdist.views import pieces
 from hpdist.views.engine import CALL, execute
 from hpdist.views.long_calls import fetch_tasks, in_pieces
 from hpdist.views.pickled import pack
-from hpdist.views.tasks import Task
+from hpdist.views.task import Task
 from hpdist.views.values import read_value, write_value
 
 LONG = 'x\\"\n' * 700_000

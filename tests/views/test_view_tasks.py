@@ -8,17 +8,26 @@ from typing import Any
 
 import pytest
 
+from hpdist.core.dispatch.state import DispatchState
+from hpdist.core.dispatch.worker_table import WorkerEntry
 from hpdist.core.model.events import (
-    AttemptEnded,
+    AttemptFinished,
+    AttemptReleased,
+    AttemptResult,
     AttemptStarted,
     JobCreated,
     ReportReceived,
     WorkerChanged,
+    WorkerDied,
+    WorkerJoined,
+    WorkerLeft,
 )
-from hpdist.core.model.values import Failure, FailureKind, Success, WorkerInfo
+from hpdist.core.model.orders import Decision
+from hpdist.core.model.values import Failure, FailureKind, Retry, Success, WorkerInfo
 from hpdist.views.direct import blocks
 from hpdist.views.policies import POLICIES, Load
-from hpdist.views.tasks import ENGINE_LEFT, MAX_LOSSES, Task, Tasks
+from hpdist.views.task import Task
+from hpdist.views.task_source import ENGINE_LEFT, TaskSource
 
 CALL = ("call", "f", "x")
 
@@ -29,20 +38,35 @@ def worker(number: int, prefetch: int = 0) -> WorkerInfo:
 
 
 class Scene:
-    """Engines without anybody behind them, and a dispatcher that places what is bound to none."""
+    """Engines without anybody behind them, the dispatcher's state, and the tasks of a client."""
 
     def __init__(self, engines: int, prefetch: int = 0) -> None:
-        self.tasks = Tasks(lambda info: bool(info.details.get("engine")))
+        self.tasks = TaskSource(lambda info: bool(info.details.get("engine")))
+        self.dispatch = DispatchState(policy=self.tasks)
+        self.now = 0.0
         self.ended: list[tuple[Task, Any]] = []
-        self.holds: dict[int, list[int]] = {}  #: jobs by engine, in the order of hand-out
-        self.queue: list[int] = []  #: jobs that any engine may take
         self.prefetch = prefetch
         for number in range(engines):
             self.join(number)
 
+    def take(self, decision: Decision) -> list[tuple[int, int]]:
+        """Apply what was decided, as the loop does; returns (job, engine) of what started."""
+        for record in decision.records:
+            self.tasks.apply(record)
+        self.tasks.observe([(1.0, record) for record in decision.records])
+        started = [each for each in decision.records if isinstance(each, AttemptStarted)]
+        return [(each.job_id, int(each.worker_id[1:])) for each in started]
+
+    def handle(self, event: Any) -> None:
+        self.take(self.dispatch.handle(event, self.now))
+
+    @property
+    def holds(self) -> dict[int, list[int]]:
+        """Jobs by engine, in the order of assignment."""
+        return {int(name[1:]): list(each.assigned) for name, each in self.dispatch.workers.items()}
+
     def join(self, number: int) -> None:
-        self.tasks.apply(WorkerChanged("joined", worker(number, self.prefetch)))
-        self.holds[number] = []
+        self.handle(WorkerJoined(worker(number, self.prefetch)))
 
     def offer(self, **options: Any) -> Task:
         task = Task(CALL, on_end=lambda *told: self.ended.append(told), **options)
@@ -51,67 +75,47 @@ class Scene:
 
     def hand_out(self) -> list[tuple[int, int]]:
         """Let the loop take all it can; returns (job, engine)."""
-        handed = self.place()
-        while (record := self.tasks.propose()) is not None:
+        self.now += 100.0  # no back-off lasts so long
+        started = self.take(self.dispatch.assign(self.now))
+        while self.dispatch.occupied(self.now) < self.dispatch.workers.capacity:
+            record = self.tasks.propose()
+            if record is None:
+                break
             assert self.tasks.propose() is record, "proposing changes nothing"
             self.tasks.apply(record)
-            job, name = record.job.job_id, record.job.worker
-            if name is None:
-                self.queue.append(job)
-                handed += self.place()
-                assert not self.queue, "no more is handed out ahead than there is room for"
-            else:
-                assert self.holds[int(name[1:])] == [], "only an idle engine is chosen"
-                handed.append(self.start(job, int(name[1:])))
-        return handed
+            self.dispatch.apply(record)
+            assigned = self.take(self.dispatch.assign(self.now))
+            assert assigned, "what is proposed can start"
+            started += assigned
+        return started
 
-    def place(self) -> list[tuple[int, int]]:
-        handed = []
-        while self.queue:
-            engine = min(self.holds, key=lambda engine: len(self.holds[engine]))
-            if len(self.holds[engine]) > self.prefetch:
-                break
-            handed.append(self.start(self.queue.pop(0), engine))
-        return handed
-
-    def start(self, job: int, engine: int) -> tuple[int, int]:
-        self.tasks.apply(AttemptStarted(job, 1, f"w{engine}"))
-        self.holds[engine].append(job)
-        return job, engine
+    def holder(self, job: int) -> WorkerEntry:
+        return next(each for each in self.dispatch.workers.values() if job in each.assigned)
 
     def end(self, job: int, outcome: Any = None, seconds: float = 1.0) -> None:
         outcome = outcome or Success(0.0, info={"values": []})
-        record = AttemptEnded(job, 1, "w", outcome, True, seconds)
-        self.release(job)
-        self.tasks.apply(record)
-        self.tasks.observe([(1.0, record)])
+        entry = self.holder(job)
+        result = AttemptResult(job, entry.assigned[job], outcome, seconds)
+        self.handle(AttemptFinished(entry.info.worker_id, entry.info.incarnation, result))
 
     def hand_back(self, job: int) -> None:
-        self.tasks.apply(AttemptEnded(job, 1, "w", None, False))
-        self.release(job)
+        entry = self.holder(job)
+        attempt, info = entry.assigned[job], entry.info
+        self.handle(AttemptReleased(info.worker_id, info.incarnation, job, attempt))
 
-    def release(self, job: int) -> None:
-        for held in self.holds.values():
-            if job in held:
-                held.remove(job)
-
-    def lose(self, engine: int, state: str = "lost") -> None:
-        record = WorkerChanged(state, worker(engine))
-        del self.holds[engine]
-        self.tasks.apply(record)
-        self.tasks.observe([(1.0, record)])
+    def lose(self, engine: int) -> None:
+        self.handle(WorkerDied(f"w{engine}", worker(engine).incarnation, "it died"))
+        self.cancel_orphaned()
 
     def leave(self, engine: int) -> None:
         """Let an engine go that hands back what it has."""
-        jobs = list(self.holds[engine])
-        for job in jobs:
-            self.hand_back(job)
-        self.lose(engine, "left")
-        stranded = self.tasks.stranded()
-        for job in stranded:
-            self.end(job, Failure(FailureKind.CANCELLED, ENGINE_LEFT))
-        self.queue += [job for job in jobs if job not in stranded]
-        assert self.tasks.stranded() == []
+        self.handle(WorkerLeft(f"w{engine}", worker(engine).incarnation))
+        self.cancel_orphaned()
+
+    def cancel_orphaned(self) -> None:
+        for job in self.tasks.orphaned():
+            self.take(self.dispatch.cancel(job, ENGINE_LEFT))
+        assert self.tasks.orphaned() == []
 
 
 def failure(kind: FailureKind) -> Failure:
@@ -214,7 +218,7 @@ def test_what_was_handed_out_ahead_may_be_handed_back_and_run_elsewhere() -> Non
     scene.join(1)
     scene.hand_back(1)
     assert tasks[1].engine is None
-    scene.start(1, 1)
+    assert (1, 1) in scene.hand_out()
     assert tasks[1].engine == 1
     scene.end(1)
     assert scene.ended[0][0] is tasks[1]
@@ -247,8 +251,7 @@ def test_retries_avoid_the_engine_where_there_is_another_and_only_then() -> None
     scene.offer(retries=1)
     ((job, engine),) = scene.hand_out()
     scene.end(job, failure(FailureKind.EXCEPTION))
-    ((job, other),) = scene.hand_out()
-    assert other != engine
+    assert scene.hand_out() == [(job, 1 - engine)]
     assert not scene.ended
     scene.end(job, failure(FailureKind.EXCEPTION))
     assert scene.ended[0][1].kind is FailureKind.EXCEPTION
@@ -256,7 +259,7 @@ def test_retries_avoid_the_engine_where_there_is_another_and_only_then() -> None
     alone.offer(retries=1)
     ((job, _),) = alone.hand_out()
     alone.end(job, failure(FailureKind.EXCEPTION))
-    assert alone.hand_out() == [(1, 0)], "a wish, never a rule that waits for ever"
+    assert alone.hand_out() == [(0, 0)], "a wish, never a rule that waits for ever"
 
 
 def test_a_lost_engine_costs_a_balanced_task_nothing_and_ends_a_static_one() -> None:
@@ -264,9 +267,7 @@ def test_a_lost_engine_costs_a_balanced_task_nothing_and_ends_a_static_one() -> 
     scene.offer()
     scene.offer(targets=frozenset([1]), static=True)
     scene.offer(targets=frozenset([1]), static=True)
-    (first, _), (second, _) = scene.hand_out()
-    for job in (first, second):
-        scene.end(job, failure(FailureKind.LOST))
+    assert len(scene.hand_out()) == 2
     scene.lose(0)
     scene.lose(1)
     assert [told.kind for _, told in scene.ended] == [FailureKind.LOST] * 2
@@ -280,7 +281,7 @@ def test_an_engine_that_leaves_hands_a_balanced_task_on_and_ends_a_static_one() 
     balanced = scene.offer()
     static = scene.offer(targets=frozenset([1]), static=True)
     assert len(scene.hand_out()) == 2
-    assert scene.tasks.stranded() == []
+    assert scene.tasks.orphaned() == []
     scene.leave(0)
     scene.leave(1)
     ((task, told),) = scene.ended
@@ -293,13 +294,16 @@ def test_an_engine_that_leaves_hands_a_balanced_task_on_and_ends_a_static_one() 
 
 
 def test_a_task_that_loses_every_engine_is_given_up() -> None:
-    scene = Scene(1)
+    scene = Scene(0)
     scene.offer()
-    for _ in range(MAX_LOSSES):
-        ((job, _),) = scene.hand_out()
-        scene.end(job, failure(FailureKind.LOST))
+    for number in range(Retry().max_losses):
+        assert scene.ended == []
+        scene.join(number)
+        assert len(scene.hand_out()) == 1
+        scene.lose(number)
+    scene.join(99)
     assert scene.hand_out() == []
-    assert len(scene.ended) == 1
+    assert [told.kind for _, told in scene.ended] == [FailureKind.LOST]
 
 
 def test_what_waits_is_withdrawn_and_what_runs_is_named() -> None:
@@ -307,6 +311,7 @@ def test_what_waits_is_withdrawn_and_what_runs_is_named() -> None:
     running, waiting = scene.offer(), scene.offer()
     ((job, _),) = scene.hand_out()
     scene.tasks.take_back([running, waiting])
+    scene.tasks.withdraw([], "not wanted", 0.0)
     assert scene.hand_out() == []
     assert [(task, told.kind) for task, told in scene.ended] == [(waiting, FailureKind.CANCELLED)]
     assert scene.tasks.jobs_of([running, waiting]) == [job]
@@ -359,16 +364,13 @@ class History:
         if self.rng.random() < 0.5:
             self.scene.leave(engine)
             return
-        for job in list(self.scene.holds[engine]):
-            self.scene.end(job, failure(FailureKind.LOST))
         self.scene.lose(engine)
 
     def recall(self) -> None:
         """Ask back what waits behind something else."""
         waiting = [job for jobs in self.scene.holds.values() for job in jobs[1:]]
         if waiting:
-            self.scene.hand_back(job := self.rng.choice(waiting))
-            self.scene.queue.append(job)
+            self.scene.hand_back(self.rng.choice(waiting))
 
     def join(self) -> None:
         self.scene.join(self.joined)

@@ -25,18 +25,25 @@ def ready_jobs(jobs: JobTable, workers: WorkerTable, now: float) -> list[int]:
 
 
 def choose_worker(workers: WorkerTable, entry: JobEntry) -> WorkerEntry | None:
-    """Return the worker for a job; None if none has room that may run it."""
-    best: tuple[bool, bool, int] | None = None
-    chosen = None
+    """Return the worker for a job; None if none has room that may run it.
+
+    If there is a policy, it chooses between workers that are equal but for their load.
+    """
+    ranks: dict[str, tuple[bool, bool]] = {}
     for worker_id, worker in workers.items():
         if worker.room <= 0 or not workers.may_run(entry, worker_id):
             continue
         # A free slot comes before a place behind other attempts, even where the job has failed
         # before; then another worker than that one; then the one with the least to do.
-        rank = (worker.load >= worker.info.slots, worker_id == entry.avoid, worker.load)
-        if best is None or rank < best:
-            best, chosen = rank, worker
-    return chosen
+        ranks[worker_id] = (worker.load >= worker.info.slots, worker_id == entry.avoid)
+    if not ranks:
+        return None
+    best = min(ranks.values())
+    equal = [worker_id for worker_id, rank in ranks.items() if rank == best]
+    if workers.policy is None or entry.job.worker is not None:
+        return min((workers[worker_id] for worker_id in equal), key=lambda each: each.load)
+    equal.sort(key=lambda worker_id: workers[worker_id].load)
+    return workers[workers.policy.choose(entry.job, equal)]
 
 
 def attempts_to_recall(

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from hpdist.core.dispatch.assignment import attempts_to_recall, choose_worker, ready_jobs
-from hpdist.core.dispatch.job_table import JobTable
+from hpdist.core.dispatch.job_policy import JobPolicy
+from hpdist.core.dispatch.job_table import JobEntry, JobTable
 from hpdist.core.dispatch.retry import (
     QUARANTINE_AFTER,
     backoff,
@@ -65,7 +66,6 @@ from hpdist.core.model.values import (
     Outcome,
     Retry,
     Timing,
-    WorkerInfo,
 )
 
 
@@ -78,8 +78,8 @@ class DispatchState:
         How often each kind of failure is tried again.
     timing
         Leases and back-off, in seconds.
-    is_eligible
-        Whether a worker may be assigned jobs that are pinned to none; default: each may.
+    policy
+        Decides about single jobs; see `JobPolicy`.
 
     Attributes
     ----------
@@ -93,12 +93,12 @@ class DispatchState:
         self,
         retry: Retry | None = None,
         timing: Timing | None = None,
-        is_eligible: Callable[[WorkerInfo], bool] | None = None,
+        policy: JobPolicy | None = None,
     ) -> None:
         self.retry = retry or Retry()
         self.timing = timing or Timing()
         self.jobs = JobTable()
-        self.workers = WorkerTable(is_eligible)
+        self.workers = WorkerTable(policy)
         self.paused = False
         self._out = Decision()
 
@@ -229,7 +229,7 @@ class DispatchState:
             self._forget_zombie(worker, (result.job_id, result.attempt))
         entry = self.jobs.get(result.job_id)
         if entry and entry.is_current(result.attempt):
-            final, outcome = retry_decision(result.outcome, entry.failed, self.retry)
+            final, outcome = retry_decision(result.outcome, entry.failed, self._retry(entry))
             self._record(
                 AttemptEnded(
                     result.job_id,
@@ -319,12 +319,16 @@ class DispatchState:
             self.jobs.delayed.clear()
         return self._take()
 
+    def _retry(self, entry: JobEntry) -> Retry:
+        policy = self.workers.policy
+        return self.retry if policy is None else policy.retry(entry.job, self.retry)
+
     def _lose(self, worker: WorkerEntry, reason: str, now: float) -> None:
         worker_id = worker.info.worker_id
         for job_id, attempt in list(worker.assigned.items()):
             entry = self.jobs[job_id]
             lost = Failure(FailureKind.LOST, f"worker {worker_id}: {reason}")
-            final, outcome = retry_decision(lost, entry.failed, self.retry)
+            final, outcome = retry_decision(lost, entry.failed, self._retry(entry))
             self._record(AttemptEnded(job_id, attempt, worker_id, outcome, final))
             wait = backoff(entry.failed[FailureKind.LOST], self.timing.backoff_s)
             if wait and not final:
@@ -341,8 +345,10 @@ class DispatchState:
         """
         jobs = self.jobs
         waiting = jobs.n_delayed(now)
-        if jobs.crashed and self.workers.free:
-            ready = [job_id for job_id in jobs.crashed if jobs.delayed.get(job_id, now) <= now]
+        # Without a policy only a job that has crashed may not run everywhere.
+        selected = jobs.crashed if self.workers.policy is None else jobs.queue
+        if selected and self.workers.free:
+            ready = [job_id for job_id in selected if jobs.delayed.get(job_id, now) <= now]
             waiting += sum(not self._has_room(job_id) for job_id in ready)
         return self.workers.load + len(jobs.queue) - waiting
 

@@ -6,11 +6,12 @@ cost, however many workers there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from math import inf
 
+from hpdist.core.dispatch.job_policy import JobPolicy
 from hpdist.core.dispatch.job_table import JobEntry
 from hpdist.core.dispatch.transitions import HISTORY_LENGTH, WORKER_TRANSITIONS, illegal
 from hpdist.core.model.errors import StateError
@@ -56,8 +57,8 @@ class WorkerTable(dict[str, WorkerEntry]):
 
     Attributes
     ----------
-    is_eligible
-        Whether a worker may be assigned jobs that are pinned to none; None for all.
+    policy
+        Decides which worker may run jobs that are pinned to none; None: each may.
     running
         Number of attempts that are assigned.
     capacity
@@ -68,9 +69,9 @@ class WorkerTable(dict[str, WorkerEntry]):
         How many more they can be assigned.
     """
 
-    def __init__(self, is_eligible: Callable[[WorkerInfo], bool] | None = None) -> None:
+    def __init__(self, policy: JobPolicy | None = None) -> None:
         super().__init__()
-        self.is_eligible = is_eligible
+        self.policy = policy
         self.running = self.capacity = self.load = self.free = 0
         self._deadlines: list[tuple[float, str]] = []
 
@@ -179,7 +180,7 @@ class WorkerTable(dict[str, WorkerEntry]):
         """
         if entry.job.worker is not None:
             return entry.job.worker == worker_id
-        if self.is_eligible is not None and not self.is_eligible(self[worker_id].info):
+        if self.policy is not None and not self.policy.may_run(entry.job, self[worker_id].info):
             return False
         if entry.crashed_at != worker_id:
             return True

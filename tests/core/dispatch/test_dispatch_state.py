@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from hpdist.core.dispatch.retry import backoff
@@ -102,6 +104,19 @@ class Book:
 
     def job(self, job_id: int = 0) -> JobState:
         return self.state.jobs[job_id].state
+
+
+class NotOnA:
+    """No job may run on worker a; the one that joined last is chosen."""
+
+    def may_run(self, job: Job, worker: WorkerInfo) -> bool:
+        return worker.worker_id != "a"
+
+    def choose(self, job: Job, worker_ids: Sequence[str]) -> str:
+        return worker_ids[-1]
+
+    def retry(self, job: Job, usual: Retry) -> Retry:
+        return Retry(exceptions=job.job_id)
 
 
 @pytest.fixture
@@ -661,7 +676,7 @@ def test_what_no_idle_worker_may_run_is_left_where_it_waits(book: Book) -> None:
 
 
 def test_workers_that_are_not_taken_get_only_what_is_bound_to_them(book: Book) -> None:
-    book.state.workers.is_eligible = lambda info: info.worker_id != "a"
+    book.state.workers.policy = NotOnA()
     book.join("a")
     book.submit(0)
     book.submit(1, worker="a")
@@ -671,6 +686,24 @@ def test_workers_that_are_not_taken_get_only_what_is_bound_to_them(book: Book) -
     assert book.assign().orders == [Launch("b", "b.1", 0, 1), Launch("b", "b.1", 2, 1)]
     book.finish("a", 1, 1)
     assert book.state.recall() == Decision(), "the idle one may not run it"
+
+
+def test_the_policy_of_the_jobs_chooses_between_workers_that_are_equal(book: Book) -> None:
+    book.state.workers.policy = NotOnA()
+    for name in "abc":
+        book.join(name)
+    book.submit(0, 1)
+    assert book.assign().orders == [Launch("c", "c.1", 0, 1), Launch("b", "b.1", 1, 1)]
+
+
+def test_the_policy_of_the_jobs_says_how_often_each_is_tried(book: Book) -> None:
+    book.state.workers.policy = NotOnA()
+    book.join("b", slots=2)
+    book.submit(0, 1)
+    book.assign()
+    for job_id in (0, 1):
+        book.finish("b", job_id, 1, Failure(FailureKind.EXCEPTION, "why"))
+    assert (book.job(0), book.job(1)) == (JobState.FAILED, JobState.QUEUED)
 
 
 def test_before_a_drain_all_that_waits_is_asked_back_and_nothing_that_runs(book: Book) -> None:
