@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# Small matrices are no faster with threads, which take a core each while they wait for others.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # Last, so that for hpdist the one that is installed is tested; benchmarks are not installed.
 # Helpers of tests in several groups are in "support", the others beside the tests that use them.
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).with_name("support"))]

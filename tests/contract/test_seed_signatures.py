@@ -7,8 +7,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from hpdist import Dispatcher, Master, NameServer, Worker
 from hpdist.cluster import dispatcher
 from hpdist.cluster.transport.address import nic_name_to_host
@@ -124,24 +122,18 @@ def parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
     return [each for each in found if each.name != "self"]
 
 
-def name_of(value: object) -> str:
-    return getattr(value, "__qualname__", "")
+def test_the_seed_signatures_are_kept() -> None:
+    for function, promised in SIGNATURES:
+        found = parameters(function)
+        ours = [p for p in found if p.kind is not p.KEYWORD_ONLY and p.name in promised]
+        assert [(p.name, p.default) for p in ours] == list(promised.items()), function
 
 
-@pytest.mark.parametrize(("function", "promised"), SIGNATURES, ids=name_of)
-def test_the_seed_signature_is_kept(function: Callable[..., Any], promised: Table) -> None:
-    found = parameters(function)
-    ours = [p for p in found if p.kind is not p.KEYWORD_ONLY and p.name in promised]
-    assert [(p.name, p.default) for p in ours] == list(promised.items())
-
-
-@pytest.mark.parametrize(("function", "promised"), SIGNATURES, ids=name_of)
-def test_what_is_added_to_it_is_optional_and_named(
-    function: Callable[..., Any], promised: Table
-) -> None:
-    added = [p for p in parameters(function) if p.name not in promised]
-    assert all(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in added)
-    assert all(p.default is not REQUIRED for p in added if p.kind is p.KEYWORD_ONLY)
+def test_what_is_added_to_them_is_optional_and_named() -> None:
+    for function, promised in SIGNATURES:
+        added = [p for p in parameters(function) if p.name not in promised]
+        assert all(p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD) for p in added), function
+        assert all(p.default is not REQUIRED for p in added if p.kind is p.KEYWORD_ONLY), function
 
 
 def test_a_worker_class_shows_the_parameters_of_its_constructor() -> None:
