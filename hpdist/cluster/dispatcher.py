@@ -12,12 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.cluster.discovery import Place
-from hpdist.cluster.option_checks import (
-    LOOP_OPTIONS,
-    check_lease_and_retry,
-    check_options,
-    run_name,
-)
+from hpdist.cluster.option_checks import LOOP_OPTIONS, run_name
 from hpdist.cluster.service import Listening, Service
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.state import DispatchState
@@ -37,6 +32,7 @@ from hpdist.core.run.assembly import RunInstance, Work, make_loop
 from hpdist.core.run.executor_kinds import check_executor_object
 from hpdist.core.run.finished_jobs import FinishedJob
 from hpdist.core.run.loop import Observer
+from hpdist.core.run.options import check_names, check_timing_and_retry
 from hpdist.core.run.submissions import Submissions
 
 logger = logging.getLogger(__name__)
@@ -125,8 +121,8 @@ class Dispatcher:
         **loop_options: Any,
     ) -> None:
         self.run_id = run_name(run_id)
-        check_options("Dispatcher", loop_options, LOOP_OPTIONS)
-        check_lease_and_retry(timing, retry)
+        check_names("Dispatcher", loop_options, LOOP_OPTIONS)
+        check_timing_and_retry(timing, retry)
         maybe(check_executor_object, "executor", executor)
         maybe(check_callable, "queue_callback", queue_callback, takes="of a number of workers")
         timing = timing or Timing()

@@ -12,21 +12,28 @@ from typing import Any
 
 from hpdist.cluster.diagnosis import why_no_workers
 from hpdist.cluster.dispatcher import Dispatcher
+from hpdist.cluster.master_search import MasterSearch
 from hpdist.cluster.option_checks import check_iteration_kwargs, check_master, run_name
 from hpdist.cluster.result_views import ResultViews
 from hpdist.cluster.run_ends import Ends
+from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import NoWorkers, StateError
-from hpdist.core.model.events import Controlled, ControlRequested, Record, RunCreated, RunEnded
+from hpdist.core.model.events import ControlRequested, Record, RunEnded
 from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seed, check_whole
-from hpdist.core.model.values import Limits
-from hpdist.core.objective.multi_objective import ONE
+from hpdist.core.model.values import Retry, Timing
 from hpdist.core.results.results import Results
-from hpdist.core.run.definition import gather_warm_start, space_of
+from hpdist.core.run.definition import space_of
 from hpdist.core.run.finished_jobs import FinishedJob, JobStream
-from hpdist.core.run.resume import change, header_arguments, open_run
+from hpdist.core.run.options import (
+    ListeningOptions,
+    RunPolicy,
+    SearchOptions,
+    TimeLimits,
+    changed,
+)
 from hpdist.core.study.early_stopping import StoppingRule
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Bracket, IterGenerator, check_generator
@@ -78,10 +85,17 @@ class Master:
         Only needed if the optimizer has no attribute ``space``.
     seed, direction, initial_configs, early_stopping, objectives
         As for `Study`.
+    n_trials, n_evaluations, max_cost, target_loss
+        Limits of the whole run, see `hpdist.Limits`; a run that is resumed keeps those it has.
     worker_timeout
         Seconds to wait for workers; default: for ever, with a diagnosis every half minute.
-    dispatcher_options
-        As for `Dispatcher`: nic_name, port, timing, retry, executor.
+    timing, retry
+        When a silent worker is given up, see `hpdist.Timing`; how often an evaluation is tried,
+        see `hpdist.Retry`.
+    nic_name, port, executor
+        As for `Dispatcher`.
+    resume, on_change
+        As for `hpdist.minimize`.
 
     Raises
     ------
@@ -112,56 +126,60 @@ class Master:
         incumbent_performances: dict[float, float] | None = None,
         *,
         space: Any = None,
-        seed: int = 0,
-        direction: str = "minimize",
-        initial_configs: Sequence[Mapping[str, Any]] = (),
+        seed: int = SearchOptions.seed,
+        direction: str = SearchOptions.direction,
+        initial_configs: Sequence[Mapping[str, Any]] = SearchOptions.initial_configs,
         early_stopping: StoppingRule | str | None = None,
-        objectives: Sequence[str] = ONE,
+        objectives: Sequence[str] = SearchOptions.objectives,
+        n_trials: int | None = None,
+        n_evaluations: int | None = None,
+        max_cost: float | None = None,
+        target_loss: float | None = None,
         worker_timeout: float = math.inf,
-        grace: float = 10.0,
+        grace: float = TimeLimits.grace,
+        timing: Timing | None = None,
+        retry: Retry | None = None,
+        nic_name: str | None = None,
+        port: int = ListeningOptions.port,
+        executor: Executor | None = None,
         logger: logging.Logger | None = None,
         objective: str = "",
-        on_change: str = "error",
+        resume: str = RunPolicy.resume,
+        on_change: str = RunPolicy.on_change,
         observers: Sequence[Any] = (),
-        **dispatcher_options: Any,
+        **unknown: Any,
     ) -> None:
         self.run_id = run_name(run_id)
-        check_master(locals())
+        self._options = check_master(locals())
         self._space = space_of(optimizer, space)
         self.optimizer = make_optimizer(optimizer, self._space, check_seed(seed), len(objectives))
         self.iter_generator = check_generator(iter_generator)
-        sign = 1.0 if direction == "minimize" else -1.0
-        seen = ResultViews(
-            sign, incumbents, incumbent_performances, result_logger, progress_callback
+        self.views = ResultViews(
+            1.0 if direction == "minimize" else -1.0,
+            incumbents,
+            incumbent_performances,
+            result_logger,
+            progress_callback,
         )
-        self.views, self._previous = seen, previous_result
-        self.incumbents, self.incumbent_performances = seen.incumbents, seen.performances
-        self.shutdown_workers, self.worker_timeout = shutdown_workers, worker_timeout
+        self.incumbents = self.views.incumbents
+        self.incumbent_performances = self.views.performances
+        self.shutdown_workers = shutdown_workers
+        self.worker_timeout = worker_timeout
         self.time_left_for_this_task = time_left_for_this_task
         self.queue_sizes = QueueSizes.of(job_queue_sizes, dynamic_queue_size)
         self.logger = logger or logging.getLogger(__name__)
         self.directory = RunDirectory(Path(working_directory) / self.run_id)
-        self._study_options: dict[str, Any] = {"seed": seed, "direction": direction}
-        chosen = {"early_stopping": early_stopping, "objectives": objectives}
-        self._study_options |= {"initial_configs": initial_configs, **chosen}
-        self._ends, self._changed = Ends(), threading.Event()
-        self._run = open_run(
-            Path(checkpoint_file) if checkpoint_file else self.directory.journal,
-            self._make_study,
-            run_id=self.run_id,
-            at=time.time(),
-            objective=objective,
-            on_change=on_change,
-            sync_every=checkpoint_freq,
-            timing=dispatcher_options.get("timing"),
-            retry=dispatcher_options.pop("retry", None),
+        self._ends = Ends()
+        self._changed = threading.Event()
+        journal = Path(checkpoint_file) if checkpoint_file else self.directory.journal
+        self._search = MasterSearch(
+            self._options, self._space, self.optimizer, self.iter_generator, self._bracket
         )
+        self._run = self._search.open(journal, self.run_id, objective, checkpoint_freq)
         self.directory.create()
         self._iterations_before = self._run.state.finished_iterations
         self.views.resumed(self._run.state)
         self._stream = JobStream(self._run.state, self.views.new_trial, self.job_callback)
-        if self._run.dispatch.paused:
-            change(self._run, Controlled(Command.RESUME), time.time())
         self.dispatcher = Dispatcher(
             lambda job: None,
             self.run_id,
@@ -179,7 +197,10 @@ class Master:
             shut_down_workers=shutdown_workers,
             queue_sizes=self.queue_sizes,
             grace_s=grace,
-            **dispatcher_options,
+            nic_name=nic_name,
+            port=port,
+            timing=timing,
+            executor=executor,
         )
         self._thread = threading.Thread(target=self._serve, name="hpdist-dispatcher", daemon=True)
 
@@ -221,7 +242,8 @@ class Master:
             if kwargs:
                 self.dispatcher.post(ControlRequested(Command.ITERATION_KWARGS, kwargs))
             self._ends.forget()
-            self.dispatcher.post(ControlRequested(Command.EXTEND, {"n_iterations": target}))
+            limits = {"n_iterations": target, **changed(self._options.limits)}
+            self.dispatcher.post(ControlRequested(Command.EXTEND, limits))
             self._ends.wait()
         self._iterations_before = target
         return self.results()
@@ -287,21 +309,8 @@ class Master:
 
     # ------------------------------------------------------------------ within
 
-    def _make_study(self, header: RunCreated | None) -> Study:
-        if header is None:
-            sources = () if self._previous is None else self._previous
-            known = gather_warm_start(sources, str(self._study_options["direction"]))
-            found: dict[str, Any] = {"limits": Limits(n_iterations=0), "warm_start": known}
-        else:
-            found = header_arguments(header)
-        study = Study(
-            self._space,
-            self.iter_generator,
-            self.optimizer,
-            next_iteration=lambda i: self.get_next_iteration(i, study.iteration_kwargs),
-            **{**self._study_options, **found},
-        )
-        return study
+    def _bracket(self, iteration: int, iteration_kwargs: dict[str, Any]) -> Bracket:
+        return self.get_next_iteration(iteration, iteration_kwargs)  # which may be overridden
 
     def _start(self) -> None:
         if self._thread.ident is None:

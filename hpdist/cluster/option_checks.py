@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,9 +12,9 @@ from hpdist.cluster.discovery import Place
 from hpdist.cluster.transport.address import check_listening
 from hpdist.core.journal.run_names import check_run_id
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.options import option_of
 from hpdist.core.model.validation import (
     check_callable,
-    check_choice,
     check_flag,
     check_kind,
     check_list,
@@ -26,14 +25,15 @@ from hpdist.core.model.validation import (
     maybe,
     short_repr,
 )
-from hpdist.core.model.values import Retry, Timing
-from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
+from hpdist.core.objective.limits import check_enforceable
 from hpdist.core.objective.multi_objective import check_objectives
 from hpdist.core.run.executor_kinds import check_executor_object
-from hpdist.core.study.study import DIRECTIONS
+from hpdist.core.run.options import FIELDS, EvaluationOptions, RunOptions, check_names, take
 
-#: What a master passes on to its dispatcher.
-DISPATCHER_OPTIONS = ("nic_name", "port", "timing", "retry", "executor")
+#: What the seed's arguments of `Master` are called here, of those that are options of a search.
+SEED_NAMES = {
+    option_of(each).master: name for name, each in FIELDS.items() if option_of(each).master
+}
 
 #: What a dispatcher passes on to its loop.
 LOOP_OPTIONS = (
@@ -61,9 +61,7 @@ _MASTER: dict[str, Callable[[str, Any], Any]] = {
     "ping_interval": partial(check_seconds, infinite=True),
     "time_left_for_this_task": _patience,
     "worker_timeout": _patience,
-    "grace": partial(check_seconds, zero=True),
     "shutdown_workers": check_flag,
-    "direction": partial(check_choice, allowed=DIRECTIONS),
     "objective": partial(check_kind, kind=str),
     "logger": partial(maybe, check_kind, kind=logging.Logger),
     "observers": check_list,
@@ -74,24 +72,10 @@ _WORKER: dict[str, Callable[[str, Any], Any]] = {
     "timeout": lambda name, value: None if value is None else _patience(name, value),
     "debug": check_flag,
     "logger": partial(maybe, check_kind, kind=logging.Logger),
-    "device": partial(check_kind, kind=str),
-    "prefetch": partial(check_whole, least=0),
     "directory": partial(maybe, check_path),
     "carry_over": check_flag,
     "reconnect_timeout": _patience,
 }
-
-
-def check_options(owner: str, options: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse options that nobody takes."""
-    known = list(known)
-    for name in options:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            raise ConfigurationError(
-                f"{owner} has no option {short_repr(name)}",
-                do=f"did you mean {close[0]}?" if close else f"choose from {', '.join(known)}",
-            )
 
 
 def run_name(run_id: object) -> str:
@@ -99,24 +83,27 @@ def run_name(run_id: object) -> str:
     return check_run_id(str(run_id) if type(run_id) is int else run_id)
 
 
-def check_master(given: Mapping[str, Any]) -> None:
-    """Check the arguments that a master was given, but for those that become a study."""
+def check_master(given: Mapping[str, Any]) -> RunOptions:
+    """Check the arguments that a master was given; return those that are options of a search."""
+    check_names("Master", given["unknown"], [name for name in given if name != "unknown"])
     _check_each(given, _MASTER)
     check_objectives(given["objectives"])
-    options = given["dispatcher_options"]
-    check_options("Master", options, DISPATCHER_OPTIONS)
-    check_listening(given["host"], options.get("nic_name"), options.get("port", 0))
-    check_lease_and_retry(options.get("timing"), options.get("retry"))
-    maybe(check_executor_object, "executor", options.get("executor"))
+    check_listening(given["host"], given["nic_name"], given["port"])
+    maybe(check_executor_object, "executor", given["executor"])
     Place("0", given["nameserver"], given["nameserver_port"])
+    options = {SEED_NAMES.get(name, name): value for name, value in given.items()}
+    # The executor is made already, and the time counts from the start of `Master.run`.
+    for name in ("executor", "callbacks", "time_limit"):
+        del options[name]
+    return RunOptions.of(options)
 
 
 def check_worker(given: Mapping[str, Any]) -> None:
     """Check the arguments that a worker was given."""
     _check_each(given, _WORKER)
-    isolation = check_isolation(given["isolation"])
-    limits = check_attempt_limits(given["job_timeout"], given["memory_limit"])
-    check_enforceable(isolation, limits)
+    chosen = take(EvaluationOptions, given)
+    limits = {"job_timeout": chosen.job_timeout, "memory_limit": chosen.memory_limit}
+    check_enforceable(chosen.isolation, limits)
     Place("0", given["nameserver"], given["nameserver_port"])
     if given["worker_id"] is not None:
         check_name("worker_id", str(given["worker_id"]), longest=100)
@@ -125,12 +112,6 @@ def check_worker(given: Mapping[str, Any]) -> None:
 def _check_each(given: Mapping[str, Any], checks: Mapping[str, Callable[[str, Any], Any]]) -> None:
     for name, check in checks.items():
         check(name, given[name])
-
-
-def check_lease_and_retry(timing: object, retry: object) -> None:
-    """Check when workers are given up, and how often an evaluation is tried."""
-    maybe(check_kind, "timing", timing, kind=Timing, do="timing=Timing(lease_s=30)")
-    maybe(check_kind, "retry", retry, kind=Retry, do="retry=Retry(max_crashes=3)")
 
 
 def check_iteration_kwargs(master: Any, value: Any) -> dict[str, Any]:

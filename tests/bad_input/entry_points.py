@@ -523,6 +523,9 @@ ENTRIES: dict[str, Entry] = {
             "nic_name": NO_NAME[:2] + NO_NAME[4:],
             "timing": (5, {}),
             "retry": (5, {}),
+            **{name: LIMITS[name] for name in LIMITS if name != "n_iterations"},
+            "executor": (*ODD, 5, "process"),
+            "resume": (*NO_WORD, None, "must"),
             "colour": (5,),
         },
         {
@@ -531,6 +534,7 @@ ENTRIES: dict[str, Entry] = {
             "optimizer": "no optimizer|no attribute space",
             "previous_result": "warm start|nowhere",
             "incumbents": "incumbents|a budget",
+            "resume": "resume",
             "colour": "has no option 'colour'",
         },
     ),

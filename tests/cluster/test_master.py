@@ -19,7 +19,7 @@ from hpdist.core.model.values import JobState
 from hpdist.core.objective.objective import objective_of
 from hpdist.core.space.space import Space
 from hpdist.executors.registry import make_executor
-from hpdist.multi_fidelity import Bracket, Hyperband, SingleFidelity, SuccessiveHalving
+from hpdist.multi_fidelity import Asha, Bracket, Hyperband, SingleFidelity, SuccessiveHalving
 from hpdist.optimizers import RandomSearch
 
 
@@ -76,6 +76,32 @@ def test_each_run_adds_iterations(scene: Scene) -> None:
     assert len(master.run(n_iterations=2).evaluations) == 12
     trials = [one.config_id for one in master.results().evaluations]
     assert trials == [(iteration, 0, index) for iteration in range(3) for index in range(4)]
+
+
+@pytest.mark.parametrize(
+    "limit", [{"n_trials": 5}, {"n_evaluations": 5}, {"max_cost": 5.0}, {"target_loss": 1e9}]
+)
+def test_limits_of_the_whole_run_end_what_never_ends_by_itself(
+    scene: Scene, limit: dict[str, Any]
+) -> None:
+    master = scene.master(iter_generator=Asha(1, 2, eta=2), **limit)
+    scene.worker(lambda config, budget: config["x"])
+    results = master.run(n_iterations=1)
+    assert results.reason == "finished"
+    frame = results.to_frame()
+    if "n_trials" in limit:
+        assert frame["trial"].nunique() == 5
+    elif "n_evaluations" in limit:
+        assert len(frame) == 5
+    else:
+        assert len(frame) <= 6
+
+
+def test_limits_stay_in_a_master_that_is_made_again(scene: Scene) -> None:
+    for more, expected in (({"n_evaluations": 3}, 3), ({}, 3), ({"n_evaluations": 5}, 5)):
+        with scene.master(num_configs=20, **more) as master:
+            scene.worker()
+            assert len(master.run(n_iterations=1).to_frame()) == expected
 
 
 def test_a_master_that_was_shut_down_says_so(scene: Scene) -> None:

@@ -73,8 +73,8 @@ def check_executor_object(name: str, value: Any) -> Executor:
     if isinstance(value, type) or not all(map(callable, methods)):
         raise ConfigurationError(
             f"{short_repr(value)} is no {name}",
-            do=f"choose one of {', '.join(EXECUTORS)}, or give an object with start, perform and "
-            "close",
+            do=f"give an object with start, perform and close; by name minimize takes "
+            f"{', '.join(EXECUTORS)}",
         )
     made: Executor = value
     return made

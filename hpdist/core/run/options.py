@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,7 +139,10 @@ class EvaluationOptions:
     memory_limit: int | None = option(None, BYTES, "Memory that one evaluation may take.")
     prefetch: int = option(0, COUNT_OR_ZERO, "Evaluations that a worker holds ahead.")
     device: str = option(
-        "", Kind("text"), "Device that evaluations use, such as cuda:0.", flag="--devices"
+        "",
+        Kind("text", partial(check_kind, kind=str)),
+        "Device that evaluations use, such as cuda:0.",
+        flag="--devices",
     )
 
     def __post_init__(self) -> None:
