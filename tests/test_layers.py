@@ -41,7 +41,7 @@ OTHERS = {
     "matplotlib": "plot",
     "psutil": "core.attempt.memory_watch cluster.transport.address testing.executors",
     "cryptography": "cli.certificates",
-    "cloudpickle": "core.attempt.child_runner cluster.worker_process views.pickled",
+    "cloudpickle": "core.attempt.pickled_objective cluster.worker_process views.pickled",
     "ConfigSpace": "core.space.configspace testing.optimizers",
     "scipy": "optimizers",
     "numpy": "core.objective.pareto core.space core.study core.results.pareto_front optimizers "

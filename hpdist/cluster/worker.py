@@ -19,8 +19,9 @@ from hpdist.cluster.discovery import Place
 from hpdist.cluster.option_checks import check_waiting, check_worker, register_of, run_name
 from hpdist.cluster.remaking import RecordsArguments
 from hpdist.cluster.worker_process import ask_to_leave, start_process
-from hpdist.core.attempt.child_runner import ChildRunner, ObjectiveNotSent
+from hpdist.core.attempt.child_runner import ChildRunner
 from hpdist.core.attempt.inline_runner import InlineRunner
+from hpdist.core.attempt.pickled_objective import ObjectiveNotSent
 from hpdist.core.attempt.runner import Runner
 from hpdist.core.journal.connection_file import read_connection
 from hpdist.core.journal.run_directory import RunDirectory

@@ -62,6 +62,10 @@ class ChildAttempt:
         try:
             while not self._over:
                 self._step()
+        except MalformedMessageError:
+            # what the child sends cannot be trusted any more
+            self._child.kill()
+            return malformed_message(self._name)
         finally:
             self._switch.listen(None)
         return self._outcome
@@ -102,20 +106,15 @@ class ChildAttempt:
         self._outcome = outcome
 
     def _take(self, bodies: list[bytes]) -> None:
-        try:
-            for body in bodies:
-                kind, number, content = parse_message(body)
-                if self._over or number != self._number:
-                    continue  # sent by a thread that an earlier attempt left behind
-                if kind == "done":
-                    started = number == 0 and content == [None]
-                    self._settle(None if started else check_outcome(content[0], self._name))
-                elif self._on_report is not None:
-                    self._on_report(*check_report(*content))
-        except MalformedMessageError:
-            # what the child sends cannot be trusted any more
-            self._child.kill()
-            self._settle(malformed_message(self._name))
+        for body in bodies:
+            kind, number, content = parse_message(body)
+            if self._over or number != self._number:
+                continue  # sent by a thread that an earlier attempt left behind
+            if kind == "done":
+                loaded = number == 0 and content == [None]
+                self._settle(None if loaded else check_outcome(content[0], self._name))
+            elif self._on_report is not None:
+                self._on_report(*check_report(*content))
 
     def _death(self) -> Failure:
         code = self._child.wait_exit(_EXIT_S)

@@ -6,13 +6,13 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from hpdist.core.attempt.child_attempt import ChildAttempt
 from hpdist.core.attempt.child_process import ChildProcess
 from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.attempt.pickled_objective import pickled
 from hpdist.core.attempt.spawned_process import SpawnedProcess
 from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
@@ -22,10 +22,6 @@ from hpdist.core.model.values import Failure, JsonValue, Outcome
 from hpdist.core.objective.context import Report
 from hpdist.core.objective.limits import check_attempt_limits
 from hpdist.core.objective.objective import Objective
-
-
-class ObjectiveNotSent(ConfigurationError):
-    """The objective cannot be pickled; it can still be called in this process."""
 
 
 class ChildRunner:
@@ -168,41 +164,6 @@ class ChildRunner:
         if self._child is not None:
             self._child.close()
             self._child = None
-
-
-@contextmanager
-def by_value(name: str) -> Iterator[None]:
-    """Pickle what a module defines by value: its name means nothing in another process.
-
-    Thus functions of a script reach the child also from a process that multiprocessing started.
-    """
-    import cloudpickle
-
-    module = sys.modules.get(name)
-    if module is None:
-        yield
-        return
-    cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        cloudpickle.unregister_pickle_by_value(module)
-
-
-def pickled(objective: Objective) -> bytes:
-    """Return ``objective`` as bytes for a process of our own, or raise `ObjectiveNotSent`."""
-    import cloudpickle
-
-    try:
-        with by_value("__mp_main__"):
-            written: bytes = cloudpickle.dumps(objective)
-    except Exception as error:  # the methods of the user's own objects run in it
-        raise ObjectiveNotSent(
-            f"the objective {objective.name} cannot be sent to its process",
-            cause=f"{type(error).__name__}: {error}",
-            do="define it in a module, loading what it needs there, or use isolation='none'",
-        ) from error
-    return written
 
 
 def device_in_child(device: str) -> tuple[dict[str, str], str]:

@@ -33,6 +33,7 @@ Call = Callable[[Payload, Context], object]
 
 _FORMS = "f(config), f(config, budget) or f(config, budget, ctx); other parameters need defaults"
 _CONTEXT_NAMES = ("ctx", "context")
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _importing = threading.RLock()  # workers in threads ask for one file at the same moment
 
 
@@ -148,19 +149,10 @@ def check_signature(function: Callable[..., object]) -> int:
 
 
 def _num_arguments(name: str, signature: inspect.Signature) -> int:
-    positional = []
-    problem = ""
-    for parameter in signature.parameters.values():
-        required = parameter.default is parameter.empty
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            positional.append(parameter)
-        elif parameter.kind is parameter.KEYWORD_ONLY and required:
-            problem = f"the parameter {parameter.name} has no default"
-        elif parameter.kind is parameter.VAR_POSITIONAL and not positional:
-            problem = "*args does not name its parameters (a decorator needs functools.wraps)"
+    parameters = list(signature.parameters.values())
+    positional = [each for each in parameters if each.kind in _POSITIONAL]
     needed = [each for each in positional if each.default is each.empty]
-    if len(needed) > 1 and needed[1].name in _CONTEXT_NAMES:
-        problem = f"the second argument is the budget, but is called {needed[1].name}"
+    problem = _problem_with(parameters, needed)
     if problem or not positional or len(needed) > 3:
         raise ConfigurationError(
             f"the objective {name}{signature} cannot be called",
@@ -168,6 +160,19 @@ def _num_arguments(name: str, signature: inspect.Signature) -> int:
             do=f"accepted are {_FORMS}",
         )
     return _with_optional([each.name for each in positional], max(1, len(needed)))
+
+
+def _problem_with(parameters: list[inspect.Parameter], needed: list[inspect.Parameter]) -> str:
+    """Return why a function with these parameters cannot be called; empty if it can."""
+    problem = ""
+    for index, parameter in enumerate(parameters):
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+            problem = f"the parameter {parameter.name} has no default"
+        elif parameter.kind is parameter.VAR_POSITIONAL and index == 0:
+            problem = "*args does not name its parameters (a decorator needs functools.wraps)"
+    if len(needed) > 1 and needed[1].name in _CONTEXT_NAMES:
+        problem = f"the second argument is the budget, but is called {needed[1].name}"
+    return problem
 
 
 def _with_optional(names: list[str], count: int) -> int:

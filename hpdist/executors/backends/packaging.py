@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpdist.core.attempt.child_runner import by_value, pickled
+from hpdist.core.attempt.pickled_objective import by_value, pickled
 from hpdist.core.objective.objective import (
     Call,
     FunctionObjective,
