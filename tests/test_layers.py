@@ -37,7 +37,7 @@ OTHERS = {
     "msgpack": "cluster.transport",
     "click": "cli",
     "rich": "cli core.results.progress_display evaluator.callbacks",
-    "pandas": "core.results multi_fidelity.cycle plot.activity views evaluator.search_table",
+    "pandas": "core.results multi_fidelity.cycle plot.plot_table views evaluator.search_table",
     "matplotlib": "plot",
     "psutil": "core.attempt.memory_watch cluster.transport.address testing.executors",
     "cryptography": "cli.certificates",

@@ -1,4 +1,4 @@
-"""``hpdist results``: what came of a run."""
+"""``hpdist results``: the results of a run."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def results(run: str, top: int | None, failures: bool, csv_file: str | None, jso
 
 
 def _show_failures(found: Results) -> None:
-    """Show failures that are alike once, with how many there were."""
+    """Show each kind of failure once, with the number of evaluations that failed so."""
     alike: dict[tuple[str, str], list[EvaluationResult]] = {}
     for one in found.failures:
         last_line = one.message.strip().splitlines()[-1:] or [""]

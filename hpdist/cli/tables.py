@@ -1,4 +1,4 @@
-"""Tables and JSON of what came of a run, for standard output."""
+"""Tables and JSON of the results of a run, for standard output."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def show_best(results: Results, top: int) -> None:
 
 
 def show_front(results: Results, top: int) -> None:
-    """Print the Pareto front, the best loss first, and how many of it are not shown."""
+    """Print the Pareto front, the best loss first, and how many evaluations it has."""
     names, front = results.objectives, results.pareto_front
     rows = [
         (
@@ -92,7 +92,7 @@ def ranked(results: Results) -> list[EvaluationResult]:
 
 
 def results_json(results: Results, top: int | None = None) -> dict[str, Any]:
-    """Return what came of a run; ``top`` evaluations, or all of them in their order."""
+    """Return the results of a run as JSON data, with the ``top`` evaluations or all in their order."""
     states = [one.state for one in results.evaluations]
     shown = results.evaluations if top is None else ranked(results)[:top]
     return {
@@ -109,7 +109,7 @@ def results_json(results: Results, top: int | None = None) -> dict[str, Any]:
 
 
 def as_sheet(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose text no spreadsheet takes for a formula and no terminal obeys."""
+    """Return a table whose text is no formula to a spreadsheet and no command to a terminal."""
     cells = {}
     for name in frame.columns:
         is_number = frame[name].dtype.kind in "ifub"

@@ -1,24 +1,25 @@
-"""Who did what when."""
+"""The timetable plot: a row for each worker, a bar for each evaluation."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hpdist.plot.activity import activity, demand
-from hpdist.plot.canvas import axes_of
+from hpdist.plot.figures import axes_of
+from hpdist.plot.plot_table import plot_table, require_columns
 
 _HEIGHT = 0.8
 
 
-def lanes(begun: list[float], over: list[float]) -> list[int]:
+def lanes(started: list[float], ended: list[float]) -> list[int]:
     """Return a lane for each interval, as few as there can be, such that none overlap in one."""
     free: list[float] = []
-    taken = [0] * len(begun)
-    for index in sorted(range(len(begun)), key=lambda each: (begun[each], over[each])):
-        lane = next((i for i, end in enumerate(free) if end <= begun[index]), len(free))
+    taken = [0] * len(started)
+    for index in sorted(range(len(started)), key=lambda each: (started[each], ended[each])):
+        lane = next((i for i, end in enumerate(free) if end <= started[index]), len(free))
         if lane == len(free):
             free.append(0.0)
-        free[lane], taken[index] = over[index], lane
+        free[lane] = ended[index]
+        taken[index] = lane
     return taken
 
 
@@ -26,19 +27,19 @@ def plot_timetable(results: Any, ax: Any | None = None) -> tuple[Any, Any]:
     """Draw a row for each worker and a bar for each evaluation, coloured by its order there.
 
     Bars of one colour above each other are workers that have done as many evaluations. Where it
-    is not known who did what, evaluations are put into as few rows as there can be.
+    is not known which worker ran what, evaluations are put into as few rows as possible.
 
     Raises
     ------
     ConfigurationError
-        If it is not known when evaluations began and ended.
+        If it is not known when evaluations started and ended.
     """
-    table = activity(results)
-    demand(table, "begun", "over")
-    table = table[table["begun"].notna() & table["over"].notna()].copy()
+    table = plot_table(results)
+    require_columns(table, "started", "ended")
+    table = table[table["started"].notna() & table["ended"].notna()].copy()
     if table["worker"].isna().any():
-        table["worker"] = lanes(table["begun"].tolist(), table["over"].tolist())
-    table = table.sort_values("begun", kind="stable")
+        table["worker"] = lanes(table["started"].tolist(), table["ended"].tolist())
+    table = table.sort_values("started", kind="stable")
     table["order"] = table.groupby("worker").cumcount()
     names = sorted(table["worker"].unique())
     figure, ax = axes_of(ax)
@@ -48,7 +49,7 @@ def plot_timetable(results: Any, ax: Any | None = None) -> tuple[Any, Any]:
     for row, name in enumerate(names):
         bars = table[table["worker"] == name]
         ax.broken_barh(
-            list(zip(bars["begun"], bars["over"] - bars["begun"], strict=True)),
+            list(zip(bars["started"], bars["ended"] - bars["started"], strict=True)),
             (row - _HEIGHT / 2, _HEIGHT),
             facecolors=[shades(order) for order in bars["order"]],
             edgecolor="white",

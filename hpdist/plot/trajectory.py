@@ -1,4 +1,4 @@
-"""What a search had found by when."""
+"""The trajectory plot: each evaluation, and the best one so far."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpdist.core.model.validation import check_choice
 from hpdist.core.results.results import Results
-from hpdist.plot.activity import activity, demand
-from hpdist.plot.canvas import axes_of
+from hpdist.plot.figures import axes_of
+from hpdist.plot.plot_table import plot_table, require_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +46,7 @@ def plot_search_trajectory_single_objective_hpo(
         mode = "min" if loss else "max"
     mode = check_choice("mode", mode, ("min", "max"))
     x_units = check_choice("x_units", x_units, ("evaluations", "seconds"))
-    table = _ordered(activity(results), x_units)
+    table = _ordered(plot_table(results), x_units)
     x = table["when"] if x_units == "seconds" else table.index + 1.0
     y = table["objective"] if mode == "max" else -table["objective"]
     figure, ax = axes_of(ax)
@@ -64,11 +64,11 @@ def plot_search_trajectory_single_objective_hpo(
 
 def _ordered(table: pd.DataFrame, x_units: str) -> pd.DataFrame:
     """Return the evaluations in the order in which they ended, a column "when" beside."""
-    demand(table, "objective")
-    table = table.assign(over=table["over"].fillna(table["gathered"]))
+    require_columns(table, "objective")
+    table = table.assign(ended=table["ended"].fillna(table["gathered"]))
     if x_units == "seconds":
-        demand(table, "over")
-    table = table.assign(when=table["over"])
+        require_columns(table, "ended")
+    table = table.assign(when=table["ended"])
     return table.sort_values("when", kind="stable").reset_index(drop=True)
 
 

@@ -1,19 +1,19 @@
-"""How busy the workers were."""
+"""The plot of the number of busy workers over time."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hpdist.core.model.validation import check_choice, check_whole, maybe
-from hpdist.plot.activity import activity, demand
-from hpdist.plot.canvas import axes_of
+from hpdist.plot.figures import axes_of
+from hpdist.plot.plot_table import plot_table, require_columns
 
-_PAIRS = {"start/end": ("begun", "over"), "submit/gather": ("submitted", "gathered")}
+_PAIRS = {"start/end": ("started", "ended"), "submit/gather": ("submitted", "gathered")}
 
 
-def busy_workers(begun: Any, over: Any) -> tuple[list[float], list[int]]:
+def busy_workers(started: Any, ended: Any) -> tuple[list[float], list[int]]:
     """Return times and how many evaluations ran from each on; an end comes before a start."""
-    changes = sorted([(time, -1) for time in over] + [(time, +1) for time in begun])
+    changes = sorted([(time, -1) for time in ended] + [(time, +1) for time in started])
     times, counts, count = [], [], 0
     for time, change in changes:
         count += change
@@ -34,7 +34,7 @@ def plot_worker_utilization(
     ----------
     profile_type
         "start/end" of the evaluations on their workers, or "submit/gather", when they were
-        asked for and their results taken: the difference is what handing over costs.
+        submitted and their results taken: the difference is what the exchange costs.
 
     Raises
     ------
@@ -42,11 +42,11 @@ def plot_worker_utilization(
         If these times are not known.
     """
     num_workers = maybe(check_whole, "num_workers", num_workers, least=1)
-    begun, over = _PAIRS[check_choice("profile_type", profile_type, tuple(_PAIRS))]
-    table = activity(results)
-    demand(table, begun, over)
-    known = table[table[begun].notna() & table[over].notna()]
-    times, counts = busy_workers(known[begun], known[over])
+    started, ended = _PAIRS[check_choice("profile_type", profile_type, tuple(_PAIRS))]
+    table = plot_table(results)
+    require_columns(table, started, ended)
+    known = table[table[started].notna() & table[ended].notna()]
+    times, counts = busy_workers(known[started], known[ended])
     share = 1 if num_workers is None else num_workers
     figure, ax = axes_of(ax)
     ax.step(times, [count / share for count in counts], where="post", color="tab:green")

@@ -1,4 +1,6 @@
-"""What is shown of a run: tables, summaries, forecasts and live displays, folded from records.
+"""What users see of a run: its results, its progress, its status.
 
-Reads what the journal keeps and decides nothing. Open `results` first.
+`run_state` folds the records of the journal, once; everything else here shows what it holds, and
+decides nothing. May import `core.journal` and what is below it. Open `run_state` first for what is
+counted, `results` for what users call, `progress_lines` for what a terminal shows.
 """

@@ -1,4 +1,4 @@
-"""Sizes of figures, and the axes to draw on."""
+"""Figures: their sizes, and axes to draw on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import check_number
 
 POINTS_PER_INCH = 72.27
-"""Of TeX's points."""
+"""TeX's points in an inch."""
 
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -20,9 +20,9 @@ def figure_size(width: float, fraction: float = 1.0, ratio: float = GOLDEN) -> t
     Parameters
     ----------
     width
-        Of the text, in TeX's points: ``\\the\\textwidth`` says it.
+        Of the text, in TeX's points, as ``\\the\\textwidth`` prints it.
     fraction
-        How much of it the figure takes.
+        The share of it that the figure takes.
     ratio
         Height by width; the golden ratio by default.
 
@@ -37,7 +37,7 @@ def figure_size(width: float, fraction: float = 1.0, ratio: float = GOLDEN) -> t
 
 
 def axes_of(ax: Any | None, rows: int = 1) -> tuple[Any, Any]:
-    """Return (figure, axes): those of ``ax``, or new ones, ``rows`` of them with one x axis.
+    """Return (figure, axes): those of ``ax``, or new ones, in ``rows`` rows with a common x axis.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How long evaluations take."""
+"""Histograms of the durations of evaluations."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import check_whole
 from hpdist.core.results.results import Results
-from hpdist.plot.activity import activity, demand
-from hpdist.plot.canvas import axes_of
+from hpdist.plot.figures import axes_of
+from hpdist.plot.plot_table import plot_table, require_columns
 
 
 def plot_load_histograms(results: Any, bins: int = 16, ax: Any | None = None) -> tuple[Any, Any]:
@@ -48,7 +48,7 @@ def _named(results: Any) -> bool:
 
 
 def _durations(results: Any) -> list[float]:
-    table = activity(results)
-    demand(table, "begun", "over")
-    durations: list[float] = (table["over"] - table["begun"]).dropna().tolist()
+    table = plot_table(results)
+    require_columns(table, "started", "ended")
+    durations: list[float] = (table["ended"] - table["started"]).dropna().tolist()
     return durations
