@@ -92,7 +92,7 @@ def ranked(results: Results) -> list[EvaluationResult]:
 
 
 def results_json(results: Results, top: int | None = None) -> dict[str, Any]:
-    """Return the results of a run as JSON data, with the ``top`` evaluations or all in their order."""
+    """Return the results of a run as JSON data: the ``top`` evaluations, or all in their order."""
     states = [one.state for one in results.evaluations]
     shown = results.evaluations if top is None else ranked(results)[:top]
     return {

@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.journal.reader import JournalReader
-from hpdist.core.model.events import AttemptEnded
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Success
 from hpdist.core.objective.context import Context
 from hpdist.core.objective.objective import Call, function_name
+from hpdist.core.results.run_state import RunState
 from hpdist.folder.trial import ERROR, Trial, set_in_progress_trial
 
 OLD_NAMES = {
@@ -98,16 +97,15 @@ def trial_directory(base_dir: Path, trial_id: int) -> Path:
 
 
 class _Spent:
-    """What the search has cost so far; reads only what is new in the journal."""
+    """The total cost of the search so far; reads only what is new in the journal."""
 
     def __init__(self, journal: Path) -> None:
-        self._reader, self._sum = JournalReader(journal), 0.0
+        self._reader = JournalReader(journal)
+        self._state = RunState(keep_output=False)
 
     def now(self) -> float:
-        for _, record in self._reader.poll():
-            if isinstance(record, AttemptEnded) and isinstance(record.outcome, Success):
-                self._sum += record.outcome.cost or 0.0
-        return self._sum
+        self._state.update(self._reader.poll())
+        return self._state.total_cost
 
 
 def _checked(result: Any, name: str, budget: float | None) -> dict[str, Any]:
