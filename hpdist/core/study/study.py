@@ -38,6 +38,7 @@ from hpdist.core.model.values import (
 )
 from hpdist.core.objective.multi_objective import ONE, check_objectives, losses_of
 from hpdist.core.space.space import Space
+from hpdist.core.study.brackets import Brackets
 from hpdist.core.study.early_stopping import StoppingRule, make_rule
 from hpdist.core.study.input_checks import (
     FAILED,
@@ -132,17 +133,19 @@ class Study:
         known = check_list("warm_start", warm_start, of="observations")
         self.warm_start = [check_observation(one, self.space, self.table.sign) for one in known]
         self.early_stopping = make_rule(early_stopping)
-        self.brackets: list[Bracket] = []
+        self._brackets = Brackets(next_iteration or self.iter_generator.get_next_iteration)
         self.n_results = 0
-        self._new_bracket = next_iteration or self.iter_generator.get_next_iteration
         self.iteration_kwargs: dict[str, JsonValue] = {}  #: for brackets that are not made yet
         self._sampled: dict[tuple[int, int], int] = {}
-        self._first_open = 0  #: no bracket before this one is open
         self._retries: list[int] = []
-        self._peeked: Bracket | None = None
         self._proposal: JobCreated | None = None
         for number, one in enumerate(self.warm_start, start=1):
             self._tell(-number, one["config"], one["budget"], one["loss"])
+
+    @property
+    def brackets(self) -> list[Bracket]:
+        """The brackets that have a job, in their order."""
+        return self._brackets.made
 
     # ------------------------------------------------------------------ the next job
 
@@ -161,14 +164,7 @@ class Study:
         return not self.table.pending and self.propose() is None
 
     def _limit_reached(self) -> bool:
-        limits = self.limits
-        if limits.n_evaluations is not None and len(self.table.jobs) >= limits.n_evaluations:
-            return True
-        if limits.max_cost is not None and self.table.total_cost >= limits.max_cost:
-            return True
-        if limits.target_loss is None:
-            return False
-        return self.table.reached(limits.target_loss, max(self.iter_generator.budgets))
+        return self.table.limit_reached(self.limits, self.iter_generator.budgets)
 
     def _retry(self) -> JobCreated | None:
         if not self._retries:
@@ -178,17 +174,13 @@ class Study:
 
     def _next(self) -> JobCreated | None:
         """Ask the open brackets, oldest first; if all of them wait, open the next one."""
-        for index in range(self._first_open, len(self.brackets)):
-            bracket = self.brackets[index]
-            if not bracket.is_finished and (found := self._job_of(index, bracket)):
+        for index, bracket in self._brackets.open():
+            if found := self._job_of(index, bracket):
                 return found
         index = len(self.brackets)
         if self._all_trials_made or _at_limit(index, self.limits.n_iterations):
             return None
-        # Kept until its first job is recorded: making a bracket may be the user's code.
-        if self._peeked is None:
-            self._peeked = self._new_bracket(index)
-        return self._job_of(index, self._peeked)
+        return self._job_of(index, self._brackets.next())
 
     def _job_of(self, index: int, bracket: Bracket) -> JobCreated | None:
         proposal = bracket.propose()
@@ -232,24 +224,18 @@ class Study:
         StateError
             If the record cannot follow from this state.
         """
-        if isinstance(record, JobCreated):
-            self._created(record)
-        elif isinstance(record, AttemptEnded) and record.final:
-            self._settled(record)
-        elif isinstance(record, ReportReceived):
-            self._reported(record)
-        elif isinstance(record, Controlled):
-            self._controlled(record)
-        else:
-            return
-        self._proposal = None
-        self._skip_finished_brackets()
-
-    def _skip_finished_brackets(self) -> None:
-        while self._first_open < len(self.brackets):
-            if not self.brackets[self._first_open].is_finished:
+        match record:
+            case JobCreated():
+                self._created(record)
+            case AttemptEnded(final=True):
+                self._settled(record)
+            case ReportReceived():
+                self._reported(record)
+            case Controlled():
+                self._controlled(record)
+            case _:
                 return
-            self._first_open += 1
+        self._proposal = None
 
     def _created(self, record: JobCreated) -> None:
         self.table.created(record)
@@ -260,18 +246,12 @@ class Study:
         if job.retry_of is not None:
             self._retries.remove(job.retry_of)
             return
-        if job.bracket == len(self.brackets):
-            self.brackets.append(self._peeked or self._new_bracket(job.bracket))
-            self._peeked = None
-        self.brackets[job.bracket].started(job)
+        self._brackets.started(job)
         self._close_brackets()
 
     def _close_brackets(self) -> None:
-        """Tell brackets that wait for new trials that there will be none."""
         if self._all_trials_made:
-            for bracket in self.brackets:
-                if isinstance(bracket.propose(), NewTrial):
-                    bracket.no_more_trials()
+            self._brackets.no_more_trials()
 
     def _reported(self, record: ReportReceived) -> None:
         if self.early_stopping is not None:
@@ -286,8 +266,7 @@ class Study:
         job, outcome = entry.job, record.outcome
         loss = self.table.sign * outcome.loss if isinstance(outcome, Success) else FAILED
         losses = losses_of(outcome, self.objectives, self.table.sign)
-        bracket = self.brackets[job.bracket]
-        self._first_open = min(self._first_open, job.bracket)  # a retry may open it again
+        bracket = self._brackets.settled(job)
         if len(self.objectives) == 1 or losses is None:
             bracket.finished(job, loss)
         else:
@@ -305,7 +284,8 @@ class Study:
             self.limits = replace(self.limits, **record.arguments)
             self._close_brackets()
         elif record.command == Command.ITERATION_KWARGS:
-            self.iteration_kwargs, self._peeked = record.arguments, None
+            self.iteration_kwargs = record.arguments
+            self._brackets.forget_next()
         elif record.command == Command.RETRY:
             self._retries += record.arguments["jobs"]
 

@@ -14,6 +14,7 @@ from hpdist.core.model.values import (
     Failure,
     Job,
     JobState,
+    Limits,
     Outcome,
     Success,
     Trial,
@@ -88,6 +89,16 @@ class TrialTable:
         rank = rank_of(job.budget, outcome.loss, job.job_id, self.sign)
         if self._best_rank is None or rank < self._best_rank:
             self.best, self._best_rank = entry, rank
+
+    def limit_reached(self, limits: Limits, budgets: Sequence[float]) -> bool:
+        """Return whether a limit of the whole search forbids further jobs."""
+        if limits.n_evaluations is not None and len(self.jobs) >= limits.n_evaluations:
+            return True
+        if limits.max_cost is not None and self.total_cost >= limits.max_cost:
+            return True
+        if limits.target_loss is None:
+            return False
+        return self.reached(limits.target_loss, max(budgets))
 
     def reached(self, target_loss: float, budget: float) -> bool:
         """Whether the incumbent, evaluated at ``budget`` or more, is as good as the target."""
