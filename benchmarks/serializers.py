@@ -95,24 +95,24 @@ def work(key: bytes, uri: str, name: str) -> None:
     """Be a worker whose evaluations take no time, until the server is gone."""
     link = Link(key, uri, RUN)
     who = {"epoch": 1, "worker": name, "incarnation": secrets.token_hex(8)}
-    message: dict[str, Any] = {"kind": "hello", "info": {}}
+    message: dict[str, Any] = {"kind": "register", "info": {}}
     for request in itertools.count():
         try:
             reply = link.call({**who, **message, "request": request})
         except TransportError:
             return
-        done = [
+        results = [
             {
-                "job_id": item["job"],
+                "job_id": item["job_id"],
                 "attempt": item["attempt"],
                 "outcome": {"loss": 0.123456789, "cost": None, "info": None},
                 "seconds": 0.0,
                 "started": 0.0,
                 "output": "",
             }
-            for item in reply["work"]
+            for item in reply.get("assignments", ())
         ]
-        message = {"kind": "step", "done": done, "wait": 5.0}
+        message = {"kind": "poll", "results": results, "wait": 5.0}
 
 
 def work_in_threads(serializer: str, key: bytes, uri: str, process: int, threads: int) -> None:

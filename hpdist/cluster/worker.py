@@ -29,8 +29,8 @@ from hpdist.core.model.errors import UNAUTHENTICATED_ERRORS, ConfigurationError,
 from hpdist.core.model.validation import check_choice, check_path, check_seconds, maybe
 from hpdist.core.model.values import WorkerInfo
 from hpdist.core.objective.objective import Objective, objective_of
-from hpdist.core.remote.channel import Patience
-from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.channel import Timeouts
+from hpdist.core.remote.outbox import Outbox
 from hpdist.core.remote.session import Session
 
 _numbers = itertools.count()
@@ -107,7 +107,7 @@ class Worker(RecordsArguments):
         self.job_timeout, self.memory_limit, self.device = job_timeout, memory_limit, device
         self.carry_over, self.prefetch = carry_over, prefetch
         self.directory = None if directory is None else Path(directory)
-        self.patience = Patience(
+        self.timeouts = Timeouts(
             idle_s=float("inf") if timeout is None else float(timeout),
             reconnect_s=reconnect_timeout,
         )
@@ -232,7 +232,7 @@ class Worker(RecordsArguments):
 
     def is_busy(self) -> bool:
         """Whether an evaluation runs."""
-        return self._session is not None and self._session.hands.busy
+        return self._session is not None and self._session.in_flight.busy
 
     def shutdown(self) -> None:
         """Leave after the evaluation in hand; from any thread."""
@@ -283,9 +283,9 @@ class Worker(RecordsArguments):
             self.run_id,
             runner,
             lambda: self._place.link(self._find_dispatcher),
-            Spool(lasting.spool, self.worker_id, incarnation),
+            Outbox(lasting.spool, self.worker_id, incarnation),
             directory=self.directory,
-            patience=self.patience,
+            timeouts=self.timeouts,
             leave_on_failure=self.debug,
         )
         self._session = session

@@ -122,7 +122,7 @@ class WorkerSlots:
         for worker in self._here:
             session = worker._session
             if session is not None:
-                session.say_good_bye()
+                session.deregister()
         logging.shutdown()
         os._exit(self._code)
 

@@ -25,8 +25,8 @@ from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Timing, WorkerInfo
 from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
 from hpdist.core.objective.objective import Objective
-from hpdist.core.remote.channel import Channel, Patience
-from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.channel import Channel, Timeouts
+from hpdist.core.remote.outbox import Outbox
 from hpdist.core.remote.session import Session
 from hpdist.core.results.results import Results
 from hpdist.core.run.local_run import LocalRun
@@ -164,9 +164,9 @@ class Participant:
             run_id,
             runner,
             open_channel,
-            Spool(self._directory.spool, worker_id, incarnation),
+            Outbox(self._directory.spool, worker_id, incarnation),
             directory=path,
-            patience=Patience(longest_pause_s=0.5),
+            timeouts=Timeouts(longest_pause_s=0.5),
         )
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from hpdist.core.model.errors import RunOver, TransportError
 from hpdist.core.remote.messages import PROTOCOL
-from hpdist.core.remote.replies import check_reply, read_reply
+from hpdist.core.remote.replies import UNREGISTERED, check_reply
 from hpdist.folder.election import FINISHED, write_whole
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class FolderChannel:
         self._closed.clear()
         write_whole(self._ask, json.dumps({"id": number, "message": text}).encode())
         reply = self._wait(number, self.timeout_s + float(message.get("wait", 0.0)))
-        return read_reply(check_reply(reply, int(message.get("epoch", 0))))
+        return check_reply(reply, int(message.get("epoch", 0)))
 
     def close(self) -> None:
         self._closed.set()
@@ -146,7 +146,7 @@ class MailRoom:
             asked = read_note(path)
             if isinstance(asked.get("message"), dict):
                 reply = self._exchange(asked["message"])
-                if not self._closing.is_set() or reply.get("kind") != "unknown":
+                if not self._closing.is_set() or reply.get("kind") != UNREGISTERED:
                     note = {"id": asked.get("id"), "reply": reply}
                     write_whole(path.with_suffix(".answer"), json.dumps(note).encode())
         except Exception:  # the top of a thread; whoever asked will ask again

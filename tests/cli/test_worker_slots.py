@@ -140,7 +140,7 @@ def test_what_one_fails_with_is_raised_once_the_others_have_left() -> None:
     assert other.told[0] == ("another worker of this process failed", False)
 
 
-def test_what_cannot_be_ended_says_good_bye_and_is_left_to_itself(
+def test_what_cannot_be_ended_deregisters_and_is_left_to_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Left(BaseException):
@@ -149,7 +149,7 @@ def test_what_cannot_be_ended_says_good_bye_and_is_left_to_itself(
     class Talk:
         said = 0
 
-        def say_good_bye(self) -> None:
+        def deregister(self) -> None:
             self.said += 1
 
     def leave(code: int) -> None:

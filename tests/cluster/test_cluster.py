@@ -166,12 +166,12 @@ def test_a_call_that_waits_ends_when_its_line_is_hung_up(scene: Scene) -> None:
     uri = scene.dispatcher(lambda job: None).service.uri
     link = Link(find_key(RUN, scene.run), uri, RUN)
     address = {"epoch": 0, "worker": "w", "incarnation": "ab" * 16}
-    link.call({"kind": "hello", "request": 0, "info": {}, "holds": [], **address})
+    link.call({"kind": "register", "request": 0, "info": {}, "in_flight": [], **address})
     errors: list[TransportError] = []
 
     def wait_for_work(request: int) -> None:
         try:
-            link.call({"kind": "step", "request": request, "wait": 3000.0, **address})
+            link.call({"kind": "poll", "request": request, "wait": 3000.0, **address})
         except TransportError as error:
             errors.append(error)
 
@@ -188,7 +188,7 @@ def test_a_call_that_waits_ends_when_its_line_is_hung_up(scene: Scene) -> None:
             for copy in copies:
                 os.close(copy)
     assert len(errors) == 20
-    link.call({"kind": "bye", "request": 21, **address})
+    link.call({"kind": "deregister", "request": 21, **address})
     link.close()
 
 
@@ -245,7 +245,7 @@ def test_a_worker_of_another_run_is_refused(scene: Scene) -> None:
     scene.nameserver()
     dispatcher = scene.dispatcher(lambda job: None)
     link = Link(find_key(RUN, scene.run), dispatcher.service.uri, "another")
-    told = refusal(lambda: link.call({"kind": "hello", "epoch": 0, "worker": "w"}))
+    told = refusal(lambda: link.call({"kind": "register", "epoch": 0, "worker": "w"}))
     link.close()
     assert "serves run 'scene', not 'another'" in told
 

@@ -168,7 +168,7 @@ def test_a_refusal_is_raised_with_the_words_of_the_dispatcher() -> None:
     server.start()
     link = Link(KEY, server.uri, "cifar")
     with pytest.raises(ProtocolMismatch, match="serves run 'mnist'"):
-        link.call({"kind": "step"})
+        link.call({"kind": "poll"})
     link.close()
     server.close()
 
@@ -179,15 +179,15 @@ def test_a_dispatcher_that_was_replaced_has_no_say_over_workers_of_its_successor
     server.start()
     link = Link(KEY, server.uri, "run")
     with pytest.raises(TransportError, match=r"replaced.*newer dispatcher \(epoch 2\)") as caught:
-        link.call({"kind": "step", "epoch": 2})
+        link.call({"kind": "poll", "epoch": 2})
     assert type(caught.value) is TransportError
     with pytest.raises(ProtocolMismatch, match="incarnation"):
-        link.call({"kind": "step", "epoch": 1, "worker": "w"})
+        link.call({"kind": "poll", "epoch": 1, "worker": "w"})
     link.close()
     server.close()
 
 
-def test_a_worker_is_served_from_hello_to_acknowledgement() -> None:
+def test_a_worker_is_served_from_registration_to_acknowledgement() -> None:
     inbox, executor = QueueInbox(), RemoteExecutor(Timing(), 1, "run")
     executor.start(inbox.post)
     server = Server(executor.exchange, echo, key=KEY, host="127.0.0.1")
@@ -206,15 +206,15 @@ def test_a_worker_is_served_from_hello_to_acknowledgement() -> None:
     who = {"epoch": 0, "worker": "w", "incarnation": "aaaaaaaa"}
     with ThreadPoolExecutor(1) as pool:
         pool.submit(loop)
-        reply = link.call({**who, "request": 0, "kind": "hello", "info": {}})
-        assert reply["work"] == [{"job": 1, "attempt": 1, "payload": payload.to_json()}]
+        reply = link.call({**who, "request": 0, "kind": "register", "info": {}})
+        assert reply["assignments"] == [{"job_id": 1, "attempt": 1, "payload": payload.to_json()}]
         pool.submit(loop)
         result = {"job_id": 1, "attempt": 1, "outcome": {"loss": 1.0}}
-        step = {**who, "request": 1, "kind": "step", "wait": 10, "done": [result]}
-        reply = link.call(step)
-        assert reply["acks"] == [[1, 1]]
+        poll = {**who, "request": 1, "kind": "poll", "wait": 10, "results": [result]}
+        reply = link.call(poll)
+        assert reply["acknowledged"] == [[1, 1]]
         link.close()
-        assert link.call(step) == reply
+        assert link.call(poll) == reply
     link.close()
     executor.close(1.0)
     server.close()

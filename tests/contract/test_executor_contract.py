@@ -17,7 +17,7 @@ from hpdist.core.dispatch.executor import Executor, Post
 from hpdist.core.model.orders import Order
 from hpdist.core.model.values import Timing, WorkerInfo
 from hpdist.core.objective.objective import Objective
-from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.outbox import Outbox
 from hpdist.core.remote.session import Session
 from hpdist.core.run.assembly import RunInstance
 from hpdist.executors.backends.dask import DaskBackend
@@ -133,7 +133,7 @@ class FolderWithAWorker:
             lambda: FolderChannel(
                 directory / "mail", uuid.uuid4().hex, directory.name, election.look
             ),
-            Spool(directory / "spool", name, incarnation),
+            Outbox(directory / "outbox", name, incarnation),
             directory=directory,
         )
         self._thread = threading.Thread(target=self._work)

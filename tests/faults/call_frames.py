@@ -27,8 +27,8 @@ class Frame:
     connection, number
         Which connection it is on, and which message in its direction, both counted from 0.
     kind
-        "handshake", a worker's "hello", "step", "beat" or "bye", or the method that is called; a
-        reply is of the kind of its request.
+        "handshake", a worker's "register", "poll", "heartbeat" or "deregister", or the method that
+        is called; a reply is of the kind of its request.
     text, content
         The JSON that it carries; empty for handshakes and the nameserver's calls.
     asked
@@ -48,7 +48,7 @@ class Frame:
         return self.asked is not None
 
     def carries(self, name: str) -> bool:
-        """Whether it tells something under this name: "done", "work", "acks"."""
+        """Whether it has something under this name: "results", "assignments", "acknowledged"."""
         return bool(self.content.get(name))
 
 

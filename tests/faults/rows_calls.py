@@ -25,7 +25,7 @@ from matrix import Figures, Row
 from odd_stage import THROUGH, key_of, odd_master, odd_worker, proxied
 from stage import TIMING, Stage
 
-KINDS = ("hello", "step", "beat", "bye")
+KINDS = ("register", "poll", "heartbeat", "deregister")
 RATE = 0.1
 ANSWER_S = 1.0
 WORKERS = 3
@@ -66,7 +66,7 @@ def overtaken(stage: Stage, rng: random.Random) -> Figures:
     gate, asked = Gate(), _Asked()
     timing = {"lease_s": 30.0, "poll_s": 4.0}
     master = odd_master(stage, jobs=rng.randint(2, 5), timing=timing)
-    with proxied(stage, Rule(lambda frame: _is(frame, "step"), gate), asked) as proxy:
+    with proxied(stage, Rule(lambda frame: _is(frame, "poll"), gate), asked) as proxy:
         odd_worker(stage, answer_s=ANSWER_S, **THROUGH)
         number = gate.wait().content["request"]
         stage.wait_until(lambda: number in asked.numbers, "the same call again")
@@ -79,13 +79,13 @@ def overtaken(stage: Stage, rng: random.Random) -> Figures:
 
 
 class _Asked:
-    """Notes the numbers of the steps that were not held."""
+    """Notes the numbers of the polls that were not held."""
 
     def __init__(self) -> None:
         self.numbers: list[int] = []
 
     def __call__(self, frame: Frame) -> None:
-        if _is(frame, "step"):
+        if _is(frame, "poll"):
             self.numbers.append(frame.content["request"])
 
 

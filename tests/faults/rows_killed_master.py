@@ -31,7 +31,7 @@ class Workers:
         self.others = [stage.worker(isolation=rng.choice(["none", "process"])) for _ in "ab"]
 
 
-def before_hello(stage: Stage, rng: random.Random) -> Actor:
+def before_register(stage: Stage, rng: random.Random) -> Actor:
     workers = Workers(stage, rng, "M1")
     stage.wait_at("held", "M1")
     stage.begin(workers=2)

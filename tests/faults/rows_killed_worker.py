@@ -31,7 +31,7 @@ def given_to(stage: Stage, worker: Actor) -> int:
     return int(jobs[-1])
 
 
-def before_hello(stage: Stage, rng: random.Random) -> Figures:
+def before_register(stage: Stage, rng: random.Random) -> Figures:
     master = stage.master(jobs=rng.randint(4, 12))
     stage.hold("victim", "M1")
     victim = stage.worker(label="victim")

@@ -85,15 +85,15 @@ def _is_here(stage: Stage, worker: Actor) -> bool:
 
 
 def _work(frame: Frame) -> bool:
-    return frame.is_reply and frame.carries("work")
+    return frame.is_reply and frame.carries("assignments")
 
 
 def _outcome(frame: Frame) -> bool:
-    return not frame.is_reply and frame.carries("done")
+    return not frame.is_reply and frame.carries("results")
 
 
 def _answer(frame: Frame) -> bool:
-    return frame.asked is not None and frame.asked.carries("done")
+    return frame.asked is not None and frame.asked.carries("results")
 
 
 MOMENTS: dict[str, Callable[[Frame], bool]] = {"M3": _work, "M5": _outcome, "M6": _answer}

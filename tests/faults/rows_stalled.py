@@ -83,7 +83,7 @@ def _call_on(connection: Connection, key: bytes, sent: Iterator[int]) -> None:
     connection._sock.settimeout(None)
     with suppress(OSError):
         for number in range(1, 1_000_000):
-            message = {**who, "kind": "beat", "request": number, "wait": 0.0}
+            message = {**who, "kind": "heartbeat", "request": number, "wait": 0.0}
             call = call_bytes(json.dumps(message), key, connection._nonce, number)
             connection._sock.sendall(call)
             next(sent)

@@ -75,7 +75,7 @@ def stage() -> Iterator[Stage]:
     assert not [t.name for t in threading.enumerate() if t.name.startswith("proxy")]
 
 
-def say(link: Link, text: str, kind: str = "step") -> str:
+def say(link: Link, text: str, kind: str = "poll") -> str:
     return str(link.call({"kind": kind, "text": text})["said"])
 
 
@@ -87,11 +87,11 @@ def until(holds: Callable[[], Any]) -> None:
 
 
 def request(frame: Frame) -> bool:
-    return frame.kind == "step" and not frame.is_reply
+    return frame.kind == "poll" and not frame.is_reply
 
 
 def reply(frame: Frame) -> bool:
-    return frame.kind == "step" and frame.is_reply
+    return frame.kind == "poll" and frame.is_reply
 
 
 def fails_for_now(link: Link, text: str) -> None:
@@ -107,7 +107,7 @@ def test_without_a_plan_everything_is_passed_on_and_understood(stage: Stage) -> 
     link = stage.link()
     assert [say(link, text) for text in ("a", "é" * 100_000)] == ["a", "é" * 100_000]
     assert [(frame.kind, frame.is_reply) for frame in seen[:4]] == [
-        ("handshake", False), ("handshake", True), ("step", False), ("step", True),
+        ("handshake", False), ("handshake", True), ("poll", False), ("poll", True),
     ]  # fmt: skip
     assert seen[2].content["text"] == seen[3].content["said"] == "a"
     assert seen[3].asked is seen[2]
@@ -261,8 +261,8 @@ def test_without_a_dispatcher_a_connection_is_closed(stage: Stage) -> None:
 
 
 def test_rates_harm_the_same_share_with_the_same_seed() -> None:
-    calls = [Frame(n % 7, n, b"", "step") for n in range(4000)]
-    replies = [Frame(f.connection, f.number, b"", "step", asked=f) for f in calls]
+    calls = [Frame(n % 7, n, b"", "poll") for n in range(4000)]
+    replies = [Frame(f.connection, f.number, b"", "poll", asked=f) for f in calls]
     rates = {drop: 0.1, repeat: 0.05}
 
     def harmed(seed: int) -> list[Any]:

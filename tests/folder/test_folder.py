@@ -242,11 +242,11 @@ def test_torn_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).write_bytes(data)
     room.start()
-    (tmp_path / "tmp").write_text(json.dumps({"id": "7", "message": {"kind": "hello"}}))
+    (tmp_path / "tmp").write_text(json.dumps({"id": "7", "message": {"kind": "register"}}))
     os.replace(tmp_path / "tmp", tmp_path / "e.0.ask")
     assert heard.wait(30)
     room.close()
-    assert asked == [{"kind": "hello"}]
+    assert asked == [{"kind": "register"}]
     assert json.loads((tmp_path / "e.0.answer").read_text())["id"] == "7"
 
 
@@ -255,7 +255,7 @@ def test_who_gets_no_answer_is_told_why(state: str, error: type[Exception], tmp_
     channel = FolderChannel(tmp_path, "a.0", "run", lambda: (3, {"state": state}))
     channel.timeout_s = 0.05
     with pytest.raises(error):
-        channel.call({"kind": "beat"})
+        channel.call({"kind": "heartbeat"})
     channel.close()
     assert list(tmp_path.iterdir()) == []
 

@@ -35,8 +35,8 @@ from hpdist.core.remote.messages import read_message
 def _must_travel(outcome: Outcome) -> None:
     """What a worker holds can be sent, understood and recorded: or it would end the worker."""
     done = {"job_id": 1, "attempt": 1, "outcome": outcome_to_json(outcome)}
-    who = {"worker": "w", "incarnation": "0" * 8, "request": 1, "kind": "step"}
-    (_, told) = read_message(decode(encode({**who, "done": [done]}))).events
+    who = {"worker": "w", "incarnation": "0" * 8, "request": 1, "epoch": 1, "kind": "poll"}
+    (_, told) = read_message(decode(encode({**who, "results": [done]}))).events()
     assert told.result.outcome == outcome  # type: ignore[union-attr]
     line, _ = journal_format.encode(AttemptEnded(1, 1, "w", outcome), 0.0, 0)
     assert journal_format.scan(line).good_bytes == len(line)
@@ -59,8 +59,8 @@ def _understand(body: bytes) -> None:
     if kind == "report":
         step, loss = check_report(*content)
         report = [1, 1, step, loss]
-        who = {"worker": "w", "incarnation": "0" * 8, "request": 1, "kind": "beat"}
-        read_message(decode(encode({**who, "reports": [report]})))
+        who = {"worker": "w", "incarnation": "0" * 8, "request": 1, "epoch": 1, "kind": "heartbeat"}
+        read_message(decode(encode({**who, "progress": [report]}))).events()
     else:
         _must_travel(check_outcome(content[0], "train"))
 

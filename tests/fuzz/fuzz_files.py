@@ -32,11 +32,12 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
+from hpdist.core.model.field_codec import to_json
 from hpdist.core.model.json_codec import decode, encode
 from hpdist.core.model.record_codec import record_from_json, record_to_json
 from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial, WorkerInfo
 from hpdist.core.remote.messages import read_message
-from hpdist.core.remote.outbox import Spool, as_many_as_fit, attempt_of
+from hpdist.core.remote.outbox import Outbox, as_many_as_fit
 
 _RECORDS: tuple[Record, ...] = (
     RunCreated(1, "run", {"x": [0.0, 1.0]}, seed=3, objective="train:f", limits={"n_trials": 9}),
@@ -152,16 +153,24 @@ def _command(data: bytes) -> None:
     write_command(path, verb, options)
 
 
-def _spool(data: bytes) -> None:
-    """What a worker inherits can be handed in together with its introduction."""
+def _outbox(data: bytes) -> None:
+    """What a worker recovers can be reported when it registers."""
     path = _file(_LEFT, data)
-    spool = Spool(path.parent, "w", "0" * 8)
-    left = spool.inherit()
-    message = {"worker": "w", "incarnation": "0" * 8, "request": 1, "kind": "hello", "info": {}}
-    read_message(decode(encode({**message, "done": as_many_as_fit(left)})), "book")
-    spool.open_book("book")
-    for told in left:
-        spool.forget(attempt_of(told))
+    outbox = Outbox(path.parent, "w", "0" * 8)
+    left = outbox.recover()
+    message = {
+        "worker": "w",
+        "incarnation": "0" * 8,
+        "request": 1,
+        "epoch": 1,
+        "kind": "register",
+        "info": {},
+    }
+    results = [to_json(result) for result in as_many_as_fit(left)]
+    read_message(decode(encode({**message, "results": results}))).events("book")
+    outbox.set_instance("book")
+    for result in left:
+        outbox.forget(result.held)
     path.unlink(missing_ok=True)
     for file in path.parent.glob("00000000-*"):
         file.unlink()
@@ -170,7 +179,7 @@ def _spool(data: bytes) -> None:
 _LEFT = "ffffffff-0-4194304@" + socket.gethostname() + ".json"  # of a process that cannot be
 _TOLD = {"job_id": 1, "attempt": 1, "outcome": {"loss": 0.5, "cost": None, "info": {"a": [1]}},
          "seconds": 1.5, "started": 1.7e9, "output": "x", "worker": "w-2",
-         "book": "book"}  # fmt: skip
+         "instance": "book"}  # fmt: skip
 _NOTE = {"format": 1, "address": "127.0.0.1:9090", "run_id": "run", "pid": 77, "host": "host",
          "started": 1.7e9, "versions": {"hpdist": "0.1.0"}}  # fmt: skip
 _COMMAND = {"format": 1, "verb": "run", "options": {"budget": [1.0, 9.0]}, "directory": "/home/me"}
@@ -184,6 +193,6 @@ TARGETS = (
         "connection file", _connection, (json.dumps(_NOTE).encode(),), (ConfigurationError,), JSON
     ),
     Target("key file", _key, (b"0123456789abcdef" * 4 + b"\n",), (ConfigurationError,)),
-    Target("spooled result", _spool, (json.dumps(_TOLD).encode(),), (), JSON),
+    Target("spooled result", _outbox, (json.dumps(_TOLD).encode(),), (), JSON),
     Target("command file", _command, (json.dumps(_COMMAND).encode(),), (ConfigurationError,), JSON),
 )

@@ -24,6 +24,7 @@ from hpdist.core.model.events import (
     WorkerChanged,
     WorkerJoined,
 )
+from hpdist.core.model.field_codec import to_json
 from hpdist.core.model.json_codec import decode, encode
 from hpdist.core.model.orders import (
     Acknowledge,
@@ -36,10 +37,17 @@ from hpdist.core.model.record_codec import outcome_to_json
 from hpdist.core.model.values import Failure, FailureKind, Success, Timing
 from hpdist.core.objective.context import Context
 from hpdist.core.remote.executor import RemoteExecutor
-from hpdist.core.remote.in_flight import Hands
-from hpdist.core.remote.messages import make_reply
-from hpdist.core.remote.outbox import Spool
-from hpdist.core.remote.replies import read_reply
+from hpdist.core.remote.in_flight import InFlight
+from hpdist.core.remote.messages import Poll
+from hpdist.core.remote.outbox import Outbox
+from hpdist.core.remote.replies import (
+    AssignedAttempt,
+    Reply,
+    SessionSettings,
+    Shutdown,
+    read_reply,
+    write_reply,
+)
 from hpdist.testing.executors import payload_of
 
 _TIMING = Timing(lease_s=1.0, heartbeat_s=0.001, poll_s=0.001)
@@ -49,7 +57,7 @@ _ROOT = Path("/nowhere/run")
 
 def exchange(message: Mapping[str, Any]) -> dict[str, Any]:
     """Answer as a dispatcher that has just begun, and welcomes everybody and everything."""
-    executor = RemoteExecutor(_TIMING, 3, "run", "book")
+    executor = RemoteExecutor(_TIMING, 3, "run", "instance")
 
     def post(events: Sequence[Event]) -> None:
         for event in events:
@@ -94,7 +102,7 @@ def _message(data: bytes) -> None:
     reply = exchange(decode(data.decode("utf-8", "replace")))
     arrived = decode(encode(reply))
     if arrived["kind"] != "refused":
-        assert read_reply(arrived) == arrived
+        assert write_reply(read_reply(arrived)) == reply
 
 
 def _command(data: bytes) -> None:
@@ -105,47 +113,51 @@ def _command(data: bytes) -> None:
 def _reply(data: bytes) -> None:
     """A worker does what it is told, within its own directory, or refuses all of it."""
     reply = read_reply(decode(data.decode("utf-8", "replace")))
-    hands = Hands(Spool(Path(scratch().name, "spool"), "w", "0" * 8))
-    hands.accept([{"job": 1, "attempt": 1, "payload": _PAYLOAD.to_json()}])
-    taken = hands.begin()
+    mine = InFlight(Outbox(Path(scratch().name, "outbox"), "w", "0" * 8))
+    mine.accept([AssignedAttempt(1, 1, _PAYLOAD)])
+    taken = mine.start_next()
     assert taken is not None
-    hands.finish((1, 1), AttemptResult(1, 1, Success(0.5)))
-    hands.told(hands.to_tell(), reply)
-    hands.accept(reply.get("work", []))
-    hands.obey(reply)
-    while (taken := hands.begin()) is not None:
+    mine.finish((1, 1), AttemptResult(1, 1, Success(0.5)))
+    mine.replied(_poll(mine), reply)
+    mine.accept(reply.assignments)
+    mine.obey(reply)
+    while (taken := mine.start_next()) is not None:
         held, payload, _ = taken
         own, _ = AttemptDirectories().of(_ROOT, payload, held[1])
         assert own.is_relative_to(_ROOT / "configs")
         assert ".." not in own.parts
         Context(payload, held[1], own)
-    encode(hands.to_tell())
-    hands.told({}, make_reply("ok", 1, acks=[(1, 1)]))
+    encode(to_json(_poll(mine)))
+    mine.replied(_poll(mine), Reply("ok", 1, acknowledged=((1, 1),)))
+
+
+def _poll(mine: InFlight) -> Poll:
+    return Poll(worker="w", incarnation="0" * 8, request=1, **vars(mine.unreported()))
 
 
 def _json(*values: object) -> tuple[bytes, ...]:
     return tuple(json.dumps(value).encode() for value in values)
 
 
-_WHO = {"v": 1, "run": "run", "epoch": 3, "book": "book", "worker": "host-1-0",
-        "incarnation": "0123456789abcdef", "request": 4, "leaving": False}  # fmt: skip
+_WHO = {"v": 1, "run": "run", "epoch": 3, "instance": "instance", "worker": "host-1-0",
+        "incarnation": "0123456789abcdef", "request": 4, "draining": False}  # fmt: skip
 _OUTCOMES = [
     Success(0.25),
     Success(-1.5, 3, {"accuracy": [0.5, None, True], "text": "é\U0001f600"}),
     Failure(FailureKind.EXCEPTION, "ValueError: x", "Traceback ..."),
     Failure(FailureKind.CRASH, "killed by SIGKILL (9)"),
 ]
-_DONE = [
+_RESULTS = [
     {**vars(AttemptResult(job, 2, outcome, 0.5, 1.7e9, "out")), "outcome": outcome_to_json(outcome)}
     for job, outcome in enumerate(_OUTCOMES)
 ]
 _INFO = {"host": "host", "pid": 77, "slots": 2, "prefetch": 1, "device": "cuda:0",
          "details": {"hpdist": "0.1.0", "python": "3.11.7"}}  # fmt: skip
 MESSAGES = _json(
-    {**_WHO, "kind": "hello", "info": _INFO, "holds": [[1, 1], [2, 3]]},
-    {**_WHO, "kind": "step", "wait": 10.0, "done": _DONE, "released": [[5, 1, "cancelled"]]},
-    {**_WHO, "kind": "beat", "wait": 5, "holds": [[1, 1]], "reports": [[1, 1, 7, 0.5]]},
-    {**_WHO, "kind": "bye", "reason": "finished", "released": []},
+    {**_WHO, "kind": "register", "info": _INFO, "in_flight": [[1, 1], [2, 3]]},
+    {**_WHO, "kind": "poll", "wait": 10.0, "results": _RESULTS, "released": [[5, 1, "cancelled"]]},
+    {**_WHO, "kind": "heartbeat", "wait": 5, "in_flight": [[1, 1]], "progress": [[1, 1, 7, 0.5]]},
+    {**_WHO, "kind": "deregister", "reason": "finished", "released": []},
 )
 COMMANDS = _json(
     *(
@@ -160,17 +172,19 @@ COMMANDS = _json(
         )
     )
 )
-_WORK = [
-    {"job": 7, "attempt": 2, "payload": _PAYLOAD.to_json()},
-    {"job": 8, "attempt": 1, "payload": _PAYLOAD.to_json()},
-]
-_TERMS = {"lease_s": 30.0, "heartbeat_s": 5.0, "poll_s": 10.0, "book": "book"}
+_ASSIGNMENTS = (AssignedAttempt(7, 2, _PAYLOAD), AssignedAttempt(8, 1, _PAYLOAD))
+_SETTINGS = SessionSettings(30.0, 5.0, 10.0, "instance")
 REPLIES = _json(
-    make_reply("ok", 3, work=_WORK, acks=[(1, 1)], terms=_TERMS),
-    make_reply("ok", 3, cancel=[(7, 2)], recall=[(8, 1)]),
-    make_reply("ok", 3, curtail=[(1, 1)]),
-    make_reply("ok", 3, dismiss={"drain": True, "reason": "finished"}),
-    make_reply("unknown", 4),
+    *(
+        write_reply(reply)
+        for reply in (
+            Reply("ok", 3, _ASSIGNMENTS, acknowledged=((1, 1),), settings=_SETTINGS),
+            Reply("ok", 3, cancel=((7, 2),), recall=((8, 1),)),
+            Reply("ok", 3, stop_early=((1, 1),)),
+            Reply("ok", 3, shutdown=Shutdown(drain=True, reason="finished")),
+            Reply("unregistered", 4),
+        )
+    )
 )
 
 TARGETS = (

@@ -19,7 +19,9 @@ from hpdist.cluster.transport.pyro import HANDSHAKE_S, MESSAGE_S, OBJECT_ID, Rea
 from hpdist.cluster.transport.server import GuardedDaemon
 from hpdist.core.model.errors import AuthenticationError, ProtocolMismatch, TransportError
 from hpdist.core.model.json_codec import encode
-from hpdist.core.remote.messages import make_reply
+from hpdist.core.remote.channel import exchange
+from hpdist.core.remote.messages import Poll
+from hpdist.core.remote.replies import Reply, write_reply
 
 UNSIGNED = 8
 HELLO = msgpack.packb({"handshake": "hpdist", "object": OBJECT_ID})
@@ -43,7 +45,7 @@ class Desk:
 
     def _answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         self.served.append(asked)
-        return make_reply("ok", 1)
+        return write_reply(Reply("ok", 1))
 
     def introduce(self, said: bytes, **more: Any) -> tuple[bool, Any]:
         conn = arrived(self.daemon, FakeSocket(said, **more))
@@ -213,18 +215,18 @@ def test_no_object_is_made_of_what_a_server_sends() -> None:
     [
         ("kind", "what"),
         ("epoch", None),
-        ("acks", [[1]]),
+        ("acknowledged", [[1]]),
         ("cancel", [[1, -1]]),
         ("recall", [["a", "b"]]),
-        ("work", [{"job": 1, "attempt": 1, "payload": {}}]),
-        ("dismiss", {"drain": "no", "reason": ""}),
-        ("terms", {"lease_s": 30.0, "heartbeat_s": 0.0, "poll_s": 1.0}),
+        ("assignments", [{"job_id": 1, "attempt": 1, "payload": {}}]),
+        ("shutdown", {"drain": "no", "reason": ""}),
+        ("settings", {"lease_s": 30.0, "heartbeat_s": 0.0, "poll_s": 1.0}),
     ],
 )
 def test_a_reply_that_a_worker_could_not_obey_is_refused_by_name(name: str, value: object) -> None:
-    reply = make_reply("ok", 1) | {name: value}
+    reply = write_reply(Reply("ok", 1)) | {name: value}
     with answering(result(encode(reply))):
         link = Link(KEY, "127.0.0.1:1", "run")
         with pytest.raises(ProtocolMismatch, match=name):
-            link.call({})
+            exchange(link, Poll(worker="w", incarnation="0" * 8, request=1))
         link.close()

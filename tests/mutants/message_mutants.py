@@ -5,16 +5,16 @@ from __future__ import annotations
 from edits import drop, never, swap
 from mutation import mutant
 from places import (
+    CHANNEL,
     CONNECTION_TESTS,
     DIRECTORY,
-    FIELDS,
+    FIELD_CODEC,
     FUZZ_TESTS,
     JSON_CODEC,
     JSON_TESTS,
-    LINK,
-    MAILBOX,
     MESSAGES,
     REMOTE_TESTS,
+    REMOTE_WORKER,
 )
 
 HOSTILE_TEXT = JSON_TESTS + "test_hostile_text_is_refused_with_a_word"
@@ -48,23 +48,24 @@ TEXT_MUTANTS = (
 FIELD_MUTANTS = (
     mutant(
         "an older master is obeyed",
-        MESSAGES.change("check_address", never("known > epoch")),
+        MESSAGES.change("check_recipient", never("known.epoch > epoch")),
         killed_by=OTHERS,
     ),
     mutant(
         "jobs of another run of the same name are taken for ours",
-        MESSAGES.change("check_address", never("read_text(message, 'book', 64) not in ('', book)")),
+        MESSAGES.change("check_recipient", never("known.instance not in ('', instance)")),
         killed_by=OTHERS,
     ),
     mutant(
         "true is taken for the number one",
-        FIELDS.change("read_int", swap("type(value) is not int", "not isinstance(value, int)")),
+        FIELD_CODEC.change("integer", swap("type(value) is not int", "not isinstance(value, int)")),
         killed_by=REMOTE_TESTS + "test_what_cannot_be_understood_is_refused_and_the_field_named",
     ),
     mutant(
         "a worker acts on a reply without reading it",
-        LINK.change(
-            "Link.call", swap("read_reply(self._call(...))", "self._call('exchange', message)")
+        CHANNEL.change(
+            "exchange",
+            swap("read_reply(channel.call(...))", "channel.call(write_message(message))"),
         ),
         killed_by=CONNECTION_TESTS + "test_a_reply_that_a_worker_could_not_obey_is_refused_by_name",
     ),
@@ -76,18 +77,18 @@ FIELD_MUTANTS = (
     ),
 )
 
-MAILBOX_MUTANTS = (
+REMOTE_WORKER_MUTANTS = (
     mutant(
         "a repeated request is taken for a new one",
-        MAILBOX.change("Call.__init__", swap("request > box.request", "True")),
+        REMOTE_WORKER.change("Call.__init__", swap("request > mailbox.request", "True")),
         killed_by=REMOTE_TESTS + "test_no_work_is_lost_or_given_twice_whatever_replies_get_lost",
     ),
     mutant(
-        "a hello drops the work that was on its way",
-        MAILBOX.change("Peer.begin", drop("box.restore(...)")),
-        killed_by=REMOTE_TESTS + "test_work_in_a_lost_reply_comes_again_with_the_next_hello",
+        "a registration drops the assignments that were on their way",
+        REMOTE_WORKER.change("_Mailbox.open", drop("self._restore(...)")),
+        killed_by=REMOTE_TESTS + "test_work_in_a_lost_reply_comes_again_with_the_next_registration",
         quick=True,
     ),
 )
 
-MESSAGE_MUTANTS = (*TEXT_MUTANTS, *FIELD_MUTANTS, *MAILBOX_MUTANTS)
+MESSAGE_MUTANTS = (*TEXT_MUTANTS, *FIELD_MUTANTS, *REMOTE_WORKER_MUTANTS)

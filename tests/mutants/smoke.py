@@ -64,8 +64,8 @@ def quiet_talk() -> None:
     server.start()
     with closing(server), closing(Link(key, server.uri, "run")) as link:
         who = {"epoch": 0, "worker": "w", "incarnation": "0" * 8}
-        terms = link.call({**who, "request": 0, "kind": "hello", "info": {}})["terms"]
-        step = {**who, "request": 1, "kind": "step", "wait": 0, "book": terms["book"]}
-        assert link.call(step)["work"] == []
-        assert link.call({**who, "request": 2, "kind": "bye"})["kind"] == "ok"
+        settings = link.call({**who, "request": 0, "kind": "register", "info": {}})["settings"]
+        poll = {**who, "request": 1, "kind": "poll", "wait": 0, "instance": settings["instance"]}
+        assert "assignments" not in link.call(poll)
+        assert link.call({**who, "request": 2, "kind": "deregister"})["kind"] == "ok"
         assert link.control({"command": "stop", "arguments": {"reason": "é"}})["kind"] == "ok"

@@ -106,7 +106,7 @@ def test_forged_results_and_commands_without_the_key_reach_nobody() -> None:
     address = server.start()
     for method in ("exchange", "control"):
         for key in (None, OTHER_KEY):
-            forged = call("hpdist", method, ('{"v":1,"kind":"step","done":[]}',), key)
+            forged = call("hpdist", method, ('{"v":1,"kind":"poll","results":[]}',), key)
             answer_to(dial(address), handshake(key=key), forged)
     server.close()
     assert heard == []

@@ -23,7 +23,7 @@ from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import ConfigurationError, ProtocolMismatch
 from hpdist.core.model.payload import read_payload
 from hpdist.core.remote.messages import PROTOCOL
-from hpdist.core.remote.replies import read_reply
+from hpdist.core.remote.replies import AssignedAttempt, Reply, read_reply
 
 NOBODY = 65534
 
@@ -226,28 +226,29 @@ HOSTILE = [
 
 @pytest.mark.parametrize("change", HOSTILE, ids=str)
 def test_a_worker_refuses_work_whose_numbers_are_none(change: dict[str, object]) -> None:
-    work = [{"job": 1, "attempt": 1, "payload": payload(**change)}]
-    with pytest.raises(ProtocolMismatch, match=r"work\[0\]"):
-        read_reply({"v": PROTOCOL, "kind": "ok", "epoch": 1, "work": work})
+    work = [{"job_id": 1, "attempt": 1, "payload": payload(**change)}]
+    with pytest.raises(ProtocolMismatch, match=r"assignments\[0\]"):
+        read_reply({"v": PROTOCOL, "kind": "ok", "epoch": 1, "assignments": work})
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"epoch": "1"}, {"epoch": None}, {"kind": 7}, {"work": {}},
-        {"work": [{"job": "../x", "attempt": 1, "payload": payload()}]},
-        {"work": [{"job": 1, "attempt": -1, "payload": payload()}]}, {"work": [7]},
-        {"acks": [[1]]}, {"cancel": [["a", "b"]]}, {"recall": 7}, {"dismiss": 7},
-        {"dismiss": {"drain": "yes", "reason": ""}}, {"dismiss": {"drain": True}},
-        {"terms": {}}, {"terms": {"lease_s": -1, "heartbeat_s": 1, "poll_s": 1}},
-        {"terms": {"lease_s": "x", "heartbeat_s": 1, "poll_s": 1}}, {"terms": 3},
+        {"epoch": "1"}, {"epoch": None}, {"kind": 7}, {"assignments": {}},
+        {"assignments": [{"job_id": "../x", "attempt": 1, "payload": payload()}]},
+        {"assignments": [{"job_id": 1, "attempt": -1, "payload": payload()}]}, {"assignments": [7]},
+        {"acknowledged": [[1]]}, {"cancel": [["a", "b"]]}, {"recall": 7}, {"shutdown": 7},
+        {"shutdown": {"drain": "yes", "reason": ""}}, {"shutdown": {"drain": True}},
+        {"settings": {}}, {"settings": {"lease_s": -1, "heartbeat_s": 1, "poll_s": 1}},
+        {"settings": {"lease_s": "x", "heartbeat_s": 1, "poll_s": 1}}, {"settings": 3},
     ],
     ids=str,
 )  # fmt: skip
 def test_a_worker_refuses_a_reply_that_is_none(change: dict[str, object]) -> None:
-    right = {"v": PROTOCOL, "kind": "ok", "epoch": 1, "dismiss": None, "acks": [[1, 2]]}
-    right["work"] = [{"job": 1, "attempt": 1, "payload": payload()}]
-    assert read_reply(dict(right)) == right
+    right = {"v": PROTOCOL, "kind": "ok", "epoch": 1, "shutdown": None, "acknowledged": [[1, 2]]}
+    right["assignments"] = [{"job_id": 1, "attempt": 1, "payload": payload()}]
+    assignment = AssignedAttempt(1, 1, read_payload(payload()))
+    assert read_reply(right) == Reply("ok", 1, (assignment,), ((1, 2),))
     with pytest.raises(ProtocolMismatch, match=next(iter(change))):
         read_reply(right | change)
 
@@ -306,7 +307,7 @@ def test_a_job_id_of_any_kind_becomes_a_number(tmp_path: Path) -> None:
         job = jobs.add(hostile, {"config": {}}, 0.0)
         assert job is not None
         told = jobs.payload(job.job_id)
-        work = [{"job": job.job_id, "attempt": 1, "payload": told.to_json()}]
+        work = [{"job_id": job.job_id, "attempt": 1, "payload": told.to_json()}]
         read_reply({"v": PROTOCOL, "kind": "ok", "epoch": 1, "work": json.loads(json.dumps(work))})
         own, _ = AttemptDirectories().of(tmp_path, told, 1)
         assert own.resolve().is_relative_to(tmp_path)

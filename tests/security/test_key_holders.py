@@ -42,8 +42,11 @@ class Target:
         self.key = find_key(RUN, directory / RUN, create=False)
         self.link = Link(self.key, self.dispatcher.service.uri, RUN)
         self._request = 0
-        self.hello = self.say("hello", info={})
-        self.work = self.hello["work"] or self.say("step", wait=LIMIT_S, done=[])["work"]
+        self.registered = self.say("register", info={})
+        reply = self.registered
+        if "assignments" not in reply:
+            reply = self.say("poll", wait=LIMIT_S, results=[])
+        self.work = reply["assignments"]
 
     def say(self, kind: str, **fields: Any) -> dict[str, Any]:
         self._request += 1
@@ -90,27 +93,27 @@ def test_results_of_what_does_not_run_are_not_recorded(
     target: Target, forged: dict[str, Any]
 ) -> None:
     assert [(item["job"], item["attempt"]) for item in target.work] == [(0, 1)]
-    reply = target.say("step", done=[forged])
+    reply = target.say("poll", results=[forged])
     assert reply["kind"] == "ok"
     assert target.results == []
-    target.say("step", done=[result(outcome={"loss": 0.5})])
+    target.say("poll", results=[result(outcome={"loss": 0.5})])
     eventually(lambda: target.results, "the true result")
     assert [each.result["loss"] for each in target.results] == [0.5]
 
 
 def test_each_result_is_recorded_once_however_often_it_is_sent(target: Target) -> None:
     for loss in (0.5, -1e9, -2e9):
-        target.say("step", done=[result(outcome={"loss": loss})])
+        target.say("poll", results=[result(outcome={"loss": loss})])
     eventually(lambda: target.results, "the result")
     assert [each.result["loss"] for each in target.results] == [0.5]
 
 
 @pytest.mark.parametrize("rubbish", RUBBISH, ids=lambda value: str(value)[:60])
 def test_a_result_that_is_none_is_refused_by_name(target: Target, rubbish: Any) -> None:
-    with pytest.raises(ProtocolMismatch, match="done"):
-        target.say("step", done=[rubbish])
+    with pytest.raises(ProtocolMismatch, match="results"):
+        target.say("poll", results=[rubbish])
     assert target.results == []
-    assert target.say("beat", holds=[[0, 1]])["kind"] == "ok"
+    assert target.say("heartbeat", in_flight=[[0, 1]])["kind"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -119,16 +122,17 @@ def test_a_result_that_is_none_is_refused_by_name(target: Target, rubbish: Any) 
         {"worker": "../../w"}, {"worker": "w\x1b[2J"}, {"worker": ""}, {"worker": 7},
         {"incarnation": "../.."}, {"incarnation": "x" * 65}, {"epoch": -1}, {"epoch": "1"},
         {"request": -1}, {"request": 2**53}, {"kind": "shutdown"}, {"kind": None}, {"v": 2},
-        {"run": "../../x"}, {"run": "cifar"}, {"book": "b" * 65}, {"book": "another"},
-        {"holds": [[0]]}, {"holds": [["../", 1]]}, {"holds": 7}, {"holds": [[0, 1]] * 5000},
+        {"run": "../../x"}, {"run": "cifar"}, {"instance": "b" * 65}, {"instance": "another"},
+        {"in_flight": [[0]]}, {"in_flight": [["../", 1]]}, {"in_flight": 7},
+        {"in_flight": [[0, 1]] * 5000},
     ],
     ids=lambda value: str(value)[:60],
 )  # fmt: skip
 def test_a_message_with_a_hostile_field_is_refused(target: Target, fields: dict[str, Any]) -> None:
-    message = {**WHO, "request": 50, "kind": "beat", "holds": []} | fields
+    message = {**WHO, "request": 50, "kind": "heartbeat", "in_flight": []} | fields
     with pytest.raises(ProtocolMismatch):
         target.link.call(message)
-    assert target.say("beat", holds=[[0, 1]])["kind"] == "ok"
+    assert target.say("heartbeat", in_flight=[[0, 1]])["kind"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +145,7 @@ def test_text_that_is_no_message_ends_nothing(target: Target, text: str) -> None
     connection = target.link._connect()
     said = connection.invoke("exchange", (text,), 20.0)
     assert '"kind":"refused"' in said
-    assert target.say("beat", holds=[[0, 1]])["kind"] == "ok"
+    assert target.say("heartbeat", in_flight=[[0, 1]])["kind"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -158,13 +162,13 @@ def test_text_that_is_no_message_ends_nothing(target: Target, text: str) -> None
 def test_a_command_that_is_none_is_refused(target: Target, command: dict[str, Any]) -> None:
     with pytest.raises(ProtocolMismatch, match="refused"):
         target.link.control(command)
-    assert target.say("beat", holds=[[0, 1]])["kind"] == "ok"
+    assert target.say("heartbeat", in_flight=[[0, 1]])["kind"] == "ok"
 
 
 def test_a_worker_of_another_key_gets_no_work(target: Target) -> None:
     link = Link(OTHER_KEY, target.dispatcher.service.uri, RUN)
     with pytest.raises(AuthenticationError, match="another key"):
-        link.call({**WHO, "request": 1, "kind": "hello", "info": {}})
+        link.call({**WHO, "request": 1, "kind": "register", "info": {}})
     assert target.dispatcher.number_of_workers() == 1
 
 
@@ -231,7 +235,7 @@ def test_a_second_dispatcher_of_a_run_is_refused_while_the_first_answers(
 ) -> None:
     with pytest.raises(ConfigurationError, match="has a master already"):
         Dispatcher(lambda job: None, RUN, nameserver=None, working_directory=tmp_path).run()
-    assert target.say("beat", holds=[[0, 1]])["kind"] == "ok"
+    assert target.say("heartbeat", in_flight=[[0, 1]])["kind"] == "ok"
 
 
 def test_a_nameserver_whose_answers_are_none_is_refused_with_a_word() -> None:

@@ -42,9 +42,9 @@ from hpdist.core.model.orders import (
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import Timing, WorkerInfo
 from hpdist.core.objective.objective import objective_of
-from hpdist.core.remote.channel import Patience
+from hpdist.core.remote.channel import Timeouts
 from hpdist.core.remote.executor import RemoteExecutor
-from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.outbox import Outbox
 from hpdist.core.remote.session import Session
 from hpdist.core.run.inbox import QueueInbox
 
@@ -130,9 +130,9 @@ def work(server: Server, loop: Loop, jobs: int, directory: Path) -> None:
         RUN,
         InlineRunner(objective_of(lambda config: config["x"])),
         lambda: ShakyLink(KEY, server.uri, RUN),
-        Spool(directory / "spool", info.worker_id, info.incarnation),
+        Outbox(directory / "outbox", info.worker_id, info.incarnation),
         directory=directory,
-        patience=Patience(reconnect_s=LIMIT_S),
+        timeouts=Timeouts(reconnect_s=LIMIT_S),
     )
     reason = session.run()
     if (reason, loop.finished) != ("finished", jobs):

@@ -14,7 +14,7 @@ from hpdist.cluster.transport.server import GuardedDaemon, check_session
 from hpdist.cluster.transport.tls import Tls
 from hpdist.core.model.errors import HpdistError
 from hpdist.core.model.json_codec import decode, encode
-from hpdist.core.remote.messages import make_reply
+from hpdist.core.remote.replies import REFUSED, Reply, write_reply
 
 logger = logging.getLogger(__name__)
 
@@ -126,10 +126,10 @@ class Endpoint:
             _note_peer(message)
             return encode(self._handlers[method](message))
         except HpdistError as error:
-            return encode(make_reply("refused", 0, message=str(error)))
+            return encode(write_reply(Reply(REFUSED, 0, message=str(error))))
         except Exception:
             logger.exception("a message could not be answered")
-            return encode(make_reply("refused", 0, message="a bug in hpdist: see its log"))
+            return encode(write_reply(Reply(REFUSED, 0, message="a bug in hpdist: see its log")))
 
 
 core.expose(Endpoint)

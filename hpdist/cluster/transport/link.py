@@ -11,7 +11,7 @@ from hpdist.cluster.transport.pyro import OBJECT_ID
 from hpdist.cluster.transport.tls import Tls
 from hpdist.core.model.json_codec import decode, encode
 from hpdist.core.remote.messages import PROTOCOL
-from hpdist.core.remote.replies import check_reply, read_reply
+from hpdist.core.remote.replies import check_reply
 
 
 class Link:
@@ -57,10 +57,9 @@ class Link:
         AuthenticationError
             If the dispatcher has another key.
         ProtocolMismatch
-            If it refused the message: another run, another version, a field it cannot accept; or
-            if a field of its reply cannot be accepted here.
+            If it refused the message: another run, another version, a malformed field.
         """
-        return read_reply(self._call("exchange", message))
+        return self._call("exchange", message)
 
     def control(self, command: Mapping[str, Any]) -> dict[str, Any]:
         """Send a command and return the reply; raises as `call` does."""

@@ -5,23 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpdist.core.model.fields import (
-    Fields,
-    is_int,
-    is_number,
-    read_int,
-    read_object,
+from hpdist.core.model.field_codec import (
+    from_json,
+    integer,
+    json_object,
+    nested_or_null,
+    number,
+    optional,
+    to_json,
     wrong,
 )
 from hpdist.core.model.values import ConfigId, JsonValue
+
+
+def _read_config_id(value: Any, name: str) -> ConfigId:
+    if not isinstance(value, list) or [type(each) for each in value] != [int] * 3:
+        raise wrong(name, value, "three integers")
+    return value[0], value[1], value[2]
+
+
+def _read_names(value: Any, name: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or {type(each) for each in value} != {str}:
+        raise wrong(name, value, "names")
+    return tuple(value)
 
 
 @dataclass(frozen=True)
 class PreviousAttempt:
     """The attempt that last succeeded with this configuration at a lower budget."""
 
-    budget: float
-    attempt: int
+    budget: float = field(metadata=number())
+    attempt: int = field(metadata=integer())
 
 
 @dataclass(frozen=True)
@@ -33,26 +47,22 @@ class Payload:
     ``objectives`` are the names of the numbers that the objective has to return.
     """
 
-    trial_id: int
-    config_id: ConfigId
-    config: dict[str, JsonValue]
-    budget: float
-    seed: int = 0
-    config_info: dict[str, JsonValue] = field(default_factory=dict)
-    previous: PreviousAttempt | None = None
-    objectives: tuple[str, ...] = ("loss",)
+    trial_id: int = field(metadata=integer())
+    config_id: ConfigId = field(metadata={"read": _read_config_id, "write": list})
+    config: dict[str, JsonValue] = field(metadata=json_object())
+    budget: float = field(metadata=number())
+    seed: int = field(default=0, metadata=integer())
+    config_info: dict[str, JsonValue] = field(default_factory=dict, metadata=json_object())
+    previous: PreviousAttempt | None = field(
+        default=None, metadata=optional(nested_or_null(PreviousAttempt))
+    )
+    objectives: tuple[str, ...] = field(
+        default=("loss",), metadata=optional({"read": _read_names, "write": list})
+    )
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Return the payload as JSON data; ``objectives`` is left out if there is only the loss."""
-        data = {
-            **vars(self),
-            "config_id": list(self.config_id),
-            "previous": None if self.previous is None else dict(vars(self.previous)),
-            "objectives": list(self.objectives),
-        }
-        if self.objectives == ("loss",):
-            del data["objectives"]
-        return data
+        """Return the payload as a JSON object."""
+        return to_json(self)
 
 
 def read_payload(data: Any, where: str = "payload") -> Payload:
@@ -63,45 +73,4 @@ def read_payload(data: Any, where: str = "payload") -> Payload:
     ProtocolMismatch
         If a field is missing or malformed; the message names it, after ``where``.
     """
-    if not isinstance(data, dict):
-        raise wrong(where, data, "an object")
-    return Payload(
-        read_int(data, "trial_id", where=where),
-        _config_id(data, where),
-        read_object(data, "config", where=where),
-        _budget(data, where),
-        read_int(data, "seed", where=where),
-        read_object(data, "config_info", where=where),
-        _previous(data, where),
-        _objectives(data, where),
-    )
-
-
-def _config_id(data: Fields, where: str) -> ConfigId:
-    config_id = data.get("config_id")
-    if not isinstance(config_id, list) or [type(each) for each in config_id] != [int] * 3:
-        raise wrong(f"{where}.config_id", config_id, "three integers")
-    return config_id[0], config_id[1], config_id[2]
-
-
-def _budget(data: Fields, where: str) -> float:
-    budget: float = data.get("budget")  # type: ignore[assignment]
-    if not is_number(budget):
-        raise wrong(f"{where}.budget", budget, "a finite number")
-    return budget  # an int stays one
-
-
-def _previous(data: Fields, where: str) -> PreviousAttempt | None:
-    previous = data.get("previous")
-    if previous is None:
-        return None
-    if not isinstance(previous, dict) or not is_int(previous.get("attempt")):
-        raise wrong(f"{where}.previous", previous, "a budget and an attempt, or null")
-    return PreviousAttempt(_budget(previous, f"{where}.previous"), previous["attempt"])
-
-
-def _objectives(data: Fields, where: str) -> tuple[str, ...]:
-    names = data.get("objectives", ["loss"])
-    if not isinstance(names, list) or {type(name) for name in names} != {str}:
-        raise wrong(f"{where}.objectives", names, "names")
-    return tuple(names)
+    return from_json(Payload, data, where)

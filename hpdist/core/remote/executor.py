@@ -1,11 +1,13 @@
-"""Workers that dial in: mailboxes between the loop and any number of transport threads.
+"""The dispatcher's end of the worker protocol: an executor whose workers call in.
 
-No transport is known here. Whoever receives a worker's message hands it to `exchange` as a dict
-and sends back the dict that it returns; so loss, repetition and delay are tested without a network.
+No transport is known here. Whoever receives a worker's message passes it to `exchange` as a JSON
+object and sends back the one that it returns; so loss, repetition and delay are tested without a
+network.
 
-A worker has two channels, each with requests numbered upwards and one call at a time: *step*
-(hello, step, bye) brings work and acknowledgements, *beat* brings commands. Asking again with the
-same number gets the same answer, so a reply that was lost on the way costs nothing.
+A worker has two channels, each with requests numbered upwards and one call at a time: that for
+work (register, poll, deregister) brings assignments and acknowledgements, that for heartbeats
+brings commands. A repeated number gets the same reply, so a reply that was lost on the way costs
+nothing.
 """
 
 from __future__ import annotations
@@ -23,80 +25,93 @@ from hpdist.core.model.events import (
     Event,
     WorkerSeen,
 )
-from hpdist.core.model.fields import Fields
+from hpdist.core.model.field_codec import Fields
 from hpdist.core.model.orders import (
     Order,
 )
 from hpdist.core.model.values import Timing
-from hpdist.core.remote.mailbox import Peer
-from hpdist.core.remote.messages import Message, check_address, make_reply, read_message
+from hpdist.core.remote.messages import (
+    Deregister,
+    Message,
+    Register,
+    check_recipient,
+    read_message,
+)
+from hpdist.core.remote.remote_worker import RemoteWorker
+from hpdist.core.remote.replies import (
+    OK,
+    REFUSED,
+    UNREGISTERED,
+    Reply,
+    SessionSettings,
+    write_reply,
+)
 
-Reply = dict[str, Any]
-
-_WELCOME_WITHIN_S = 5.0
+_REGISTER_WITHIN_S = 5.0
 _FORGET_AFTER_LEASES = 20
 
 
 class RemoteExecutor:
-    """Gives work to workers that ask for it.
+    """Assigns attempts to workers that ask for work.
 
     Parameters
     ----------
     timing
-        Told to the workers when they introduce themselves; ``poll_s`` also bounds how long a call
-        is kept waiting.
+        Told to the workers when they register; ``poll_s`` also bounds how long a call is kept
+        waiting.
     epoch
         Number of this dispatcher among those of the run, which rises with each restart.
     run_id
         Messages for another run are refused.
-    book
+    instance
         Tells apart runs of one name, whose job numbers mean different jobs; it stays the same
         when a run is resumed.
     """
 
     keeps_running = True
 
-    def __init__(self, timing: Timing, epoch: int, run_id: str, book: str = "") -> None:
-        self._timing, self._epoch, self._run_id, self._book = timing, epoch, run_id, book
-        self._terms = {
-            "lease_s": timing.lease_s,
-            "heartbeat_s": timing.heartbeat_s,
-            "poll_s": timing.poll_s,
-            "book": book,
-        }
-        self._longest_s = max(timing.poll_s, timing.heartbeat_s)
+    def __init__(self, timing: Timing, epoch: int, run_id: str, instance: str = "") -> None:
+        self._timing = timing
+        self._epoch = epoch
+        self._run_id = run_id
+        self._instance = instance
+        self._settings = SessionSettings(
+            timing.lease_s, timing.heartbeat_s, timing.poll_s, instance
+        )
+        self._longest_wait_s = max(timing.poll_s, timing.heartbeat_s)
         self._idle = threading.Condition()
         self._active = 0
-        self._peers: dict[str, Peer] = {}
+        self._workers: dict[str, RemoteWorker] = {}
         self._post: Post | None = None
 
     def start(self, post: Post) -> None:
-        """Begin to post events; before this, and after `close`, workers are told "unknown"."""
+        """Post events from now on; before this, and after `close`, no worker is registered."""
         with self._idle:
             self._post = post
 
-    def exchange(self, message: Fields) -> Reply:
-        """Answer one message of a worker, after waiting for something to say; from any thread.
+    def exchange(self, data: Fields) -> dict[str, Any]:
+        """Answer one message of a worker, after waiting for a reason to; from any thread.
 
-        Never raises: what cannot be understood is answered with a reply of kind ``refused``.
+        Never raises: a message that is malformed or for another run gets a reply of kind
+        ``refused``.
         """
         try:
-            check_address(message, self._run_id, self._epoch, self._book)
-            said = read_message(message, self._book)
+            check_recipient(data, self._run_id, self._epoch, self._instance)
+            message = read_message(data)
         except ProtocolMismatch as error:
-            return make_reply("refused", self._epoch, message=str(error))
+            return write_reply(self._refusal(error))
         post = self._enter()
         if post is None:
-            return make_reply("unknown", self._epoch)
+            return write_reply(Reply(UNREGISTERED, self._epoch))
         try:
-            return self._answer(said, post)
+            return write_reply(self._answer(message, post))
         finally:
-            self._leave()
+            self._exit()
 
     def connection_closed(self, worker_id: str, incarnation: str) -> None:
         """Tell the loop that a connection of this worker was closed; from any thread."""
-        peer = self._peers.get(worker_id)
-        if peer is None or peer.incarnation != incarnation:
+        worker = self._workers.get(worker_id)
+        if worker is None or worker.incarnation != incarnation:
             return
         post = self._enter()
         if post is None:
@@ -104,35 +119,37 @@ class RemoteExecutor:
         try:
             post([ConnectionLost(worker_id, incarnation)])
         finally:
-            self._leave()
+            self._exit()
 
     def perform(self, orders: Sequence[Order]) -> None:
-        """Put ``orders`` into the mailboxes, waking each once.
+        """Put ``orders`` into the workers' mailboxes, waking each once.
 
         Orders for a worker or incarnation that is not here any more are dropped: the loop learns of
-        that by events. A job withdrawn before its worker fetched it is handed back at once.
+        that by events. A job withdrawn before its worker fetched it is released at once.
         """
         by_worker: dict[str, list[Order]] = {}
         for order in orders:
             by_worker.setdefault(order.worker_id, []).append(order)
         withdrawn: list[Event] = []
-        for worker_id, theirs in by_worker.items():
-            peer = self._peers.get(worker_id)
-            if peer is not None:
+        for worker_id, its_orders in by_worker.items():
+            worker = self._workers.get(worker_id)
+            if worker is not None:
                 withdrawn += [
-                    AttemptReleased(worker_id, peer.incarnation, *held, "withdrawn before it began")
-                    for held in peer.put(theirs)
+                    AttemptReleased(
+                        worker_id, worker.incarnation, *held, "withdrawn before it started"
+                    )
+                    for held in worker.put(its_orders)
                 ]
         if withdrawn and self._post is not None:
             self._post(withdrawn)
 
     def close(self, grace_s: float) -> None:
-        """Answer whoever waits, so that workers look for a dispatcher again; post nothing more."""
+        """Answer all open calls, so that workers look for a dispatcher again; post nothing more."""
         with self._idle:
             self._post = None
-            peers = list(self._peers.values())
-        for peer in peers:
-            peer.end("unknown")
+            workers = list(self._workers.values())
+        for worker in workers:
+            worker.end(UNREGISTERED)
         with self._idle:
             self._idle.wait_for(lambda: self._active == 0, grace_s)
 
@@ -142,61 +159,60 @@ class RemoteExecutor:
                 self._active += 1
             return self._post
 
-    def _leave(self) -> None:
+    def _exit(self) -> None:
         with self._idle:
             self._active -= 1
             if self._active == 0:
                 self._idle.notify_all()
 
-    def _answer(self, said: Message, post: Post) -> Reply:
-        if said.kind == "bye":
-            self._part(said)
-            post(said.events)
-            return make_reply("ok", self._epoch)
+    def _refusal(self, error: ProtocolMismatch) -> Reply:
+        return Reply(REFUSED, self._epoch, message=str(error))
+
+    def _answer(self, message: Message, post: Post) -> Reply:
+        if isinstance(message, Deregister):
+            self._remove(message)
+            post(message.events())
+            return Reply(OK, self._epoch)
         try:
-            peer = self._peer(said)
+            worker = self._worker(message)
         except ProtocolMismatch as error:
-            return make_reply("refused", self._epoch, message=str(error))
-        if peer is None:
-            return make_reply("unknown", self._epoch)
-        call = peer.begin(said)
+            return self._refusal(error)
+        if worker is None:
+            return Reply(UNREGISTERED, self._epoch)
+        call = worker.open_call(message)
         # An answered or overtaken call was told to the loop before: it is a sign of life only.
-        post(said.events if call.is_new else [WorkerSeen(said.worker_id, said.incarnation)])
-        return peer.finish(call, self._patience(said), self._render)
+        post(message.events(self._instance) if call.is_new else [WorkerSeen(*message.sender)])
+        return worker.reply_to(call, self._wait_s(message))
 
-    def _patience(self, said: Message) -> float:
-        return _WELCOME_WITHIN_S if said.kind == "hello" else min(said.wait, self._longest_s)
+    def _wait_s(self, message: Message) -> float:
+        registers = isinstance(message, Register)
+        return _REGISTER_WITHIN_S if registers else min(message.wait, self._longest_wait_s)
 
-    def _render(self, kind: str, content: dict[str, Any]) -> Reply:
-        if content.pop("welcome", False):
-            content["terms"] = self._terms
-        return make_reply(kind, self._epoch, **content)
-
-    def _peer(self, said: Message) -> Peer | None:
-        """Return the mailboxes of the sender, made anew when it is another process than before."""
+    def _worker(self, message: Message) -> RemoteWorker | None:
+        """Return the sender, made anew when it is another process than before."""
         with self._idle:
-            former = self._peers.get(said.worker_id)
-            if former is not None and former.incarnation == said.incarnation:
-                former.used = time.monotonic()
+            former = self._workers.get(message.worker)
+            if former is not None and former.incarnation == message.incarnation:
+                former.last_used = time.monotonic()
                 return former
-            if former is not None and said.kind != "hello":
+            if former is not None and not isinstance(message, Register):
                 return None
             self._forget_silent()
-            peer = Peer(said.incarnation, former)
-            self._peers[said.worker_id] = peer
+            worker = RemoteWorker(message.incarnation, self._epoch, self._settings, former)
+            self._workers[message.worker] = worker
         if former is not None:
-            former.end("unknown")
-        return peer
+            former.end(UNREGISTERED)
+        return worker
 
-    def _part(self, said: Message) -> None:
+    def _remove(self, message: Deregister) -> None:
         with self._idle:
-            peer = self._peers.get(said.worker_id)
-            if peer is None or peer.incarnation != said.incarnation:
+            worker = self._workers.get(message.worker)
+            if worker is None or worker.incarnation != message.incarnation:
                 return
-            del self._peers[said.worker_id]
-        peer.end("ok")
+            del self._workers[message.worker]
+        worker.end(OK)
 
     def _forget_silent(self) -> None:
         oldest = time.monotonic() - _FORGET_AFTER_LEASES * self._timing.lease_s
-        for worker_id in [name for name, peer in self._peers.items() if peer.used < oldest]:
-            del self._peers[worker_id]
+        for worker_id in [name for name, each in self._workers.items() if each.last_used < oldest]:
+            del self._workers[worker_id]

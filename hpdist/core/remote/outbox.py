@@ -1,8 +1,8 @@
 """Results that no dispatcher has acknowledged yet, in private files that outlive their worker.
 
-A worker that is killed while the master is away takes nothing with it: the next worker that looks
-into the same directory hands its results in. That may happen twice or too late, which is harmless:
-the dispatcher honours a result once, and only of the latest attempt.
+A worker that is killed while the master is away loses nothing: the next worker that looks into the
+same directory reports its results. That may happen twice or too late, which is harmless: the
+dispatcher accepts a result once, and only of the latest attempt.
 """
 
 from __future__ import annotations
@@ -13,59 +13,51 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from hpdist.core.journal.connection_file import connection_is_stale
 from hpdist.core.journal.private_files import read_private
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import Assignment, AttemptResult
-from hpdist.core.model.fields import read_text
+from hpdist.core.model.field_codec import from_json, to_json
 from hpdist.core.model.json_codec import MAX_TEXT, decode
-from hpdist.core.model.record_codec import outcome_to_json
-from hpdist.core.remote.messages import read_results
+from hpdist.core.remote.messages import ReportedResult
 
 logger = logging.getLogger(__name__)
 
-Told = dict[str, Any]
-"""A result as a message carries it."""
-
 #: JSON text of results in one message, beyond the first.
-MAX_TOLD_BYTES = 500_000
+MAX_RESULTS_BYTES = 500_000
 
 #: The longest file that is read: what is in it has to fit into a message with other things.
-MAX_SPOOLED = MAX_TEXT - 65_536
+MAX_FILE_BYTES = MAX_TEXT - 65_536
 
-#: Seconds after which a result may be handed in by others though its worker may be alive.
+#: Seconds after which a result may be reported by others though its worker may be alive.
 ORPHANED_AFTER_S = 60.0
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def tell(result: AttemptResult) -> Told:
-    """Turn a result into what a message carries."""
-    return {**vars(result), "outcome": outcome_to_json(result.outcome)}
+def reported(result: AttemptResult) -> ReportedResult:
+    """Return a result as a message carries it."""
+    return ReportedResult(**vars(result))
 
 
-def attempt_of(told: Told) -> Assignment:
-    """Return which attempt a result is of."""
-    return told["job_id"], told["attempt"]
-
-
-def as_many_as_fit(results: list[Told]) -> list[Told]:
+def as_many_as_fit(results: Sequence[ReportedResult]) -> tuple[ReportedResult, ...]:
     """Return the first results, as many as one message may hold: at least one."""
-    chosen: list[Told] = []
+    if len(results) < 2:
+        return tuple(results)
     size = 0
-    for told in results:
-        size += len(results) > 1 and len(json.dumps(told))
-        if chosen and size > MAX_TOLD_BYTES:
-            break
-        chosen.append(told)
-    return chosen
+    for count, result in enumerate(results):
+        size += len(json.dumps(to_json(result)))
+        if count and size > MAX_RESULTS_BYTES:
+            return tuple(results[:count])
+    return tuple(results)
 
 
-class Spool:
+class Outbox:
     """One worker's files in a directory that all workers of a run may share.
 
     Parameters
@@ -73,36 +65,38 @@ class Spool:
     directory
         Made when it is needed, for its owner only.
     worker_id, incarnation
-        Whose results these are. The incarnation, unique for each worker, begins their names.
+        Of the worker. File names start with the incarnation, which is unique for each worker.
     """
 
     def __init__(self, directory: Path, worker_id: str, incarnation: str) -> None:
-        self._directory, self._made = str(directory), False
-        self._worker_id, self._incarnation = worker_id, incarnation
+        self._directory = str(directory)
+        self._made = False
+        self._worker_id = worker_id
+        self._incarnation = incarnation
         self._owner = f"{os.getpid()}@{socket.gethostname()}"
-        self._book = ""
+        self._instance = ""
         self._numbers = itertools.count()
-        self._files: dict[tuple[str, Assignment], str] = {}  #: by book and attempt
-        self._failed = False  #: said once
+        self._files: dict[tuple[str, Assignment], str] = {}  #: by run instance and attempt
+        self._failed = False  #: logged once
 
-    def open_book(self, book: str) -> None:
-        """Belong to this run from now on; what is left of others of its name is removed."""
-        self._book = book
-        for name in [name for name in self._files if name[0] != book]:
+    def set_instance(self, instance: str) -> None:
+        """Belong to this run instance from now on; results of other ones are removed."""
+        self._instance = instance
+        for name in [name for name in self._files if name[0] != instance]:
             self._remove(name)
 
-    def keep(self, told: Told) -> None:
-        """Write a result down. One that cannot be written stays in memory only, with a warning.
+    def keep(self, result: ReportedResult) -> None:
+        """Write a result to a file. One that cannot be written stays in memory, with a warning.
 
         It is not forced to the disk: it has to outlive this process, not this machine.
         """
-        note = {**told, "worker": self._worker_id, "book": self._book}
+        note = replace(result, worker=self._worker_id, instance=self._instance)
         path = self._next_file()
         try:
-            self._write(path, json.dumps(note).encode())
+            self._write(path, json.dumps(to_json(note)).encode())
         except OSError as error:
             self._warn(error)
-        self._files[self._book, attempt_of(told)] = path
+        self._files[self._instance, result.held] = path
 
     def _write(self, path: str, data: bytes) -> None:
         if not self._made:
@@ -112,34 +106,33 @@ class Spool:
             file.write(data)
 
     def forget(self, held: Assignment) -> None:
-        """Remove what was acknowledged, or is not wanted."""
-        self._remove((self._book, held))
+        """Remove a result that was acknowledged, or is not wanted."""
+        self._remove((self._instance, held))
 
-    def inherit(self) -> list[Told]:
-        """Take over what dead workers have left; each result with its ``book`` and ``worker``."""
+    def recover(self) -> list[ReportedResult]:
+        """Take over the results of dead workers, each with its worker and run instance."""
         try:
             names = sorted(os.listdir(self._directory))
         except (FileNotFoundError, NotADirectoryError):
             return []
         taken = [self._take(Path(self._directory, name)) for name in names]
-        return [told for told in taken if told is not None]
+        return [result for result in taken if result is not None]
 
-    def _take(self, path: Path) -> Told | None:
+    def _take(self, path: Path) -> ReportedResult | None:
         try:
             if not _is_orphaned(path):
                 return None
-            # what is refused here would be there, too
-            told: Told = decode(read_private(path, MAX_SPOOLED) or "null")
-            book = read_text(told, "book", 64)
-            read_results([told], self._worker_id, self._incarnation)
+            # the same reader as the dispatcher's: what is refused here would be refused there
+            data = decode(read_private(path, MAX_FILE_BYTES) or "null")
+            result = from_json(ReportedResult, data)
             own = self._next_file()
             path.rename(own)  # only one worker succeeds in this
         except (ConfigurationError, OSError, ValueError) as error:
-            # Somebody else was first, its worker was killed while it wrote, or it is no result.
+            # Another worker was first, its worker was killed while it wrote, or it is no result.
             logger.debug("%s is left alone: %r", path, error)
             return None
-        self._files[book, attempt_of(told)] = own
-        return told
+        self._files[result.instance, result.held] = own
+        return result
 
     def _remove(self, name: tuple[str, Assignment]) -> None:
         path = self._files.pop(name, None)

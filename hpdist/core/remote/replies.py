@@ -1,91 +1,129 @@
-"""What a dispatcher answers its workers, read field by field before anything is done about it."""
+"""The replies of a dispatcher to its workers."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass, field
 from typing import Any
 
 from hpdist.core.model.errors import ProtocolMismatch, TransportError
-from hpdist.core.model.fields import (
+from hpdist.core.model.events import Assignment
+from hpdist.core.model.field_codec import (
     Fields,
+    attempts,
+    flag,
+    from_json,
+    integer,
     is_int,
-    is_row,
-    read_int,
-    read_list,
-    read_number,
-    read_text,
-    wrong,
+    list_of,
+    nested,
+    nested_or_null,
+    number,
+    one_of,
+    optional,
+    text,
+    to_json,
 )
-from hpdist.core.model.payload import read_payload
+from hpdist.core.model.json_codec import MAX_TEXT
+from hpdist.core.model.payload import Payload
 from hpdist.core.remote.messages import PROTOCOL
 
-_KINDS = ("ok", "unknown")
-_TERMS = ("lease_s", "heartbeat_s", "poll_s")
+OK, UNREGISTERED, REFUSED = "ok", "unregistered", "refused"
+"""Kinds of replies: the second asks a worker to register, the third says why it may not."""
+
 _SHORTEST_S = 0.001
+_SECONDS = number(_SHORTEST_S, threading.TIMEOUT_MAX)
+_ATTEMPTS = optional(attempts())
 
 
-def check_reply(reply: dict[str, Any], epoch: int) -> dict[str, Any]:
-    """Return a reply to who has met the dispatcher of ``epoch``, unless it refuses or is foreign.
+@dataclass(frozen=True)
+class AssignedAttempt:
+    """An attempt that the worker is to make."""
+
+    job_id: int = field(metadata=integer())
+    attempt: int = field(metadata=integer())
+    payload: Payload = field(metadata=nested(Payload))
+
+    @property
+    def held(self) -> Assignment:
+        """Job id and attempt number."""
+        return self.job_id, self.attempt
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """What a worker learns when it is registered: how often to call, and the run instance."""
+
+    lease_s: float = field(metadata=_SECONDS)
+    heartbeat_s: float = field(metadata=_SECONDS)
+    poll_s: float = field(metadata=_SECONDS)
+    instance: str = field(default="", metadata=optional(text(64)))
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """The worker has to leave: after the attempts in flight (``drain``), or at once."""
+
+    drain: bool = field(metadata=flag())
+    reason: str = field(metadata=text(MAX_TEXT))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a dispatcher answers.
+
+    ``acknowledged`` are attempts whose results the worker may forget; ``cancel``, ``recall`` and
+    ``stop_early`` those that it has to end, hand back if they have not started, or ask to return
+    soon. ``settings`` are there when the worker was registered, ``message`` when it is refused.
+    """
+
+    kind: str = field(metadata=one_of(OK, UNREGISTERED))
+    epoch: int = field(metadata=integer())
+    assignments: tuple[AssignedAttempt, ...] = field(
+        default=(), metadata=optional(list_of(AssignedAttempt))
+    )
+    acknowledged: tuple[Assignment, ...] = field(default=(), metadata=_ATTEMPTS)
+    cancel: tuple[Assignment, ...] = field(default=(), metadata=_ATTEMPTS)
+    recall: tuple[Assignment, ...] = field(default=(), metadata=_ATTEMPTS)
+    stop_early: tuple[Assignment, ...] = field(default=(), metadata=_ATTEMPTS)
+    shutdown: Shutdown | None = field(default=None, metadata=optional(nested_or_null(Shutdown)))
+    settings: SessionSettings | None = field(
+        default=None, metadata=optional(nested_or_null(SessionSettings))
+    )
+    message: str = field(default="", metadata=optional(text(MAX_TEXT)))
+
+
+def write_reply(reply: Reply) -> dict[str, Any]:
+    """Return a reply as a JSON object."""
+    return {"v": PROTOCOL, **to_json(reply)}
+
+
+def read_reply(data: Fields) -> Reply:
+    """Build the reply that `write_reply` turned into ``data``, which `check_reply` let pass.
 
     Raises
     ------
     ProtocolMismatch
-        If it refuses, or speaks another version.
+        If a field is missing or malformed; the error names it.
+    """
+    return from_json(Reply, data)
+
+
+def check_reply(data: dict[str, Any], epoch: int) -> dict[str, Any]:
+    """Return a reply for a peer that knows the dispatcher of ``epoch``, unless it is a refusal.
+
+    Raises
+    ------
+    ProtocolMismatch
+        If the dispatcher refuses, or speaks another version.
     TransportError
         If it refuses for a dispatcher that was replaced: its successor may be found elsewhere.
     """
-    if reply.get("kind") == "refused" and is_int(reply.get("epoch")) and 0 < reply["epoch"] < epoch:
-        raise TransportError(f"a dispatcher that was replaced refused: {reply.get('message')}")
-    if reply.get("v") != PROTOCOL or not isinstance(reply.get("kind"), str):
+    kind = data.get("kind")
+    if kind == REFUSED and is_int(data.get("epoch")) and 0 < data["epoch"] < epoch:
+        raise TransportError(f"a dispatcher that was replaced refused: {data.get('message')}")
+    if data.get("v") != PROTOCOL or not isinstance(kind, str):
         raise ProtocolMismatch(f"the dispatcher's reply is not one of protocol {PROTOCOL}")
-    if reply["kind"] == "refused":
-        raise ProtocolMismatch(f"the dispatcher refused: {reply.get('message')}")
-    return reply
-
-
-def read_reply(reply: Fields) -> dict[str, Any]:
-    """Return a reply once all that a worker may rely on in it is as it should be.
-
-    Raises
-    ------
-    ProtocolMismatch
-        If a field is missing or is not what it should be; the message names it.
-    """
-    if reply.get("kind") not in _KINDS:
-        raise wrong("kind", reply.get("kind"), "one of " + ", ".join(_KINDS))
-    read_int(reply, "epoch")
-    for name in ("acks", "cancel", "recall", "curtail"):
-        for row in read_list(reply, name):
-            if not is_row(row, 2):
-                raise wrong(name, row, "[job, attempt]")
-    for index, item in enumerate(read_list(reply, "work")):
-        _check_work(item, f"work[{index}]")
-    _check_dismissal(reply.get("dismiss"))
-    if "terms" in reply:
-        _check_terms(reply["terms"])
-    return dict(reply)
-
-
-def _check_work(item: Any, where: str) -> None:
-    payload = item.get("payload") if isinstance(item, dict) else None
-    if not isinstance(payload, dict):
-        raise wrong(where, item, "an object with job, attempt and payload")
-    read_int(item, "job", where=where)
-    read_int(item, "attempt", where=where)
-    read_payload(payload, where)
-
-
-def _check_dismissal(dismissed: Any) -> None:
-    if dismissed is None:
-        return
-    told = (dismissed.get("drain"), dismissed.get("reason")) if isinstance(dismissed, dict) else ()
-    if [type(each) for each in told] != [bool, str]:
-        raise wrong("dismiss", dismissed, "drain, true or false, and a reason")
-
-
-def _check_terms(terms: Any) -> None:
-    if not isinstance(terms, dict):
-        raise wrong("terms", terms, "an object")
-    for name in _TERMS:
-        read_number(terms, name, _SHORTEST_S, threading.TIMEOUT_MAX, default=0.0, where="terms")
-    read_text(terms, "book", 64, where="terms")
+    if kind == REFUSED:
+        raise ProtocolMismatch(f"the dispatcher refused: {data.get('message')}")
+    return data

@@ -1,10 +1,10 @@
-"""A worker's conversation with its dispatcher, whatever carries it.
+"""The worker's end of the worker protocol: a session with its dispatcher, over any transport.
 
-Two threads, each with a channel of its own: the calling thread takes work, runs it and hands in
-what came of it, in one call a job; the other one beats, so that a long evaluation is not taken
+Two threads, each with a channel of its own: the calling thread takes work, runs it and reports the
+results, in one call a job; the other one sends heartbeats, so that a long evaluation is not taken
 for a dead worker, and receives commands. A result is kept until it was acknowledged. When the
-dispatcher goes away both go on trying; one that does not know the worker is told again who it is
-and what it holds, so that a restarted master takes over what still runs.
+dispatcher goes away both go on trying; with one that does not know the worker it registers again,
+with its attempts in flight, so that a restarted master takes over what still runs.
 """
 
 from __future__ import annotations
@@ -25,28 +25,40 @@ from hpdist.core.model.errors import (
     RunOver,
     TransportError,
 )
-from hpdist.core.model.events import Assignment
+from hpdist.core.model.events import AttemptResult
 from hpdist.core.model.values import Failure, Timing, WorkerInfo
-from hpdist.core.remote.channel import Channel, Patience
-from hpdist.core.remote.in_flight import Hands
-from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.channel import Channel, Timeouts, exchange
+from hpdist.core.remote.in_flight import InFlight
+from hpdist.core.remote.messages import (
+    Deregister,
+    Heartbeat,
+    Message,
+    Poll,
+    Register,
+    WorkerDescription,
+    write_message,
+)
+from hpdist.core.remote.outbox import Outbox
+from hpdist.core.remote.replies import OK, UNREGISTERED, Reply, SessionSettings
 
 logger = logging.getLogger(__name__)
 
-#: Different failures that a worker shows of itself; the journal has them all.
-MAX_TOLD = 10
+#: Different failures that a worker logs itself; the journal has them all.
+MAX_LOGGED = 10
+
+_DEFAULT = Timing()
 
 
 class Session:
-    """One worker's life with the dispatchers of one run, from hello to bye.
+    """One worker's session with the dispatchers of one run, from `Register` to `Deregister`.
 
     Parameters
     ----------
     info, run_id
-        Who calls, and for which run.
+        The worker, and the run that it works for.
     open_channel
         Makes a channel; called once in each of the two threads.
-    spool, directory
+    outbox, directory
         Where results are until they are acknowledged, and the root of the attempts' directories;
         None for a temporary one.
     """
@@ -57,25 +69,28 @@ class Session:
         run_id: str,
         runner: Runner,
         open_channel: Callable[[], Channel],
-        spool: Spool,
+        outbox: Outbox,
         *,
         directory: Path | None = None,
-        patience: Patience | None = None,
+        timeouts: Timeouts | None = None,
         leave_on_failure: bool = False,
     ) -> None:
-        self.info, self.run_id, self.runner = info, run_id, runner
-        self.directory, self.patience = directory, patience or Patience()
-        self.hands, self.leave_on_failure = Hands(spool), leave_on_failure
+        self.info = info
+        self.run_id = run_id
+        self.runner = runner
+        self.directory = directory
+        self.timeouts = timeouts or Timeouts()
+        self.leave_on_failure = leave_on_failure
+        self.in_flight = InFlight(outbox)
         self.finished = 0  #: how many attempts were run to their end
         self._open_channel = open_channel
-        self._stepping: Channel | None = None
-        self._beating: Channel | None = None
+        self._work_channel: Channel | None = None
+        self._heartbeat_channel: Channel | None = None
         self._epoch = 0
-        self._book = ""  #: which run of this name; what is in hand means nothing to others
-        self._terms = vars(Timing())
+        self._settings = SessionSettings(_DEFAULT.lease_s, _DEFAULT.heartbeat_s, _DEFAULT.poll_s)
         self._known_end: str | None = None  #: when the run had ended at the first look, if it had
-        self._welcomed = False  #: until then it waits without limit
-        self._told: set[str] = set()  #: messages of failures that were shown
+        self._registered = False  #: until then it waits without limit
+        self._logged: set[str] = set()  #: messages of failures that were logged
         self._over = threading.Event()
         self._last_contact = time.monotonic()
         self._idle_since = math.inf
@@ -83,7 +98,7 @@ class Session:
     # ------------------------------------------------------------------ the thread that works
 
     def run(self) -> str:
-        """Serve until dismissed, told to leave, idle too long or out of contact too long.
+        """Serve until shut down (see `leave`), idle too long or out of contact too long.
 
         Returns
         -------
@@ -95,81 +110,84 @@ class Session:
         AuthenticationError, ProtocolMismatch
             If the dispatcher refuses this worker.
         TransportError
-            If no dispatcher was there for ``patience.reconnect_s`` seconds.
+            If no dispatcher was there for ``timeouts.reconnect_s`` seconds.
         """
-        channel = self._stepping = self._open_channel()
+        channel = self._work_channel = self._open_channel()
         try:
-            self._hello(channel)
+            self._register(channel)
             self._idle_since = time.monotonic()
-            self._thread("beat", self._beat)
+            self._thread("heartbeat", self._send_heartbeats)
             if self.info.prefetch:
                 self._work_ahead(channel)
             else:
                 self._work_in_turn(channel)
-            return self.hands.leaving or ""
+            return self.in_flight.leaving or ""
         finally:
             self._over.set()
-            for open_one in (self._beating, channel):
+            for open_one in (self._heartbeat_channel, channel):
                 if open_one is not None:
                     open_one.close()
-            if self._welcomed:
-                self.say_good_bye()
+            if self._registered:
+                self.deregister()
 
     def _thread(self, name: str, target: Callable[[], None]) -> None:
         worker_id = self.info.worker_id
         threading.Thread(target=target, name=f"hpdist-{name}-{worker_id}", daemon=True).start()
 
     def _work_in_turn(self, channel: Channel) -> None:
-        """Hand in a result and get the next job in one call."""
-        while not self._done():
-            self._step(channel)
+        """Report a result and get the next job in one call."""
+        while not self._is_done():
+            self._poll(channel)
             self._work()
 
     def _work_ahead(self, channel: Channel) -> None:
-        """Begin the next job at once, while a thread hands in results and fetches more jobs."""
+        """Start the next job at once, while a thread reports results and fetches more jobs."""
         failed: list[BaseException] = []
 
-        def carry() -> None:
+        def keep_polling() -> None:
             try:
-                while not self._done():
-                    self._step(channel)
-                    self.hands.wait_to_talk()
+                while not self._is_done():
+                    self._poll(channel)
+                    self.in_flight.wait_to_call()
             except BaseException as error:  # noqa: BLE001  (the thread that works raises it)
                 failed.append(error)
             finally:
                 self._over.set()
-                self.hands.wake()
+                self.in_flight.wake()
 
-        self._thread("link", carry)
+        self._thread("poll", keep_polling)
         while not self._over.is_set():
             if not self._work():
-                self.hands.wait_for_work()
+                self.in_flight.wait_for_work()
         if failed:
             raise failed[0]
 
-    def _done(self) -> bool:
-        hands = self.hands
-        if time.monotonic() - self._idle_since > self.patience.idle_s and not hands.holds():
-            hands.leave(f"idle for {self.patience.idle_s:g} s", at_once=False)
-        return self._may_go()
+    def _is_done(self) -> bool:
+        idle_s = time.monotonic() - self._idle_since
+        if idle_s > self.timeouts.idle_s and not self.in_flight.attempts():
+            self.in_flight.leave(f"idle for {self.timeouts.idle_s:g} s", at_once=False)
+        return self._may_leave()
 
-    def _may_go(self) -> bool:
-        hands = self.hands
-        return hands.abandoned or bool(hands.leaving and not hands.holds() and not hands.owes)
+    def _may_leave(self) -> bool:
+        mine = self.in_flight
+        return mine.abandoned or bool(mine.leaving and not mine.attempts() and not mine.has_unsent)
 
-    def _step(self, channel: Channel) -> None:
-        hands = self.hands
-        idle_left = self.patience.idle_s - (time.monotonic() - self._idle_since)
-        calm = not (hands.has_work or hands.busy or hands.leaving)
-        wait = min(self._terms["poll_s"], max(0.0, idle_left)) if calm else 0.0
-        message = self._message("step", wait=wait, **hands.to_tell())
-        reply = self._persist(channel, message)
-        if reply["kind"] == "unknown" and not hands.abandoned:
-            self._hello(channel)
+    def _poll(self, channel: Channel) -> None:
+        reply = self._persist(channel, self._poll_message(self._poll_s()))
+        if reply.kind == UNREGISTERED and not self.in_flight.abandoned:
+            self._register(channel)
+
+    def _poll_s(self) -> float:
+        """How long the next poll may wait for work: not at all while there is something to do."""
+        mine = self.in_flight
+        if mine.has_work or mine.busy or mine.leaving:
+            return 0.0
+        idle_left = self.timeouts.idle_s - (time.monotonic() - self._idle_since)
+        return min(self._settings.poll_s, max(0.0, idle_left))
 
     def _work(self) -> bool:
-        """Run the next attempt in hand; False if there is none."""
-        taken = self.hands.begin()
+        """Run the next attempt; False if there is none."""
+        taken = self.in_flight.start_next()
         if taken is None:
             return False
         held, payload, switch = taken
@@ -179,121 +197,137 @@ class Session:
                 payload,
                 held,
                 directory_root=self.directory,
-                on_report=lambda step, loss: self.hands.report(held, step, loss),
+                on_report=lambda step, loss: self.in_flight.report(held, step, loss),
                 switch=switch,
             )
         finally:
-            self.hands.finish(held, result)
+            self.in_flight.finish(held, result)
         self.finished += 1
-        if result is not None and isinstance(result.outcome, Failure):
-            self._tell_failure(held, result.outcome)
         self._idle_since = time.monotonic()
-        if self.leave_on_failure and result is not None and isinstance(result.outcome, Failure):
-            logger.error("%s\n%s", result.outcome.message, result.outcome.traceback)
-            self.hands.leave("an evaluation failed", at_once=False)
+        if result is not None and isinstance(result.outcome, Failure):
+            self._failed(result, result.outcome)
         return True
 
-    def _tell_failure(self, held: Assignment, failure: Failure) -> None:
-        """Say it here too, where the code is: each message once, in full."""
-        text = f"job {held[0]} failed ({failure.kind.value}): {failure.message}"
-        if failure.message not in self._told and len(self._told) < MAX_TOLD:
-            self._told.add(failure.message)
+    def _failed(self, result: AttemptResult, failure: Failure) -> None:
+        """Log a failure here too, where the code is: each message once, in full."""
+        text = f"job {result.job_id} failed ({failure.kind.value}): {failure.message}"
+        if failure.message not in self._logged and len(self._logged) < MAX_LOGGED:
+            self._logged.add(failure.message)
             logger.warning("%s", f"{text}\n{failure.traceback}".rstrip())
+        if self.leave_on_failure:
+            logger.error("%s\n%s", failure.message, failure.traceback)
+            self.in_flight.leave("an evaluation failed", at_once=False)
 
-    def _hello(self, channel: Channel) -> None:
-        reply = self._persist(channel, self._introduction(done=self.hands.inherit()))
-        if "terms" in reply:
-            self._welcomed, self._known_end = True, ""
-            self._terms = reply["terms"]
-            self._book = self._terms.get("book", "")
+    def _register(self, channel: Channel) -> None:
+        recovered = self.in_flight.recover()
+        reply = self._persist(channel, self._register_message(results=recovered))
+        if reply.settings is not None:
+            self._registered = True
+            self._known_end = ""
+            self._settings = reply.settings
             logger.info("worker %s joined run %s", self.info.worker_id, self.run_id)
 
-    def _introduction(self, **more: Any) -> dict[str, Any]:
-        info = {k: v for k, v in vars(self.info).items() if k not in ("worker_id", "incarnation")}
-        return self._message("hello", info=info, holds=self.hands.holds(), **more)
-
-    def say_good_bye(self) -> None:
-        """Hand everything back, once and without insisting: a lease covers for it."""
+    def deregister(self) -> None:
+        """Release everything, once and without insisting: if it is lost, the lease runs out."""
         channel = self._open_channel()
         try:
-            if self.hands.to_tell()["done"]:
-                self._exchange(channel, self._message("step", wait=0.0, **self.hands.to_tell()))
-            message = self._message("bye", reason=self.hands.leaving or "")
-            channel.call(message | {"released": self.hands.to_tell()["released"]})
+            if self.in_flight.unreported().results:
+                self._exchange(channel, self._poll_message(0.0))
+            message = Deregister(
+                **self._header("work"),
+                reason=self.in_flight.leaving or "",
+                released=self.in_flight.unreported().released,
+            )
+            channel.call(write_message(message))
         except TransportError:
-            logger.debug("worker %s left without saying so", self.info.worker_id)
+            logger.debug("worker %s left without deregistering", self.info.worker_id)
         finally:
             channel.close()
 
-    # ------------------------------------------------------------------ the thread that beats
+    # ------------------------------------------------------------------ the thread of heartbeats
 
-    def _beat(self) -> None:
-        channel = self._beating = self._open_channel()
-        pause, message = self.patience.first_pause_s, None
-        while not (self._over.is_set() or self.hands.abandoned):
-            # The same one until it is answered: a command may be in the answer that was lost.
-            message = message or self._beat_message()
+    def _send_heartbeats(self) -> None:
+        channel = self._heartbeat_channel = self._open_channel()
+        pause = self.timeouts.first_pause_s
+        message = None
+        while not (self._over.is_set() or self.in_flight.abandoned):
+            # The same one until it is answered: a command may be in the reply that was lost.
+            message = message or self._heartbeat_message()
             try:
-                self._beat_once(channel, message)
-                pause, message = self.patience.first_pause_s, None
+                self._send_heartbeat(channel, message)
+                pause = self.timeouts.first_pause_s
+                message = None
             except TransportError as error:
                 logger.debug("heartbeat: %s", error)
                 self._over.wait(pause * random.uniform(0.5, 1.0))
                 pause = self._longer(pause)
         channel.close()
 
-    def _beat_message(self) -> dict[str, Any]:
-        told = self.hands.to_tell()
-        del told["done"]
-        return self._message("beat", wait=self._beat_s(), holds=self.hands.holds(), **told)
-
-    def _beat_once(self, channel: Channel, message: dict[str, Any]) -> None:
-        began = time.monotonic()
+    def _send_heartbeat(self, channel: Channel, message: Message) -> None:
+        started = time.monotonic()
+        heartbeat_s = self._settings.heartbeat_s
         reply = self._exchange(channel, message)
-        if reply["kind"] == "unknown":
-            # While an evaluation runs nobody else can say who this is.
-            if self.hands.busy and not self.hands.abandoned:
-                self._exchange(channel, self._introduction())
-            self._over.wait(min(1.0, self._beat_s()))
-        elif time.monotonic() - began < self._beat_s() / 10 and not self.hands.leaving:
-            self._over.wait(self._beat_s() / 10)
+        if reply.kind == UNREGISTERED:
+            # While an evaluation runs no other thread can register the worker.
+            if self.in_flight.busy and not self.in_flight.abandoned:
+                self._exchange(channel, self._register_message())
+            self._over.wait(min(1.0, heartbeat_s))
+        elif time.monotonic() - started < heartbeat_s / 10 and not self.in_flight.leaving:
+            self._over.wait(heartbeat_s / 10)
 
     def _longer(self, pause: float) -> float:
         """The next pause between tries: short enough to be back within a lease."""
-        return min(2 * pause, self.patience.longest_pause_s, float(self._terms["lease_s"]) / 4)
-
-    def _beat_s(self) -> float:
-        return float(self._terms["heartbeat_s"])
+        return min(2 * pause, self.timeouts.longest_pause_s, self._settings.lease_s / 4)
 
     def leave(self, why: str, *, at_once: bool) -> None:
-        """Leave after the attempt in hand, or at once; from any thread."""
-        self.hands.leave(why, at_once=at_once)
-        if self._stepping is not None and not self.hands.busy:
-            self._stepping.close()  # it may be waiting for work that is not wanted any more
+        """Leave after the running attempt, or at once; from any thread."""
+        self.in_flight.leave(why, at_once=at_once)
+        if self._work_channel is not None and not self.in_flight.busy:
+            self._work_channel.close()  # it may be waiting for work that is not wanted any more
+
+    # ------------------------------------------------------------------ messages
+
+    def _header(self, channel: str) -> dict[str, Any]:
+        return {
+            "worker": self.info.worker_id,
+            "incarnation": self.info.incarnation,
+            "request": self.in_flight.next_request(channel),
+            "epoch": self._epoch,
+            "instance": self._settings.instance,
+            "draining": self.in_flight.leaving is not None,
+        }
+
+    def _register_message(self, **more: Any) -> Register:
+        named = ("worker_id", "incarnation")
+        info = {name: value for name, value in vars(self.info).items() if name not in named}
+        in_flight = self.in_flight.attempts()
+        description = WorkerDescription(**info)
+        return Register(**self._header("work"), info=description, in_flight=in_flight, **more)
+
+    def _poll_message(self, wait: float) -> Poll:
+        return Poll(**self._header("work"), wait=wait, **vars(self.in_flight.unreported()))
+
+    def _heartbeat_message(self) -> Heartbeat:
+        unreported = self.in_flight.unreported()
+        return Heartbeat(
+            **self._header("heartbeat"),
+            wait=self._settings.heartbeat_s,
+            in_flight=self.in_flight.attempts(),
+            released=unreported.released,
+            progress=unreported.progress,
+        )
 
     # ------------------------------------------------------------------ one call
 
-    def _message(self, kind: str, **fields: Any) -> dict[str, Any]:
-        return {
-            "epoch": self._epoch,
-            "book": self._book,
-            "worker": self.info.worker_id,
-            "incarnation": self.info.incarnation,
-            "request": self.hands.number("beat" if kind == "beat" else "step"),
-            "kind": kind,
-            "leaving": self.hands.leaving is not None,
-            **fields,
-        }
-
-    def _exchange(self, channel: Channel, message: dict[str, Any]) -> dict[str, Any]:
+    def _exchange(self, channel: Channel, message: Message) -> Reply:
         # A call that was lost leaves time for another one within the lease.
-        channel.timeout_s = min(10.0, self._terms["lease_s"] / 3)
-        reply = channel.call(message)
-        self._epoch = max(self._epoch, reply["epoch"])
+        channel.timeout_s = min(10.0, self._settings.lease_s / 3)
+        reply = exchange(channel, message)
+        self._epoch = max(self._epoch, reply.epoch)
         self._last_contact = time.monotonic()
-        self.hands.told(message, reply)
-        self.hands.accept(reply.get("work", []))
-        self.hands.obey(reply)
+        self.in_flight.replied(message, reply)
+        self.in_flight.accept(reply.assignments)
+        self.in_flight.obey(reply)
         return reply
 
     def _over_since_then(self, error: TransportError) -> bool:
@@ -306,28 +340,33 @@ class Session:
             self._known_end = ended_at
         return ended_at not in ("", self._known_end)
 
-    def _persist(self, channel: Channel, message: dict[str, Any]) -> dict[str, Any]:
+    def _persist(self, channel: Channel, message: Message) -> Reply:
         """Exchange, repeating the same request until it is answered."""
-        pause, told = self.patience.first_pause_s, False
+        pause = self.timeouts.first_pause_s
+        logged = False
         self._last_contact = time.monotonic()
         while True:
             try:
                 return self._exchange(channel, message)
             except TransportError as error:
-                stranger = isinstance(
-                    error, UNAUTHENTICATED_ERRORS
-                )  # who was served before is not sent away
-                if isinstance(error, PERMANENT_ERRORS) and not (stranger and self._welcomed):
+                if self._gives_up(error):
                     raise
-                if self._over_since_then(error):
-                    self.hands.leave("finished", at_once=True)
-                if self._may_go():
-                    return {"kind": "ok", "epoch": self._epoch}
-                silent_s = time.monotonic() - self._last_contact
-                if self._welcomed and silent_s > self.patience.reconnect_s:
-                    raise
-                if not told:
-                    told = True
+                if self._may_leave():
+                    return Reply(OK, self._epoch)
+                if not logged:
+                    logged = True
                     logger.warning("%s\n  trying again until it answers", error)
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = self._longer(pause)
+
+    def _gives_up(self, error: TransportError) -> bool:
+        """Whether ``error`` ends the session; with the end of the run the worker leaves."""
+        # a worker that was served before is not stopped by an unauthenticated peer
+        unauthenticated = isinstance(error, UNAUTHENTICATED_ERRORS)
+        if isinstance(error, PERMANENT_ERRORS) and not (unauthenticated and self._registered):
+            return True
+        if self._over_since_then(error):
+            self.in_flight.leave("finished", at_once=True)
+        silent_s = time.monotonic() - self._last_contact
+        late = self._registered and silent_s > self.timeouts.reconnect_s
+        return late and not self._may_leave()

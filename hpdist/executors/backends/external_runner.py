@@ -15,10 +15,11 @@ from typing import Any, Protocol
 
 from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError, ProtocolMismatch
-from hpdist.core.model.events import Assignment, AttemptFinished, AttemptResult
+from hpdist.core.model.events import Assignment, AttemptResult
+from hpdist.core.model.field_codec import from_json
 from hpdist.core.model.payload import Payload
 from hpdist.core.objective.context import Report
-from hpdist.core.remote.messages import read_results
+from hpdist.core.remote.messages import ReportedResult
 from hpdist.executors.slot import WorkerGone
 
 OnEvent = Callable[[dict[str, Any]], None]
@@ -199,11 +200,9 @@ def _answer(future: Future[str]) -> dict[str, Any]:
 def _result(plain: Any, assignment: Assignment) -> AttemptResult:
     """Read a result field by field, as that of any worker."""
     try:
-        (event,) = read_results([plain], "external", "0" * 32)
+        result = from_json(ReportedResult, plain, "result").result
     except ProtocolMismatch as error:
         raise WorkerGone(f"its result cannot be read: {error.what}") from error
-    assert isinstance(event, AttemptFinished)
-    result = event.result
     if (result.job_id, result.attempt) != assignment:
         raise WorkerGone(f"it answered for job {result.job_id}, not for {assignment[0]}")
     return result

@@ -32,9 +32,9 @@ from hpdist.core.model.orders import (
 )
 from hpdist.core.model.values import Limits, Timing, WorkerInfo
 from hpdist.core.objective.objective import objective_of
-from hpdist.core.remote.channel import Patience
+from hpdist.core.remote.channel import Timeouts
 from hpdist.core.remote.executor import RemoteExecutor
-from hpdist.core.remote.outbox import Spool
+from hpdist.core.remote.outbox import Outbox
 from hpdist.core.remote.session import Session
 from hpdist.core.run.inbox import QueueInbox
 from hpdist.core.run.loop import Loop
@@ -42,15 +42,15 @@ from hpdist.core.study.study import Study
 
 TIMING = Timing(lease_s=2.0, heartbeat_s=0.2, closed_s=0.5, poll_s=1.0)
 SPACE = {"x": (0.0, 1.0)}
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 class Exchange:
     """Stands where the network is; ``executor`` is whichever master lives now."""
 
-    def __init__(self, spool: Path) -> None:
+    def __init__(self, outbox: Path) -> None:
         self.executor: RemoteExecutor | None = None
-        self.spool = spool
+        self.outbox = outbox
         self.faults = iter(())
         self.timeout_s = 0.0
         self.on_reply: Callable[[dict[str, Any], dict[str, Any]], object] = lambda sent, reply: None
@@ -109,9 +109,9 @@ class WorkerThread:
     def __init__(self, exchange: Exchange, name: str, objective: Any, **info: Any) -> None:
         runner = InlineRunner(objective_of(objective))
         worker = WorkerInfo(name, uuid.uuid4().hex, **info)
-        patience = Patience(first_pause_s=0.01, longest_pause_s=0.05)
-        spool = Spool(exchange.spool, name, worker.incarnation)
-        self.session = Session(worker, "r", runner, exchange.open, spool, patience=patience)
+        timeouts = Timeouts(first_pause_s=0.01, longest_pause_s=0.05)
+        outbox = Outbox(exchange.outbox, name, worker.incarnation)
+        self.session = Session(worker, "r", runner, exchange.open, outbox, timeouts=timeouts)
         self.reason: str | None = None
         self.error: TransportError | None = None
         self.thread = threading.Thread(target=self._run)
@@ -132,7 +132,7 @@ class WorkerThread:
 
 @pytest.fixture
 def exchange(tmp_path: Path) -> Exchange:
-    return Exchange(tmp_path / "spool")
+    return Exchange(tmp_path / "outbox")
 
 
 def study(n: int) -> Study:
@@ -210,7 +210,7 @@ def test_a_command_arrives_though_the_answer_that_brought_it_was_lost(exchange: 
         return config["x"]
 
     def lose_the_first(sent: dict[str, Any], reply: dict[str, Any]) -> None:
-        if reply["cancel"]:
+        if reply.get("cancel"):
             brought.append(sent["request"])
             if len(brought) == 1:
                 raise TransportError("lost on the way back")
@@ -229,22 +229,22 @@ def test_a_command_arrives_though_the_answer_that_brought_it_was_lost(exchange: 
 
 
 @pytest.mark.parametrize("kind", [AuthenticationError, UnauthenticatedPeer, ProtocolMismatch])
-@pytest.mark.parametrize("welcomed", [True, False])
-def test_only_its_dispatcher_can_make_a_worker_leave_that_was_welcome(
-    exchange: Exchange, kind: type[TransportError], welcomed: bool
+@pytest.mark.parametrize("registered", [True, False])
+def test_only_its_dispatcher_can_make_a_registered_worker_leave(
+    exchange: Exchange, kind: type[TransportError], registered: bool
 ) -> None:
     calls: list[str] = []
 
     def answer_wrongly_once(sent: dict[str, Any], reply: dict[str, Any]) -> None:
         calls.append(sent["kind"])
-        if calls.count("step" if welcomed else "hello") == 1 and sent["kind"] != "beat":
+        if calls.count("poll" if registered else "register") == 1 and sent["kind"] != "heartbeat":
             calls.append(calls[-1])
             raise kind("from whoever listens there now")
 
     exchange.on_reply = answer_wrongly_once
     master = MasterThread(exchange, study(3), [])
     worker = WorkerThread(exchange, "w0", lambda config: config["x"])
-    if welcomed and kind is not ProtocolMismatch:
+    if registered and kind is not ProtocolMismatch:
         master.join()
         worker.join()
         assert worker.reason == "finished"
@@ -267,7 +267,7 @@ def test_a_worker_told_to_leave_at_once_hands_its_job_to_another(exchange: Excha
     first = WorkerThread(exchange, "w0", slow)
     assert began.wait(LIMIT_S)
     first.session.leave("preempted", at_once=True)
-    first.session.say_good_bye()
+    first.session.deregister()
     second = WorkerThread(exchange, "w1", lambda config: 1.0)
     master.join()
     go_on.set()
@@ -293,7 +293,7 @@ def test_an_idle_worker_leaves_after_its_timeout(exchange: Exchange) -> None:
     thread = threading.Thread(target=loop.run)
     thread.start()
     worker = WorkerThread(exchange, "w0", lambda config: 0.0)
-    worker.session.patience = Patience(idle_s=0.3)
+    worker.session.timeouts = Timeouts(idle_s=0.3)
     worker.join()
     assert worker.reason == "idle for 0.3 s"
     inbox.post([ControlRequested("stop")])

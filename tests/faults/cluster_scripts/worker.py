@@ -25,11 +25,13 @@ from hpdist import Worker
 from hpdist.cluster import discovery as locate
 from hpdist.cluster import worker as module
 from hpdist.cluster.transport.link import Link
-from hpdist.core.remote.in_flight import Hands
+from hpdist.core.remote.in_flight import InFlight
+from hpdist.core.remote.messages import Message
+from hpdist.core.remote.replies import Reply
 
 OBJECTIVE = f"{Path(__file__).with_name('objective.py')}:evaluate"
 PROXY = Path("proxy")
-told_as_ever = Hands.told
+replied_as_ever = InFlight.replied
 label = ""
 
 
@@ -46,24 +48,24 @@ class HeldLink(Link):
     """Stops before and after calls that matter."""
 
     def call(self, message: Any) -> dict[str, Any]:
-        if message["kind"] == "hello":
+        if message["kind"] == "register":
             reach("M1")
-        if message["kind"] == "beat":
+        if message["kind"] == "heartbeat":
             Path(f"beat-{label}").touch()
-        if message.get("done"):
+        if message.get("results"):
             reach("M5")
         reply = super().call(message)
-        if message.get("done"):
+        if message.get("results"):
             reach("M6")
-        if reply.get("work"):
+        if reply.get("assignments"):
             reach("M3")
         return reply
 
 
-def told(hands: Hands, message: dict[str, Any], reply: dict[str, Any]) -> None:
+def replied(in_flight: InFlight, message: Message, reply: Reply) -> None:
     """Note what a reply confirms, as ever, and stop after that."""
-    told_as_ever(hands, message, reply)
-    if reply.get("acks"):
+    replied_as_ever(in_flight, message, reply)
+    if reply.acknowledged:
         reach("M7")
 
 
@@ -78,7 +80,7 @@ def main(options: dict[str, Any]) -> int:
     label = options.pop("label", "")
     os.environ |= {"STAGE_LABEL": label, "STAGE_WORKER": str(os.getpid())}
     locate.Link = HeldLink  # type: ignore[misc]
-    Hands.told = told  # type: ignore[method-assign]
+    InFlight.replied = replied  # type: ignore[method-assign]
     if "cli" in options:
         from hpdist.cli.main import main as hpdist
 
