@@ -116,7 +116,7 @@ KEPT = "exactly one record each, no evaluation repeated, on any worker"
 ROWS = [
     Row("SIGKILL master, restart", moment, KEPT, partial(killed, scene))
     for moment, scene in {
-        "M1 before it registers": before_hello,
+        "M1 before it registers": before_register,
         "M2 idle": idle,
         "M3 recorded, not given": partial(at_a_commit, "start", "after"),
         "M3 assigned, not started": partial(at_a_point, "M3"),

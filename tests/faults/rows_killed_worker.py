@@ -148,7 +148,7 @@ def is_running(pid: int) -> bool:
 WORKER = "SIGKILL worker"
 SOON = "queued again <= 10 s after the connection was closed (here: 1 s); nothing doubled"
 ROWS = [
-    Row(WORKER, "M1 before it registers", "nothing happens", before_hello),
+    Row(WORKER, "M1 before it registers", "nothing happens", before_register),
     Row(WORKER, "M2 idle", "given up; what it was given meanwhile goes to others", idle),
     Row(WORKER, "M3 assigned, not started", SOON, partial(at_a_point, "M3")),
     Row(WORKER, "M4 running", SOON, running),
