@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.quality.own import OwnSearcher
 from benchmarks.quality.problem import Problem
 from benchmarks.quality.simulation import Job
-from hpdist.optimizers.surrogate import BudgetRange
+from hpdist.optimizers.training_data import BudgetRange
 
 HERE = "hpdist.optimizers"
 
@@ -24,35 +24,35 @@ def _standardised(losses: np.ndarray) -> np.ndarray:
     return (losses - losses.mean()) / deviation if deviation > 0 else np.zeros_like(losses)
 
 
-def _no_level(self: BudgetRange, budgets: np.ndarray) -> np.ndarray:
+def _no_log_ratio(self: BudgetRange, budgets: np.ndarray) -> np.ndarray:
     return np.zeros_like(budgets)
 
 
-def _full_height(self: BudgetRange, budgets: np.ndarray) -> np.ndarray:
+def _full_fidelity(self: BudgetRange, budgets: np.ndarray) -> np.ndarray:
     return np.ones_like(budgets)
 
 
 ABLATIONS: dict[str, dict[str, Any]] = {
-    "gp-random": {f"{HERE}.model_based.ModelBased.random_share": (0.0, 0.0)},
-    "gp-bound": {f"{HERE}.gp.OPTIMISTIC": 0.0},
-    "gp-climb": {f"{HERE}.acquisition.STEPS": ()},
+    "gp-random": {f"{HERE}.model_based.ModelBased.exploration_shares": (0.0, 0.0)},
+    "gp-bound": {f"{HERE}.gp.BOUND_SHARE": 0.0},
+    "gp-climb": {f"{HERE}.acquisition.CLIMB_STEPS": ()},
     "gp-neighbours": {
-        f"{HERE}.acquisition.STEPS": (),
-        f"{HERE}.acquisition.NEIGHBOURS": np.empty(0),
+        f"{HERE}.acquisition.CLIMB_STEPS": (),
+        f"{HERE}.acquisition.NEIGHBOUR_STEPS": np.empty(0),
     },
-    "gp-transform": {f"{HERE}.surrogate.transform": _standardised},
+    "gp-transform": {f"{HERE}.gp_surrogate.transform_losses": _standardised},
     "gp-budgets": {
-        f"{HERE}.surrogate.BudgetRange.level": _no_level,
-        f"{HERE}.surrogate.BudgetRange.height": _full_height,
+        f"{HERE}.training_data.BudgetRange.log_ratio": _no_log_ratio,
+        f"{HERE}.training_data.BudgetRange.normalised_fidelity": _full_fidelity,
     },
-    "gp-refit": {f"{HERE}.surrogate.REFIT": 2.0},
+    "gp-refit": {f"{HERE}.gp_surrogate.REFIT": 2.0},
 }
 """What is replaced; the name says what is left out.
 
 random: no random configurations. bound: expected improvement always. climb: candidates are random
-points and neighbours, and nobody climbs. neighbours: random points only. transform: losses are
-standardised only. budgets: all budgets count as the highest. refit: hyperparameters are fitted
-when there are twice as many observations.
+configurations and neighbours, without local search. neighbours: random configurations only.
+transform: losses are standardised only. budgets: all budgets count as the highest. refit:
+hyperparameters are fitted when there are twice as many observations.
 """
 
 

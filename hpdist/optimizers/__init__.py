@@ -1,6 +1,7 @@
 """Optimizers: which configuration is evaluated next.
 
-Pure; imports `core.model` and `core.space`. Open `base` first (ask and tell), then `gp`.
+Pure; imports `core.model`, `core.space` and `multi_fidelity.budgets`. Each optimizer is in the
+module of its name (`gp`, `bohb`, ...). Open `base` first (ask and tell), then `gp`.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ NAMES: dict[str, Callable[..., Optimizer]] = {
     "random": RandomSearch,
     "sobol": Sobol,
 }
-"""Those that can be chosen by name."""
+"""Optimizers by name."""
 
 DEFAULT = "gp"
 
 SEVERAL = ("parego", "random", "sobol", "grid")
-"""Those that do with several objectives; with these, "auto" is the first of them."""
+"""Optimizers for several objectives; "auto" is the first of them."""
 
 SEEDED = ("gp", "forest", "cmaes", "grid", "parego", "sobol")
-"""Those that take a seed beside the generators of `Optimizer.ask`, for a sequence of points."""
+"""Optimizers that take a seed, for a sequence of points, beside the generators of `ask`."""
 
 __all__ = [
     "BOHB",
@@ -75,34 +76,35 @@ def make_optimizer(
 ) -> Optimizer:
     """Return the optimizer called ``optimizer`` for ``space``; an optimizer is returned as it is.
 
-    "auto" is `GaussianProcess`, or `ParEGO` for several objectives. One that is made here gets
-    the search's ``seed`` if it takes one.
+    "auto" is `GaussianProcess`, or `ParEGO` for several objectives. An optimizer that is made here
+    gets the search's ``seed`` if it takes one.
 
     Raises
     ------
     ConfigurationError
         If there is no optimizer of that name, or the object is none, or has another space; if
-        there are several objectives and the optimizer knows one only.
+        there are several objectives and the optimizer supports only one.
     """
     if isinstance(optimizer, str):
         several = num_objectives > 1
         name = (SEVERAL[0] if several else DEFAULT) if optimizer == "auto" else optimizer
         if several and name in NAMES and name not in SEVERAL:
             raise ConfigurationError(
-                f"the optimizer {name} knows one objective, and there are {num_objectives}",
+                f"the optimizer {name} supports one objective, and there are {num_objectives}",
                 do=f"choose auto, {', '.join(SEVERAL)}",
             )
         if name in NAMES:
             return NAMES[name](space, seed=seed) if name in SEEDED else NAMES[name](space)
     elif isinstance(optimizer, Optimizer) and not isinstance(optimizer, type):
-        return _built_with(optimizer, space)
+        return _check_space(optimizer, space)
     raise ConfigurationError(
         f"{short_repr(optimizer)} is no optimizer",
         do=f"choose auto, {', '.join(NAMES)}, or give an object with ask, tell and describe",
     )
 
 
-def _built_with(optimizer: Optimizer, space: Space) -> Optimizer:
+def _check_space(optimizer: Optimizer, space: Space) -> Optimizer:
+    """Return the optimizer if its space is equal to the search's, else raise."""
     own = getattr(optimizer, "space", None)
     if isinstance(own, Space) and own is not space and (differs := own.difference(space.to_json())):
         raise ConfigurationError(

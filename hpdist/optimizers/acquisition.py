@@ -1,4 +1,4 @@
-"""What a point promises, and where it promises most."""
+"""Acquisition functions, and the search for the candidates that maximize them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,25 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.core.space.encoding import Points
+from hpdist.core.space.encoding import EncodedSpace
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Array]
-"""Maps points, shape ``(n, d)``, to what they promise, shape ``(n,)``; the more the better."""
+"""An acquisition function: maps encoded configurations, shape ``(n, d)``, to values, shape
+``(n,)``; the higher the better."""
 
-RANDOM_POINTS = 300
-NEIGHBOURS = np.repeat([0.25, 0.1, 0.03], 10)  #: step sizes from each of the best points known
-STEPS = (0.1, 0.05, 0.02, 0.01, 0.005)  #: step sizes of the local search, one a round
-CLIMBERS, TRIED = 5, 12
+# By experiment; all of these trade the time of a suggestion for a higher acquisition value. See the
+# ablations "gp-neighbours" (only random candidates: far worse) and "gp-climb" (no local search:
+# worse early on) in benchmarks/README.rst.
+RANDOM_CANDIDATES = 300
+NEIGHBOUR_STEPS = np.repeat([0.25, 0.1, 0.03], 10)  #: one for each neighbour of a good observation
+CLIMB_STEPS = (0.1, 0.05, 0.02, 0.01, 0.005)  #: step sizes of the local search, one a round
+NUM_CLIMBERS = 5  #: candidates that the local search starts from
+CLIMB_NEIGHBOURS = 12  #: neighbours of each of them in a round
+#: Parameters that a neighbour changes: so many on average, but at least this share of them. By
+#: experiment; more changes explore further and improve a good configuration more rarely.
+CHANGED_PARAMETERS = 3.0
+MIN_CHANGED_SHARE = 0.25
 
 
 def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
@@ -43,24 +52,26 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
 
 
 def candidates(
-    score: Score, points: Points, best_known: Array, rng: np.random.Generator
+    score: Score, encoded_space: EncodedSpace, best_observed: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Return promising points, the most promising first, and their scores.
+    """Return encoded configurations by descending score, and their scores.
 
-    Random points and neighbours of the best ones known, shape ``(k, d)``, are compared; the
-    winners then climb by ever smaller steps.
+    Random configurations and neighbours of the best observed ones, shape ``(k, d)``, are
+    compared; a local search with ever smaller steps starts from the best of them.
     """
-    share = min(1.0, max(0.25, 3.0 / max(1, best_known.shape[1])))
-    drawn = points.draw(rng, RANDOM_POINTS)
-    near = points.near(rng, best_known, len(NEIGHBOURS), NEIGHBOURS, share)
+    share = min(1.0, max(MIN_CHANGED_SHARE, CHANGED_PARAMETERS / max(1, best_observed.shape[1])))
+    drawn = encoded_space.sample(rng, RANDOM_CANDIDATES)
+    near = encoded_space.neighbours(
+        rng, best_observed, len(NEIGHBOUR_STEPS), NEIGHBOUR_STEPS, share
+    )
     pool = np.concatenate([drawn, near])
     scores = score(pool)
-    first = np.argsort(-scores, kind="stable")[:CLIMBERS]
+    first = np.argsort(-scores, kind="stable")[:NUM_CLIMBERS]
     found, found_scores = pool, scores
-    climbers, heights = pool[first], scores[first]
-    for step in STEPS:
-        climbers, heights, tried, tried_scores = _climb(
-            score, points, climbers, heights, step, share, rng
+    climbers, best_scores = pool[first], scores[first]
+    for step in CLIMB_STEPS:
+        climbers, best_scores, tried, tried_scores = _climb(
+            score, encoded_space, climbers, best_scores, step, share, rng
         )
         found = np.concatenate([found, tried])
         found_scores = np.concatenate([found_scores, tried_scores])
@@ -70,22 +81,25 @@ def candidates(
 
 def _climb(
     score: Score,
-    points: Points,
+    encoded_space: EncodedSpace,
     climbers: Array,
-    heights: Array,
+    best_scores: Array,
     step: float,
     share: float,
     rng: np.random.Generator,
 ) -> tuple[Array, Array, Array, Array]:
-    """Let each climber go to the best of its neighbours, if that is higher."""
-    tried = [points.near(rng, one[None], TRIED, np.full(TRIED, step), share) for one in climbers]
+    """Move each climber to the best of its neighbours, if that has a higher score."""
+    steps = np.full(CLIMB_NEIGHBOURS, step)
+    tried = [
+        encoded_space.neighbours(rng, one[None], CLIMB_NEIGHBOURS, steps, share) for one in climbers
+    ]
     sizes = [len(some) for some in tried]
     pool = np.concatenate(tried)
     scores = score(pool)
-    climbers, heights = climbers.copy(), heights.copy()
+    climbers, best_scores = climbers.copy(), best_scores.copy()
     for index, end in enumerate(np.cumsum(sizes)):
         own = slice(end - sizes[index], end)
-        if sizes[index] and scores[own].max() > heights[index]:
+        if sizes[index] and scores[own].max() > best_scores[index]:
             best = int(np.argmax(scores[own]))
-            climbers[index], heights[index] = pool[own][best], scores[own][best]
-    return climbers, heights, pool, scores
+            climbers[index], best_scores[index] = pool[own][best], scores[own][best]
+    return climbers, best_scores, pool, scores

@@ -1,4 +1,4 @@
-"""The port of an optimizer: which configuration next?"""
+"""The port of an optimizer, and the values that it takes and returns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Observation:
-    """What an optimizer is told of one evaluation; ``loss`` is minimized, inf if it failed.
+    """The result of one evaluation; ``loss`` is minimized, inf if the evaluation failed.
 
     ``losses`` are the values of all objectives where there are several; None if it failed.
     """
@@ -50,19 +50,20 @@ class Pending:
 class Optimizer(Protocol):
     """Chooses configurations.
 
-    Asking changes nothing: the same data and an equal ``rng`` give the same answer, however
-    often one asks. There is no generator to save, because each call gets its own; models are
-    fitted when asked, so that replaying a journal costs only `tell`.
+    `ask` does not change the optimizer: the same observations and an equal ``rng`` give the same
+    suggestions, however often it is called. Each call gets its own generator, so there is no
+    generator state to save; models are fitted in `ask`, so that replaying a journal costs only
+    `tell`.
     """
 
     def ask(
         self, budget: float, pending: Sequence[Pending], rng: np.random.Generator, n: int = 1
     ) -> list[Suggestion]:
-        """Suggest ``n`` configurations to begin with at ``budget``, knowing what is pending."""
+        """Return ``n`` configurations to start at ``budget``, given the pending evaluations."""
         ...
 
     def tell(self, observation: Observation) -> None:
-        """Take notice of a finished evaluation."""
+        """Add the observation of a finished evaluation."""
         ...
 
     def describe(self) -> dict[str, JsonValue]:

@@ -1,4 +1,4 @@
-"""BOHB: kernel densities of good and of bad configurations at the highest budget known enough."""
+"""BOHB: kernel densities of good and bad configurations at the highest budget with enough data."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from hpdist.core.model.validation import check_whole
 from hpdist.core.model.values import JsonValue
 from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Pending, Suggestion
-from hpdist.optimizers.densities import Density, spread_density
 from hpdist.optimizers.density_ratio import DensityRatio
+from hpdist.optimizers.kernel_density import Density, normal_reference_density
 
 Array = NDArray[np.float64]
 
-GOOD = 0.15  #: q: share of the configurations that count as good
-RANDOM = 1.0 / 3.0  #: rho: share of random configurations
-WIDEN = 3.0  #: b_w: by which bandwidths are multiplied for drawing
-MOST_KNOWN = 500  #: configurations in a density
+# The paper's symbols and defaults.
+GAMMA = 0.15  #: q: share of the configurations that count as good
+EXPLORATION_SHARE = 1.0 / 3.0  #: rho: share of random configurations
+BANDWIDTH_FACTOR = 3.0  #: b_w: factor of the bandwidths for sampling
+#: Configurations in a density. By experiment; bounds the cost of a suggestion.
+MAX_OBSERVATIONS = 500
 
 
 class BOHB(DensityRatio):
-    """Suggests what is probable among good configurations and improbable among bad ones.
+    """Suggests configurations that are probable among good ones and improbable among bad ones.
 
     Densities are of the observations at the highest budget that has at least ``d + 3`` of them;
     before there is one, and one time in three, a configuration is random. A failed evaluation
@@ -51,21 +53,21 @@ class BOHB(DensityRatio):
     def suggest(
         self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
-        known = self.history.at_highest(len(self.space.names) + 3)
-        if known is None or rng.random() < RANDOM:
-            return self.at_random(rng)
-        good, bad = self._split(*known)
-        drawn = good.draw(rng, self._num_samples, widen=WIDEN)
+        observed = self.history.at_highest_budget(len(self.space.names) + 3)
+        if observed is None or rng.random() < EXPLORATION_SHARE:
+            return self.sample_random(rng)
+        good, bad = self._split(*observed)
+        drawn = good.sample(rng, self._num_samples, bandwidth_factor=BANDWIDTH_FACTOR)
         return self.best_of(drawn, good, bad, pending, rng)
 
     def _split(self, points: Array, losses: Array) -> tuple[Density, Density]:
         """Return the densities of the good and of the others (equation 3)."""
         order = np.argsort(losses, kind="stable")
-        least = points.shape[1] + 1
-        num_good = max(least, int(GOOD * len(order)))
-        num_bad = max(least, len(order) - num_good)
+        minimum = points.shape[1] + 1
+        num_good = max(minimum, int(GAMMA * len(order)))
+        num_bad = max(minimum, len(order) - num_good)
         good, bad = np.sort(order[:num_good]), np.sort(order[-num_bad:])
         return self._density(points[good]), self._density(points[bad])
 
     def _density(self, points: Array) -> Density:
-        return spread_density(self.points, points[-MOST_KNOWN:])
+        return normal_reference_density(self.encoded_space, points[-MAX_OBSERVATIONS:])

@@ -1,4 +1,4 @@
-"""What optimizers share that compare a density of good configurations with one of bad ones."""
+"""Base of Parzen estimators, which compare densities of good and of bad configurations."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from hpdist.core.model.values import JsonValue
 from hpdist.optimizers.base import Pending, Suggestion
-from hpdist.optimizers.densities import Density
-from hpdist.optimizers.one_by_one import OneByOne
+from hpdist.optimizers.kernel_density import Density
+from hpdist.optimizers.sequential import SequentialOptimizer
 
 Array = NDArray[np.float64]
 
 
-class DensityRatio(OneByOne):
+class DensityRatio(SequentialOptimizer):
     """Chooses the candidate with the highest ratio of the two densities.
 
     References
@@ -30,15 +30,15 @@ class DensityRatio(OneByOne):
         pending: list[Pending],
         rng: np.random.Generator,
     ) -> Suggestion:
-        """Suggest the first that is new of ``drawn``, shape ``(n, d)``, best first."""
+        """Suggest the candidate of ``drawn``, shape ``(n, d)``, with the best ratio that is new."""
         scores = good.log(drawn) - bad.log(drawn)
         order = np.argsort(-scores, kind="stable")
-        chosen = self.history.unseen(drawn[order], pending)
+        chosen = self.history.first_new(drawn[order], pending)
         if chosen is None:
-            return self.at_random(rng)
+            return self.sample_random(rng)
         info: dict[str, JsonValue] = {
             "origin": "model",
             "acquisition": "density ratio",
             "value": float(scores[order][chosen]),
         }
-        return Suggestion(self.points.config(drawn[order][chosen]), info)
+        return Suggestion(self.encoded_space.decode(drawn[order][chosen]), info)

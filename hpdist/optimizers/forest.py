@@ -1,4 +1,4 @@
-"""A random forest in the place of the Gaussian process, as in SMAC."""
+"""Bayesian optimization with a random forest as the surrogate model, as in SMAC."""
 
 from __future__ import annotations
 
@@ -14,24 +14,37 @@ from hpdist.core.model.values import JsonValue
 from hpdist.core.space.space import Space
 from hpdist.optimizers.acquisition import candidates, log_expected_improvement
 from hpdist.optimizers.base import Pending, Suggestion
-from hpdist.optimizers.kernel import Encoding
+from hpdist.optimizers.features import FeatureEncoding
+from hpdist.optimizers.loss_transform import transform_losses
 from hpdist.optimizers.model_based import ModelBased
-from hpdist.optimizers.surrogate import BudgetRange, best_distinct, finite, informative
-from hpdist.optimizers.transform import transform
+from hpdist.optimizers.training_data import (
+    BudgetRange,
+    impute_failures,
+    lowest_distinct,
+    select_observations,
+)
 
 Array = NDArray[np.float64]
 
-MOST_KNOWN = 1000  #: observations that the forest is fitted to
+#: Observations that the forest is fitted to. By experiment; bounds the cost of a suggestion.
+MAX_OBSERVATIONS = 1000
+#: Features and samples of a split as in SMAC; the number of trees by experiment: more of them cost
+#: time and make the predicted deviation less noisy.
 FOREST = {"n_estimators": 20, "max_features": 5 / 6, "min_samples_split": 3}
-INTERLEAVED = 0.08
+#: Shares of random configurations at the lowest and at the highest budget, interleaved with the
+#: others as in section 4.3. By experiment; more protect against a model that misleads.
+EXPLORATION_SHARES = (0.3, 0.08)
+#: Lowest deviation of a prediction, where all trees agree; keeps log expected improvement finite.
+MIN_DEVIATION = 1e-3
 
 
 class Forest(ModelBased):
-    """Suggests what a random forest expects to improve most at the highest budget.
+    """Suggests the configuration with the largest expected improvement at the highest budget.
 
     Trees are fitted to configurations and the logarithm of the budget; mean and deviation of a
     prediction are over trees. Pending evaluations count as predicted. A failed evaluation counts
-    as the worst loss. Suits spaces with many categories and conditions, and losses that jump.
+    as the worst observed loss. Suits spaces with many categories and conditions, and
+    discontinuous losses.
 
     Needs scikit-learn: ``pip install "hpdist[forest]"``.
 
@@ -40,7 +53,7 @@ class Forest(ModelBased):
     space
         The space to search.
     num_initial
-        Configurations before the model is asked, at least 2; those of a warm start count.
+        Configurations before the model is used, at least 2; those of a warm start count.
     seed
         Chooses the first configurations.
 
@@ -55,7 +68,7 @@ class Forest(ModelBased):
     configuration", LION 2011, sections 4.1 to 4.3.
     """
 
-    random_share = (0.3, INTERLEAVED)
+    exploration_shares = EXPLORATION_SHARES
 
     def __init__(self, space: Space, num_initial: int = 10, seed: int = 0) -> None:
         super().__init__(space, num_initial, seed)
@@ -64,21 +77,23 @@ class Forest(ModelBased):
                 "the forest needs scikit-learn, which is not installed",
                 do='pip install "hpdist[forest]"',
             )
-        self._encoding = Encoding(self.points.num_choices)
+        self._encoding = FeatureEncoding(self.encoded_space.num_choices)
 
     def describe(self) -> dict[str, JsonValue]:
         return {"name": "Forest", "num_initial": self.num_initial, "seed": self.seed}
 
-    def modelled(
+    def suggest_by_model(
         self, budgets: BudgetRange, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
-        targets = transform(finite(self.history.losses))
-        rows = informative(targets, self.history.budgets >= budgets.highest, MOST_KNOWN)
-        points = self.history.points[rows]
-        inputs = self._inputs(points, budgets.level(self.history.budgets[rows]))
+        targets = transform_losses(impute_failures(self.history.losses))
+        rows = select_observations(
+            targets, self.history.budgets >= budgets.highest, MAX_OBSERVATIONS
+        )
+        points = self.history.encoded[rows]
+        inputs = self._inputs(points, budgets.log_ratio(self.history.budgets[rows]))
         forest = _fit(inputs, targets[rows], rng)
         if pending:
-            forest = self._believing(forest, inputs, targets[rows], pending, budgets, rng)
+            forest = self._with_fantasies(forest, inputs, targets[rows], pending, budgets, rng)
 
         def predict(some: Array) -> tuple[Array, Array]:
             return _over_trees(forest, self._inputs(some, np.zeros(len(some))))
@@ -87,13 +102,13 @@ class Forest(ModelBased):
         best = float(expected.min())
         found, scores = candidates(
             lambda some: log_expected_improvement(*predict(some), best),
-            self.points,
-            best_distinct(points, expected),
+            self.encoded_space,
+            lowest_distinct(points, expected),
             rng,
         )
-        chosen = self.history.unseen(found, pending)
+        chosen = self.history.first_new(found, pending)
         if chosen is None:
-            return self.at_random(rng)
+            return self.sample_random(rng)
         (mean,), (deviation,) = predict(found[chosen][None])
         info: dict[str, JsonValue] = {
             "origin": "model",
@@ -103,9 +118,9 @@ class Forest(ModelBased):
             "deviation": float(deviation),
             "best": best,
         }
-        return Suggestion(self.points.config(found[chosen]), info)
+        return Suggestion(self.encoded_space.decode(found[chosen]), info)
 
-    def _believing(
+    def _with_fantasies(
         self,
         forest: Any,
         inputs: Array,
@@ -114,15 +129,16 @@ class Forest(ModelBased):
         budgets: BudgetRange,
         rng: np.random.Generator,
     ) -> Any:
-        """Fit again, with pending evaluations as if they had come out as predicted."""
+        """Fit again, with pending evaluations at their predicted losses (kriging believer)."""
         waiting = self.space.encode([job.config for job in pending])
-        at = budgets.level(np.array([job.budget for job in pending], dtype=float))
-        imagined = self._inputs(waiting, at)
-        believed, _ = _over_trees(forest, imagined)
-        return _fit(np.concatenate([inputs, imagined]), np.concatenate([targets, believed]), rng)
+        at = budgets.log_ratio(np.array([job.budget for job in pending], dtype=float))
+        pending_inputs = self._inputs(waiting, at)
+        predicted, _ = _over_trees(forest, pending_inputs)
+        all_inputs = np.concatenate([inputs, pending_inputs])
+        return _fit(all_inputs, np.concatenate([targets, predicted]), rng)
 
-    def _inputs(self, points: Array, level: Array) -> Array:
-        return np.column_stack([self._encoding.features(points), level])
+    def _inputs(self, points: Array, log_ratio: Array) -> Array:
+        return np.column_stack([self._encoding.features(points), log_ratio])
 
 
 def _fit(inputs: Array, targets: Array, rng: np.random.Generator) -> Any:
@@ -133,6 +149,7 @@ def _fit(inputs: Array, targets: Array, rng: np.random.Generator) -> Any:
 
 
 def _over_trees(forest: Any, inputs: Array) -> tuple[Array, Array]:
-    single = inputs.astype(np.float32)  # what trees take, without a check each
+    """Return mean and standard deviation of the predictions of the trees."""
+    single = inputs.astype(np.float32)  # what trees take: spares a copy in each
     predicted = np.array([tree.tree_.predict(single)[:, 0] for tree in forest.estimators_])
-    return predicted.mean(axis=0), np.maximum(predicted.std(axis=0), 1e-3)
+    return predicted.mean(axis=0), np.maximum(predicted.std(axis=0), MIN_DEVIATION)

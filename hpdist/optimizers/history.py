@@ -1,4 +1,4 @@
-"""What an optimizer was told, as arrays: the part that every model is fitted to."""
+"""All observations of a search as arrays: the data that every model is fitted to."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.core.space.encoding import keys
+from hpdist.core.space.encoding import row_keys
 from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Pending
 
 
 class History:
-    """Observations in the order in which they were told.
+    """Observations in the order of `Optimizer.tell`.
 
-    Storing one costs next to nothing, since a journal is replayed through it; the arrays are
-    made when they are asked for, and only for what is new.
+    `add` costs next to nothing, since a journal is replayed through it; the arrays are computed
+    on access, and only for new observations.
     """
 
     def __init__(self, space: Space) -> None:
         self.space = space
         self.observations: list[Observation] = []
-        self._points = np.empty((0, len(space.names)))
+        self._encoded = np.empty((0, len(space.names)))
 
     def __len__(self) -> int:
         return len(self.observations)
@@ -34,13 +34,13 @@ class History:
         vars(self).pop("budgets", None)
 
     @property
-    def points(self) -> NDArray[np.float64]:
-        """The configurations as `Space.encode` gives them, shape ``(n, d)``."""
-        new = self.observations[len(self._points) :]
+    def encoded(self) -> NDArray[np.float64]:
+        """The encoded configurations (`Space.encode`), shape ``(n, d)``."""
+        new = self.observations[len(self._encoded) :]
         if new:
             encoded = self.space.encode([one.config for one in new])
-            self._points = np.concatenate([self._points, encoded])
-        return self._points
+            self._encoded = np.concatenate([self._encoded, encoded])
+        return self._encoded
 
     @cached_property
     def losses(self) -> NDArray[np.float64]:
@@ -52,16 +52,22 @@ class History:
         """Shape ``(n,)``."""
         return np.array([one.budget for one in self.observations], dtype=float)
 
-    def unseen(self, found: NDArray[np.float64], pending: Sequence[Pending]) -> int | None:
-        """Return the first of these points that is neither known nor pending; None if all are."""
+    def first_new(self, candidates: NDArray[np.float64], pending: Sequence[Pending]) -> int | None:
+        """Return the index of the first candidate neither observed nor pending, None if none is."""
         waiting = self.space.encode([job.config for job in pending])
-        seen = {*keys(self.points), *keys(waiting)}
-        return next((index for index, key in enumerate(keys(found)) if key not in seen), None)
+        seen = {*row_keys(self.encoded), *row_keys(waiting)}
+        keys = row_keys(candidates)
+        return next((index for index, key in enumerate(keys) if key not in seen), None)
 
-    def at_highest(self, least: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-        """Return points and losses at the highest budget with at least ``least`` of them."""
+    def at_highest_budget(
+        self, min_count: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """Return encoded configurations and losses at the highest budget with enough of them.
+
+        ``min_count`` observations are enough; None if no budget has as many.
+        """
         for budget in np.unique(self.budgets)[::-1]:
             rows = np.flatnonzero(self.budgets == budget)
-            if len(rows) >= least:
-                return self.points[rows], self.losses[rows]
+            if len(rows) >= min_count:
+                return self.encoded[rows], self.losses[rows]
         return None

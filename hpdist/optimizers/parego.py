@@ -1,4 +1,4 @@
-"""ParEGO: several objectives through one Gaussian process, weighted anew for each suggestion."""
+"""ParEGO: several objectives, combined by random weights for each suggestion."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from hpdist.optimizers.gp import GaussianProcess
 
 Array = NDArray[np.float64]
 
-RHO = 0.05  #: weight of the sum beside the maximum
-MOST_KNOWN = 300  #: observations that a model is told
+RHO = 0.05  #: weight of the sum beside the maximum: equation 2 of the paper
+#: Observations that a model is fitted to. By experiment; bounds the cost of a suggestion.
+MAX_OBSERVATIONS = 300
 
 SCALARIZATIONS = ("tchebycheff", "linear")
 
 
 class ParEGO:
-    """Suggests for a random trade-off what the Gaussian process expects to improve it most.
+    """Suggests the configuration that a Gaussian process prefers for a random trade-off.
 
     For each suggestion weights are drawn; objectives, scaled so that the front reaches from 0
     to 1, become one by the augmented Tchebycheff function, to which a `GaussianProcess` is
     fitted. Over many suggestions the whole front is covered. Observations without all
-    objectives, as of a warm start, are passed over; a failure counts as the worst.
+    objectives, as of a warm start, are ignored; a failure counts as the worst.
 
     Parameters
     ----------
     space
         The space to search.
     num_initial
-        Configurations before the model is asked.
+        Configurations before the model is used.
     scalarization
         "tchebycheff" finds any front, "linear" (a weighted sum) convex ones only.
     seed
@@ -59,21 +60,21 @@ class ParEGO:
         self._num_initial = check_whole("num_initial", num_initial, least=2)
         self._scalarization = check_choice("scalarization", scalarization, SCALARIZATIONS)
         self._seed = check_seed(seed)
-        self._told: list[Observation] = []
-        self._front: list[int] = []  #: places in `_told` that nothing dominates
-        self._width = 1
+        self._observations: list[Observation] = []
+        self._front: list[int] = []  #: indices of the non-dominated `_observations`
+        self._num_objectives = 1
 
     def tell(self, observation: Observation) -> None:
         if observation.losses is not None:
-            self._width = len(observation.losses)
+            self._num_objectives = len(observation.losses)
             self._extend_front(observation.losses)
         if observation.losses is not None or observation.loss == np.inf:
-            self._told.append(observation)
+            self._observations.append(observation)
 
     def _extend_front(self, losses: tuple[float, ...]) -> None:
-        """Take the observation that comes next into the front, if nothing there dominates it."""
-        rows = [*self._front, len(self._told)]
-        values = np.array([*(self._told[row].losses for row in self._front), losses])
+        """Update the front for the next observation."""
+        rows = [*self._front, len(self._observations)]
+        values = np.array([*(self._observations[row].losses for row in self._front), losses])
         self._front = [rows[index] for index in np.flatnonzero(non_dominated(values))]
 
     def describe(self) -> dict[str, JsonValue]:
@@ -98,7 +99,7 @@ class ParEGO:
     def _suggest(
         self, budget: float, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
-        weights = rng.dirichlet(np.ones(self._width))
+        weights = rng.dirichlet(np.ones(self._num_objectives))
         model = GaussianProcess(self.space, self._num_initial, self._seed)
         for observation in self._scalarized(weights):
             model.tell(observation)
@@ -107,20 +108,26 @@ class ParEGO:
         return Suggestion(suggestion.config, suggestion.info | chosen)
 
     def _scalarized(self, weights: Array) -> list[Observation]:
-        told, missing = self._informative(), (np.inf,) * self._width
-        losses = np.array([one.losses or missing for one in told]).reshape(-1, self._width)
+        """Return observations whose losses are combined by ``weights``."""
+        observations, missing = self._selected(), (np.inf,) * self._num_objectives
+        losses = np.array([one.losses or missing for one in observations]).reshape(
+            -1, self._num_objectives
+        )
         scalars = self._combined(losses, weights)
-        return [replace(one, loss=float(s)) for one, s in zip(told, scalars, strict=True)]
+        return [replace(one, loss=float(s)) for one, s in zip(observations, scalars, strict=True)]
 
-    def _informative(self) -> list[Observation]:
-        """Choose the front and the latest, in the order in which they were told."""
-        latest = range(max(0, len(self._told) - MOST_KNOWN // 2), len(self._told))
-        rows = {*self._front[-MOST_KNOWN // 2 :], *latest}
-        if len(self._told) <= MOST_KNOWN:
-            rows = set(range(len(self._told)))
-        return [self._told[row] for row in sorted(rows)]
+    def _selected(self) -> list[Observation]:
+        """Return the front and the latest observations, in the order of `tell`."""
+        latest = range(
+            max(0, len(self._observations) - MAX_OBSERVATIONS // 2), len(self._observations)
+        )
+        rows = {*self._front[-MAX_OBSERVATIONS // 2 :], *latest}
+        if len(self._observations) <= MAX_OBSERVATIONS:
+            rows = set(range(len(self._observations)))
+        return [self._observations[row] for row in sorted(rows)]
 
     def _combined(self, losses: Array, weights: Array) -> Array:
+        """Return one loss for each row of ``losses``; inf where the evaluation failed."""
         succeeded = np.isfinite(losses).all(axis=1)
         combined = np.full(len(losses), np.inf)
         if not succeeded.any():
@@ -135,7 +142,7 @@ class ParEGO:
 
 
 def _scaled(losses: Array) -> Array:
-    """Scale each objective so that the front reaches from 0 to 1, or the median is 1."""
+    """Return each objective scaled so that the front reaches from 0 to 1, or the median is 1."""
     front = losses[non_dominated(losses)]
     best, worst = front.min(axis=0), front.max(axis=0)
     with np.errstate(over="ignore"):

@@ -12,7 +12,7 @@ from hpdist.optimizers.base import Observation, Pending, Suggestion
 
 
 class RandomSearch:
-    """Draws every configuration anew, whatever the results are.
+    """Samples configurations independently of the results.
 
     References
     ----------

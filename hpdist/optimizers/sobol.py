@@ -1,4 +1,4 @@
-"""A scrambled Sobol sequence: random search without gaps and clusters."""
+"""A scrambled Sobol sequence: quasi-random search without gaps and clusters."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hpdist.optimizers.base import Observation, Pending, Suggestion
 
 
 class Sobol:
-    """Gives trial k the k-th point of a scrambled Sobol sequence that is not forbidden.
+    """Suggests for trial k the k-th point of a scrambled Sobol sequence that is not forbidden.
 
-    Results have no influence. Which point comes next follows from the largest trial number
-    known, so an interrupted search goes on where it was.
+    Results have no influence. The next point follows from the largest observed or pending trial
+    number, so a resumed search continues the sequence.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Sobol:
         return {"name": "Sobol", "seed": self._seed}
 
     def _extend(self, wanted: int) -> None:
-        """Compute twice as many points as before: the sequence is balanced in powers of two."""
+        """Double the number of points computed: the sequence is balanced in powers of two."""
         from scipy.stats import qmc
 
         if self._num_points > MAX_TRIES + 100 * wanted:

@@ -11,24 +11,30 @@ from hpdist.core.model.validation import check_whole
 from hpdist.core.model.values import JsonValue
 from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Pending, Suggestion
-from hpdist.optimizers.densities import Density, Kernels, aitchison_aitken, with_prior
 from hpdist.optimizers.density_ratio import DensityRatio
+from hpdist.optimizers.kernel_density import Density, Kernels, aitchison_aitken, with_prior
 
 Array = NDArray[np.float64]
 
-GOOD, MOST_GOOD = 0.1, 25  #: share of the configurations that count as good, and how many at most
-CANDIDATES = 24
-WIDTH = 0.2  #: bandwidth of a number if there were one configuration
-MOST_KNOWN = 500  #: configurations in a density
+#: Share of the configurations that count as good, how many at most, and candidates that compete
+#: for a suggestion: the defaults of Optuna's TPE.
+GAMMA, MAX_GOOD, NUM_CANDIDATES = 0.1, 25, 24
+#: Bandwidth of a number if there were one configuration, as in Optuna's multivariate TPE.
+BANDWIDTH = 0.2
+#: The lowest bandwidth is one over the number of components, or one over this (Optuna's "magic
+#: clip").
+MAGIC_CLIP = 100
+#: Configurations in a density. By experiment; bounds the cost of a suggestion.
+MAX_OBSERVATIONS = 500
 
 
 class TPE(DensityRatio):
-    """Suggests what is probable among good configurations and improbable among bad ones.
+    """Suggests configurations that are probable among good ones and improbable among bad ones.
 
     Differs from `BOHB` in that a uniform prior is part of both densities, bandwidths depend on
     the number of configurations and not on their spread, pending configurations count as bad
     ("constant liar"), and no configuration is random after the first ones. A density is joint
-    over all parameters; of parameters that a configuration does not have it says nothing.
+    over all parameters, and uniform in parameters that are inactive in a configuration.
 
     Observations are those at the highest budget that has at least ``num_initial`` of them.
 
@@ -37,7 +43,7 @@ class TPE(DensityRatio):
     space
         The space to search.
     num_initial
-        Random configurations before that.
+        Random configurations before a density is made.
 
     References
     ----------
@@ -56,15 +62,15 @@ class TPE(DensityRatio):
     def suggest(
         self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
-        known = self.history.at_highest(self._num_initial)
-        if known is None:
-            return self.at_random(rng)
-        good, bad = self.split(*known, pending)
-        drawn = good.draw(rng, CANDIDATES, self.widening(len(known[0])))
+        observed = self.history.at_highest_budget(self._num_initial)
+        if observed is None:
+            return self.sample_random(rng)
+        good, bad = self.split(*observed, pending)
+        drawn = good.sample(rng, NUM_CANDIDATES, self.bandwidth_factor(len(observed[0])))
         return self.best_of(drawn, good, bad, pending, rng)
 
-    def widening(self, num_known: int) -> float:
-        """Return by what the bandwidths of numbers are multiplied for drawing."""
+    def bandwidth_factor(self, num_observations: int) -> float:
+        """Return the factor of the bandwidths of numbers for sampling."""
         return 1.0
 
     def split(
@@ -72,18 +78,18 @@ class TPE(DensityRatio):
     ) -> tuple[Density, Density]:
         """Return the densities of good and of bad configurations."""
         order = np.argsort(losses, kind="stable")
-        num_good = min(math.ceil(GOOD * len(order)), MOST_GOOD)
+        num_good = min(math.ceil(GAMMA * len(order)), MAX_GOOD)
         waiting = self.space.encode([job.config for job in pending])
-        bad = np.concatenate([points[np.sort(order[num_good:])], waiting])[-MOST_KNOWN:]
+        bad = np.concatenate([points[np.sort(order[num_good:])], waiting])[-MAX_OBSERVATIONS:]
         return self._density(points[order[:num_good]]), self._density(bad)
 
     def _density(self, points: Array) -> Density:
-        """Return kernels at points and, as one more component, the prior."""
+        """Return a density with a component for each configuration, and one for the prior."""
         n, d = points.shape
-        bandwidth = max(WIDTH * max(n, 1) ** (-1.0 / (d + 4)), 1.0 / min(100, n + 2))
+        bandwidth = max(BANDWIDTH * max(n, 1) ** (-1.0 / (d + 4)), 1.0 / min(MAGIC_CLIP, n + 2))
         transitions = [
             aitchison_aitken(k, (k - 1) / (k + n)) if k else None
-            for k in self.points.num_choices.tolist()
+            for k in self.encoded_space.num_choices.tolist()
         ]
         kernels = Kernels(np.full(d, bandwidth), transitions)
-        return Density(self.points, with_prior(points), kernels, np.ones(n + 1))
+        return Density(self.encoded_space, with_prior(points), kernels, np.ones(n + 1))

@@ -1,4 +1,4 @@
-"""What a user believes of where good configurations lie."""
+"""A user's prior: where the user expects good configurations, as a density."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ import numpy as np
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import check_choice, short_repr
 from hpdist.core.model.values import JsonValue
-from hpdist.core.space.encoding import Points
-from hpdist.optimizers.densities import Density, Kernels, aitchison_aitken
+from hpdist.core.space.encoding import EncodedSpace
+from hpdist.optimizers.kernel_density import Density, Kernels, aitchison_aitken
 
 DEVIATIONS = {"low": 0.5, "medium": 0.25, "high": 0.125}
-"""Deviation of the belief on a parameter's scale of length 1, by confidence."""
+"""Deviation of the prior on a parameter's scale of length 1, by confidence.
+
+0.25 is the paper's; half and twice as much by experiment: a narrower prior gains more where it is
+right, and loses more where it is wrong."""
 
 
 def user_prior(
-    points: Points, prior: Mapping[str, JsonValue], confidence: str = "medium"
+    encoded_space: EncodedSpace, prior: Mapping[str, JsonValue], confidence: str = "medium"
 ) -> Density:
-    """Return a density around the values of ``prior``; parameters that are not in it are free.
+    """Return a density around the values of ``prior``; parameters that are not in it are uniform.
 
-    A number is normal around its value, at a bound beyond it; a category keeps its value with a
+    A number is normal around its value, clipped to the bounds; a category keeps its value with a
     probability that grows with the confidence.
 
     Raises
     ------
     ConfigurationError
-        If a name or a value is not of the space.
+        If the space has no parameter of a name, or a value is outside its range.
 
     References
     ----------
@@ -35,23 +38,24 @@ def user_prior(
     learning", NeurIPS 2023, section 6 (a normal of deviation 0.25).
     """
     deviation = DEVIATIONS[check_choice("confidence", confidence, tuple(DEVIATIONS))]
-    centre = points.space.encode([_mapping(prior)])
-    outside = (points.num_choices == 0) & ((centre[0] < 0.0) | (centre[0] > 1.0))
+    centre = encoded_space.space.encode([_mapping(prior)])
+    outside = (encoded_space.num_choices == 0) & ((centre[0] < 0.0) | (centre[0] > 1.0))
     if outside.any():
-        name = points.space.names[int(np.argmax(outside))]
+        name = encoded_space.space.names[int(np.argmax(outside))]
         raise ConfigurationError(
             f"the prior of {name} is {short_repr(prior[name])}, which it cannot be",
-            do=f"{name} is {points.space.parameters[name]}",
+            do=f"{name} is {encoded_space.space.parameters[name]}",
         )
     transitions = [
         aitchison_aitken(k, deviation * (k - 1) / k) if k else None
-        for k in points.num_choices.tolist()
+        for k in encoded_space.num_choices.tolist()
     ]
     kernels = Kernels(np.full(centre.shape[1], deviation), transitions)
-    return Density(points, centre, kernels, np.ones(1))
+    return Density(encoded_space, centre, kernels, np.ones(1))
 
 
 def _mapping(prior: object) -> dict[str, JsonValue]:
+    """Return the prior as a dict, or raise."""
     if isinstance(prior, Mapping):
         return dict(prior)
     raise ConfigurationError(

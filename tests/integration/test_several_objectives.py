@@ -98,7 +98,7 @@ def test_other_objectives_are_another_search(tmp_path: Path) -> None:
 
 
 def test_an_optimizer_that_knows_one_objective_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="tpe knows one objective"):
+    with pytest.raises(ConfigurationError, match="tpe supports one objective"):
         Study(SPACE, optimizer="tpe", objectives=NAMES)
 
 

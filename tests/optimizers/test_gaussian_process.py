@@ -8,10 +8,11 @@ import pytest
 from hpdist.core.space.space import Categorical, Space
 from hpdist.optimizers import GaussianProcess, Observation, Pending
 from hpdist.optimizers.acquisition import log_expected_improvement
-from hpdist.optimizers.gaussian_process import Posterior, _negative_log_posterior, fit
-from hpdist.optimizers.kernel import Encoding, Inputs, Kernel
-from hpdist.optimizers.surrogate import BudgetRange
-from hpdist.optimizers.transform import transform
+from hpdist.optimizers.features import FeatureEncoding
+from hpdist.optimizers.gp_kernel import Inputs, Kernel
+from hpdist.optimizers.gp_regression import Posterior, _negative_log_posterior, fit
+from hpdist.optimizers.loss_transform import transform_losses
+from hpdist.optimizers.training_data import BudgetRange
 
 BOWL = Space.of({"x": (0.0, 1.0), "y": (0.0, 1.0), "kind": ["a", "b", "c"]})
 
@@ -98,7 +99,7 @@ def test_budgets_that_agree_inform_each_other():
 
 
 def test_categories_are_as_far_apart_as_bounds_and_what_is_inactive_is_between():
-    encoding = Encoding(np.array([0, 3]))
+    encoding = FeatureEncoding(np.array([0, 3]))
     points = np.array([[0.0, 0], [1.0, 0], [0.0, 2], [np.nan, np.nan]])
     features = encoding.features(points)
     assert np.linalg.norm(features[0] - features[1]) == pytest.approx(1.0)
@@ -129,7 +130,7 @@ def test_expected_improvement_falls_without_underflow():
 )
 def test_a_transform_keeps_the_order_and_is_finite(losses):
     losses = np.array(losses, dtype=float)
-    values = transform(losses)
+    values = transform_losses(losses)
     assert np.isfinite(values).all()
     order = np.argsort(losses)
     assert (np.diff(values[order]) >= 0).all()
@@ -234,6 +235,6 @@ def test_a_low_budget_that_misleads_is_explored_more():
     honest = with_low_budget(lambda config, rng: bowl(config) + 0.1)
     blind = with_low_budget(lambda config, rng: float(rng.random()))
     budgets = BudgetRange(1.0, 27.0)
-    assert honest.share_of_random(1.0, budgets) == pytest.approx(0.1)
-    assert blind.share_of_random(1.0, budgets) > 0.25
-    assert blind.share_of_random(27.0, budgets) == pytest.approx(0.02)
+    assert honest.exploration_share(1.0, budgets) == pytest.approx(0.1)
+    assert blind.exploration_share(1.0, budgets) > 0.25
+    assert blind.exploration_share(27.0, budgets) == pytest.approx(0.02)

@@ -1,4 +1,4 @@
-"""Between what people write, the objects of ConfigSpace and `hpdist.core.space.parameters`.
+"""Adapter to ConfigSpace: converts definitions of spaces and its hyperparameters to ours.
 
 This module imports ConfigSpace, which takes seconds; `space` imports it when needed.
 """
@@ -28,7 +28,11 @@ from hpdist.core.space.parameters import (
 )
 
 DECIMALS = 13
+"""ConfigSpace rounds the bounds of numbers to so many decimals."""
+
 LARGEST = 1e290
+"""ConfigSpace fails on larger numbers."""
+
 KINDS = (Float, Int, Categorical, Ordinal, Constant)
 FLOATS = (
     CS.UniformFloatHyperparameter,
@@ -43,49 +47,49 @@ INTS = (
 UNIFORM = (CS.UniformFloatHyperparameter, CS.UniformIntegerHyperparameter)
 
 
-def configuration_space(written: object) -> CS.ConfigurationSpace:
-    """Make a ConfigurationSpace of a dict in the short form; see `Space.of`."""
-    if isinstance(written, CS.ConfigurationSpace):
-        return written
-    if not isinstance(written, Mapping):
+def configuration_space(definition: object) -> CS.ConfigurationSpace:
+    """Return the ConfigurationSpace of a definition in the short form; see `Space.of`."""
+    if isinstance(definition, CS.ConfigurationSpace):
+        return definition
+    if not isinstance(definition, Mapping):
         raise ConfigurationError(
-            f"a space must be a dict or a ConfigurationSpace, got {short_repr(written)}",
+            f"a space must be a dict or a ConfigurationSpace, got {short_repr(definition)}",
             do='write, for instance, {"lr": Float(1e-5, 0.1, log=True), "opt": ["adam", "sgd"]}',
         )
     space = CS.ConfigurationSpace()
-    with understood("this space"):
-        space.add([_hyperparameter(name, value) for name, value in written.items()])
+    with configspace_errors("this space"):
+        space.add([_hyperparameter(name, value) for name, value in definition.items()])
     return space
 
 
 def described_space(data: object) -> CS.ConfigurationSpace:
-    """Make a ConfigurationSpace of its own description."""
+    """Return the ConfigurationSpace of its own description."""
     if not isinstance(data, Mapping):
         raise ConfigurationError(f"{short_repr(data)} does not describe a space")
-    with understood(f"the description {short_repr(data)}"):
-        # ConfigSpace takes the description apart while it reads it
+    with configspace_errors(f"the description {short_repr(data)}"):
+        # ConfigSpace modifies the description while it reads it
         return CS.ConfigurationSpace.from_serialized_dict(copy.deepcopy(dict(data)))
 
 
 def parameters(space: CS.ConfigurationSpace) -> dict[str, Parameter]:
-    """Return the hyperparameters of ``space`` as our own, in its order."""
+    """Return the hyperparameters of ``space``, converted to ours, in its order."""
     check_kind("space", space, CS.ConfigurationSpace, do="use Space.of(...)")
     if not len(space):
         raise ConfigurationError("the space is empty", do="give at least one hyperparameter")
-    with understood("this space"):
+    with configspace_errors("this space"):
         return {_checked_name(name): _parameter(name, item) for name, item in space.items()}
 
 
 @contextmanager
-def understood(what: str) -> Iterator[None]:
-    """Turn what ConfigSpace raises over a space into an error that names it as the cause."""
+def configspace_errors(what: str) -> Iterator[None]:
+    """Raise ConfigurationError, with ConfigSpace's exception as the cause, in its place."""
     try:
         yield
     except ConfigurationError:
         raise
     except Exception as error:
         raise ConfigurationError(
-            f"ConfigSpace refuses {what}", cause=f"{type(error).__name__}: {error}"
+            f"ConfigSpace rejects {what}", cause=f"{type(error).__name__}: {error}"
         ) from error
 
 
@@ -98,14 +102,14 @@ def _hyperparameter(name: object, written: object) -> Any:
     if isinstance(written, CS.hyperparameters.Hyperparameter):
         if written.name != name:
             raise ConfigurationError(
-                f"{name!r} stands before a hyperparameter named {written.name!r}",
-                do="use the same name in both places",
+                f"the key {name!r} has a hyperparameter named {written.name!r}",
+                do="use the same name for both",
             )
         return written
-    return _to_configspace(name, _read(name, written))
+    return _to_configspace(name, _parsed(name, written))
 
 
-def _read(name: str, written: object) -> Parameter:
+def _parsed(name: str, written: object) -> Parameter:
     try:
         if isinstance(written, KINDS):
             return written
@@ -188,6 +192,6 @@ def _parameter(name: str, item: Any) -> Parameter:
 
 
 def _quantile(item: Any) -> Callable[[float], float]:
-    # ConfigSpace has no public way to the distribution that it samples from
+    # ConfigSpace has no public access to the distribution that it samples from
     quantile: Callable[[float], float] = item._vector_dist.rv.ppf
     return quantile

@@ -1,7 +1,7 @@
-"""Configurations as rows of numbers, by the hundred: what models and local searches work on.
+"""Encoded configurations, many at once: the rows of numbers that models and local searches use.
 
 The columns are those of `Space.encode`: [0, 1] for numbers and ordered values, indices for
-categories, NaN for what is inactive.
+categories, NaN for inactive parameters.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from hpdist.core.space.space import MAX_TRIES, Space
 Array = NDArray[np.float64]
 
 
-class Points:
-    """Draws, moves and reads the points of a space.
+class EncodedSpace:
+    """Samples, moves and decodes encoded configurations of a space (*points*, below).
 
     Attributes
     ----------
     num_choices
-        For each column the number of categories, 0 for a scale; shape ``(d,)``.
+        Number of categories of each column, 0 for a scale; shape ``(d,)``.
     """
 
     def __init__(self, space: Space) -> None:
@@ -37,39 +37,39 @@ class Points:
         self._draws = [_draw(parameter) for parameter in self.parameters]
         self._snaps = [_snap(parameter) for parameter in self.parameters]
 
-    def draw(self, rng: np.random.Generator, n: int) -> Array:
-        """Draw ``n`` points as `Space.sample` would, shape ``(n, d)``.
+    def sample(self, rng: np.random.Generator, n: int) -> Array:
+        """Return ``n`` random points, distributed as by `Space.sample`, shape ``(n, d)``.
 
-        Where nearly everything is forbidden there may be fewer, but always one.
+        If nearly everything is forbidden there may be fewer, but at least one.
         """
-        points = self.spread(rng.random((n, len(self.parameters))))
+        points = self.from_unit(rng.random((n, len(self.parameters))))
         for _ in range(MAX_TRIES // 100):
             if len(points) >= n:
                 return points[:n]
-            more = self.spread(rng.random((max(n, 100), len(self.parameters))))
+            more = self.from_unit(rng.random((max(n, 100), len(self.parameters))))
             points = np.concatenate([points, more])
         return points[:n] if len(points) else self.space.encode([self.space.sample(rng)])
 
-    def spread(self, unit: Array) -> Array:
-        """Map uniform numbers in [0, 1) to points; forbidden ones are left out."""
+    def from_unit(self, unit: Array) -> Array:
+        """Return the points of uniform numbers in [0, 1); forbidden ones are left out."""
         columns = [draw(column) for draw, column in zip(self._draws, unit.T, strict=True)]
-        points, allowed = self.settle(np.column_stack(columns))
+        points, allowed = self.snap(np.column_stack(columns))
         return points[allowed]
 
-    def settle(self, points: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """Move points, none of them NaN, to those of configurations.
+    def snap(self, rows: Array) -> tuple[Array, NDArray[np.bool_]]:
+        """Move rows without NaN to the nearest points: round to the grid, apply conditions.
 
         Returns
         -------
         points
             Whole numbers and ordered values on their grid, inactive parameters NaN.
         allowed
-            False for those that are forbidden, shape ``(n,)``.
+            False for forbidden points, shape ``(n,)``.
         """
-        columns = [snap(column) for snap, column in zip(self._snaps, points.T, strict=True)]
+        columns = [snap(column) for snap, column in zip(self._snaps, rows.T, strict=True)]
         return self.space.deactivate(np.column_stack(columns))
 
-    def near(
+    def neighbours(
         self,
         rng: np.random.Generator,
         points: Array,
@@ -77,32 +77,33 @@ class Points:
         scales: Array,
         share: float,
     ) -> Array:
-        """Return neighbours of points, as many as are allowed of ``num`` for each.
+        """Return ``num`` neighbours of each point, without those that are forbidden.
 
         Each coordinate changes with probability ``share``, at least one of them: on a scale by a
         normal step of deviation ``scales`` (shape ``(num,)``, one a neighbour), up to the bounds,
-        since the best is often there; a category to another one. What becomes active is drawn anew.
+        since the best is often there; a category is drawn anew, and so are parameters that become
+        active.
         """
         start = np.repeat(points, num, axis=0)
-        fresh = self.fresh(rng, len(start))
+        drawn = self.sample_active(rng, len(start))
         changed = rng.random(start.shape) < share
         changed[np.arange(len(start)), rng.integers(start.shape[1], size=len(start))] = True
         step = np.tile(scales, len(points))[:, None] * rng.standard_normal(start.shape)
         moved = np.clip(start + step, 0.0, 1.0)
-        moved = np.where(self._is_category, fresh, moved)
-        settled, allowed = self.settle(
-            np.where(np.isnan(start), fresh, np.where(changed, moved, start))
+        moved = np.where(self._is_category, drawn, moved)
+        snapped, allowed = self.snap(
+            np.where(np.isnan(start), drawn, np.where(changed, moved, start))
         )
-        return settled[allowed]
+        return snapped[allowed]
 
-    def fresh(self, rng: np.random.Generator, n: int) -> Array:
-        """Draw ``n`` rows with every parameter active: `settle` makes points of them."""
+    def sample_active(self, rng: np.random.Generator, n: int) -> Array:
+        """Return ``n`` random rows with every parameter active, to be given to `snap`."""
         unit = rng.random((n, len(self.parameters)))
         columns = [draw(column) for draw, column in zip(self._draws, unit.T, strict=True)]
         return np.column_stack(columns)
 
-    def config(self, point: Array) -> dict[str, JsonValue]:
-        """Return the configuration of a settled point, shape ``(d,)``."""
+    def decode(self, point: Array) -> dict[str, JsonValue]:
+        """Return the configuration of a point, shape ``(d,)``."""
         return {
             name: _value(parameter, u)
             for (name, parameter), u in zip(
@@ -112,8 +113,8 @@ class Points:
         }
 
 
-def keys(points: Array) -> list[bytes]:
-    """Return a key for each point: equal points have equal ones."""
+def row_keys(points: Array) -> list[bytes]:
+    """Return a key for each row; rows of equal configurations have equal keys."""
     rounded = np.nan_to_num(points, nan=-1.0).round(9) + 0.0
     return [row.tobytes() for row in rounded]
 
@@ -128,7 +129,7 @@ def _value(parameter: Parameter, u: float) -> JsonValue:
 
 
 def _draw(parameter: Parameter) -> Callable[[Array], Array]:
-    """Return what maps uniform numbers to the column of a parameter."""
+    """Return the function from uniform numbers to the column of a parameter."""
     if isinstance(parameter, Categorical):
         weights = parameter.weights or (1.0,) * len(parameter.choices)
         total = sum(weights)
@@ -140,6 +141,7 @@ def _draw(parameter: Parameter) -> Callable[[Array], Array]:
 
 
 def _snap(parameter: Parameter) -> Callable[[Array], Array]:
+    """Return the function that rounds a column of a parameter to its values."""
     base = parameter.base if isinstance(parameter, Skewed) else parameter
     if isinstance(base, Int):
         return lambda u: _on_grid(base, np.clip(u, 0.0, 1.0))
@@ -148,8 +150,8 @@ def _snap(parameter: Parameter) -> Callable[[Array], Array]:
         return lambda u: (np.clip(np.floor(u * size), 0, size - 1) + 0.5) / size
     if isinstance(base, Float):
         return lambda u: np.clip(u, 0.0, 1.0)
-    most = len(base.choices) - 1 if isinstance(base, Categorical) else 0
-    return lambda u: np.clip(np.floor(u), 0, most)
+    last = len(base.choices) - 1 if isinstance(base, Categorical) else 0
+    return lambda u: np.clip(np.floor(u), 0, last)
 
 
 def _on_grid(base: Int, u: Array) -> Array:

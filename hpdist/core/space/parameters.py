@@ -1,9 +1,9 @@
-"""Hyperparameters as plain values: ranges and choices, and how they map to the unit interval.
+"""Hyperparameters as plain values: ranges and choices, and their map to the unit interval.
 
 Each has a ``default`` and four methods. ``at(u)`` is the value at ``u`` in [0, 1], so that a
-uniform ``u`` gives the parameter's own distribution. ``position(value)`` is the value's place in
-[0, 1] on the parameter's own scale, or for a category its index. ``accept(value)`` is ``value``
-as a plain Python value, or raises ValueError when it is out of range. ``str`` names the range.
+uniform ``u`` gives the parameter's own distribution. ``position(value)`` is the value's position
+in [0, 1] on the parameter's own scale, or for a category its index. ``accept(value)`` is ``value``
+as a plain Python value, or raises ValueError if it is out of range. ``str`` describes the range.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from hpdist.core.model.validation import LARGEST_WHOLE, check_flag, check_list, 
 from hpdist.core.model.values import JsonValue
 
 LARGEST_INT = 2**53
-"""Beyond it, floating point does not tell neighbouring whole numbers apart."""
+"""Beyond it, neighbouring whole numbers have the same floating-point value."""
 
-
-MOST_CHOICES = 10_000
+MAX_CHOICES = 10_000
+"""A limit that keeps models and records of a space small; chosen, not measured."""
 
 
 class Parameter(Protocol):
-    """What all kinds of hyperparameters have in common."""
+    """The interface of all kinds of hyperparameters."""
 
     @property
     def default(self) -> JsonValue: ...
@@ -45,7 +45,7 @@ class Parameter(Protocol):
 class Float:
     """A number from ``low`` to ``high``, evenly spread on a linear or logarithmic scale.
 
-    ``default`` is the middle of the scale where it is not given.
+    ``default`` is the middle of the scale unless it is given.
     """
 
     low: float
@@ -54,7 +54,7 @@ class Float:
     default: float | None = None
 
     def __post_init__(self) -> None:
-        _settle_range(self, float)
+        _normalise_range(self, float)
 
     def at(self, u: float) -> float:
         return min(max(_between(self.low, self.high, self.log, u), self.low), self.high)
@@ -74,7 +74,7 @@ class Float:
 
 @dataclass(frozen=True)
 class Int:
-    """A whole number from ``low`` to ``high``, both included; else like `Float`."""
+    """A whole number from ``low`` to ``high``, both included; otherwise like `Float`."""
 
     low: int
     high: int
@@ -82,7 +82,7 @@ class Int:
     default: int | None = None
 
     def __post_init__(self) -> None:
-        _settle_range(self, int)
+        _normalise_range(self, int)
 
     def at(self, u: float) -> int:
         value = round(_between(self.low - 0.5, self.high + 0.5, self.log, u))
@@ -105,8 +105,8 @@ class Int:
 class Categorical:
     """One of ``choices``, which have no order.
 
-    ``weights`` are relative frequencies in random search. ``default`` is the first choice, or
-    the one with the largest weight, where it is not given; where None is a choice, it is None.
+    ``weights`` are relative frequencies in random search. Unless it is given, ``default`` is
+    None if that is a choice, else the choice with the largest weight, or the first one.
     """
 
     choices: Sequence[JsonValue]
@@ -121,15 +121,15 @@ class Categorical:
         if self.default is None and None not in choices:
             weights = self.weights or (1.0,) * len(choices)
             object.__setattr__(self, "default", choices[weights.index(max(weights))])
-        _settle_default(self)
+        _normalise_default(self)
 
     def at(self, u: float) -> JsonValue:
         if self.weights is None:
             return self.choices[min(int(u * len(self.choices)), len(self.choices) - 1)]
         drawable = [i for i, weight in enumerate(self.weights) if weight > 0]
         bounds = list(accumulate(self.weights[i] for i in drawable))
-        place = bisect_right(bounds, u * bounds[-1])
-        return self.choices[drawable[min(place, len(drawable) - 1)]]
+        index = bisect_right(bounds, u * bounds[-1])
+        return self.choices[drawable[min(index, len(drawable) - 1)]]
 
     def position(self, value: JsonValue) -> float:
         return float(self.choices.index(self.accept(value)))
@@ -153,7 +153,7 @@ class Ordinal:
         object.__setattr__(self, "values", values)
         if self.default is None and None not in values:
             object.__setattr__(self, "default", values[0])
-        _settle_default(self)
+        _normalise_default(self)
 
     def at(self, u: float) -> JsonValue:
         return self.values[min(int(u * len(self.values)), len(self.values) - 1)]
@@ -170,7 +170,7 @@ class Ordinal:
 
 @dataclass(frozen=True)
 class Constant:
-    """Always ``value``; it counts as a category with one choice."""
+    """Always ``value``; treated as a category with one choice."""
 
     value: JsonValue
 
@@ -197,7 +197,7 @@ class Constant:
 
 @dataclass(frozen=True)
 class Skewed:
-    """A number of another distribution than the uniform one on the scale of ``base``."""
+    """A number with a distribution that is not uniform on the scale of ``base``."""
 
     base: Float | Int
     quantile: Callable[[float], float] = field(repr=False)
@@ -220,7 +220,7 @@ class Skewed:
 
 
 def plain(value: object) -> JsonValue:
-    """Return a numpy scalar as the Python value that it stands for, anything else as it is."""
+    """Return a numpy scalar as a Python value, anything else as it is."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -241,8 +241,8 @@ def _is_number(value: object) -> bool:
     return number is not None and math.isfinite(number)
 
 
-def _settle_range(parameter: Float | Int, kind: type[float] | type[int]) -> None:
-    """Check a range and set its default; the classes are frozen, hence the detour."""
+def _normalise_range(parameter: Float | Int, kind: type[float] | type[int]) -> None:
+    """Check a range and set its default, by `object.__setattr__` since the classes are frozen."""
     name = type(parameter).__name__
     log = check_flag(f"log of {name}", parameter.log)
     low, high = plain(parameter.low), plain(parameter.high)
@@ -268,10 +268,10 @@ def _settle_range(parameter: Float | Int, kind: type[float] | type[int]) -> None
     object.__setattr__(parameter, "high", kind(high))
     if parameter.default is None:
         object.__setattr__(parameter, "default", parameter.at(0.5))
-    _settle_default(parameter)
+    _normalise_default(parameter)
 
 
-def _settle_default(parameter: Parameter) -> None:
+def _normalise_default(parameter: Parameter) -> None:
     try:
         object.__setattr__(parameter, "default", parameter.accept(parameter.default))
     except ValueError:
@@ -286,17 +286,17 @@ def _checked_choices(owner: object, values: object) -> tuple[JsonValue, ...]:
     if not several or getattr(values, "ndim", 1) == 0 or not len(values):  # type: ignore[arg-type]
         raise ConfigurationError(f"{what}: give a list of at least one value")
     choices = tuple(plain(value) for value in values)  # type: ignore[attr-defined]
-    if len(choices) > MOST_CHOICES:
+    if len(choices) > MAX_CHOICES:
         raise ConfigurationError(
-            f"{what}: {len(choices)} choices are more than {MOST_CHOICES}",
-            do="use Int, and look up in the objective what a number stands for",
+            f"{what}: {len(choices)} choices are more than {MAX_CHOICES}",
+            do="use Int, and map its values to choices in the objective",
         )
     for choice in choices:
         if not _can_be_recorded(choice):
             raise ConfigurationError(
                 f"{what}: {short_repr(choice)} cannot be recorded as it is",
                 cause="values must be None, bool, finite numbers (ints of 64 bits) or strings",
-                do="use strings, and look up in the objective what they stand for",
+                do="use strings, and map them to values in the objective",
             )
     if len(set(choices)) < len(choices):
         raise ConfigurationError(f"{what}: a value occurs twice", cause="1, 1.0 and True are equal")
@@ -314,10 +314,10 @@ def _can_be_recorded(choice: object) -> bool:
 def _checked_weights(weights: Sequence[float], choices: tuple[JsonValue, ...]) -> tuple[float, ...]:
     what = f"{len(choices)} numbers >= 0, not all 0"
     numbers = [to_real(weight) for weight in check_list("weights", weights, of=what)]
-    sound = [number for number in numbers if number is not None and number >= 0]
-    if not len(choices) == len(numbers) == len(sound) or not 0 < sum(sound) < math.inf:
+    valid = [number for number in numbers if number is not None and number >= 0]
+    if not len(choices) == len(numbers) == len(valid) or not 0 < sum(valid) < math.inf:
         raise ConfigurationError(f"weights={short_repr(weights)} must be {what}")
-    return tuple(sound)
+    return tuple(valid)
 
 
 def _one_of(choices: Sequence[JsonValue], value: object) -> JsonValue:

@@ -1,7 +1,7 @@
-"""The space that is searched: sampling, encoding and checking of configurations.
+"""The search space: sampling, encoding and checking of configurations.
 
-ConfigSpace defines what a space is, with its conditions and forbidden clauses. It takes seconds
-to import, so that happens when the first space is made.
+The hyperparameters, conditions and forbidden clauses are those of ConfigSpace. Importing it takes
+seconds, so it is imported when the first space is made.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Categorical", "Constant", "Float", "Int", "Ordinal", "Space"]
 
 MAX_TRIES = 10_000
-"""Points tried before the forbidden clauses of a space are held to forbid everything."""
+"""Draws before the forbidden clauses of a space are taken to forbid everything."""
 
 
 class Space:
@@ -48,17 +48,17 @@ class Space:
     """
 
     def __init__(self, space: ConfigSpace.ConfigurationSpace) -> None:
-        from hpdist.core.space import configspace as spec
+        from hpdist.core.space import configspace
 
-        self.parameters: dict[str, Parameter] = spec.parameters(space)
+        self.parameters: dict[str, Parameter] = configspace.parameters(space)
         self._space = copy.deepcopy(space)
         self._is_flat = not (self._space.conditions or self._space.forbidden_clauses)
         if not self._is_flat:
-            self.sample(np.random.default_rng(0))  # raises where nothing is left
+            self.sample(np.random.default_rng(0))  # raises if everything is forbidden
 
     @classmethod
     def of(cls, space: Space | ConfigSpace.ConfigurationSpace | Mapping[str, Any]) -> Space:
-        """Make a space of what people write.
+        """Return the space of a definition in any of the forms below.
 
         Parameters
         ----------
@@ -70,27 +70,26 @@ class Space:
         Raises
         ------
         ConfigurationError
-            If it is empty, or a name or value in it cannot be understood, or its forbidden
-            clauses leave nothing.
+            If it is empty, or a name or value in it is not understood, or everything is forbidden.
 
         Examples
         --------
         >>> Space.of({"lr": Float(1e-5, 0.1, log=True), "units": (16, 512)}).names
         ('lr', 'units')
         """
-        from hpdist.core.space import configspace as spec
+        from hpdist.core.space import configspace
 
-        return space if isinstance(space, Space) else cls(spec.configuration_space(space))
+        return space if isinstance(space, Space) else cls(configspace.configuration_space(space))
 
     @classmethod
     def from_json(cls, data: JsonValue) -> Space:
-        """Make the space that `to_json` described."""
-        from hpdist.core.space import configspace as spec
+        """Return the space that `to_json` described."""
+        from hpdist.core.space import configspace
 
-        return cls(spec.described_space(data))
+        return cls(configspace.described_space(data))
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Describe this space in ConfigSpace's own format; equal spaces give equal data."""
+        """Return a description in ConfigSpace's own format, equal for equal spaces."""
         data = self._space.to_serialized_dict()
         del data["python_module_version"]
         described: dict[str, JsonValue] = json.loads(json.dumps(data, default=plain))
@@ -103,16 +102,16 @@ class Space:
 
     @property
     def num_choices(self) -> tuple[int, ...]:
-        """For each of `names` the number of its categories, 0 if it is on a scale."""
+        """The number of categories of each of `names`, 0 for a number or an ordered value."""
         return tuple(_num_choices(parameter) for parameter in self.parameters.values())
 
     def sample(self, rng: np.random.Generator) -> dict[str, JsonValue]:
-        """Draw a configuration at random.
+        """Return a random configuration.
 
         Raises
         ------
         ConfigurationError
-            If none was found that is not forbidden.
+            If all that were drawn are forbidden.
         """
         check_kind("rng", rng, np.random.Generator, do="numpy.random.default_rng(seed)")
         for _ in range(MAX_TRIES):
@@ -126,9 +125,9 @@ class Space:
         )
 
     def from_unit(self, point: NDArray[np.float64]) -> dict[str, JsonValue] | None:
-        """Map a point of the unit cube, shape ``(d,)``, to a configuration.
+        """Return the configuration of a point of the unit cube, shape ``(d,)``.
 
-        Uniform points give the distribution of `sample`. The result is None where the
+        Uniform points give the distribution of `sample`. The result is None if the
         configuration is forbidden; coordinates of inactive parameters have no effect.
         """
         config = {
@@ -141,7 +140,7 @@ class Space:
         return None if self._forbidding(vector) else _only_active(config, vector)
 
     def encode(self, configs: Sequence[Configuration]) -> NDArray[np.float64]:
-        """Map configurations to points of the unit cube.
+        """Return configurations as rows of numbers.
 
         Returns
         -------
@@ -161,26 +160,26 @@ class Space:
             self._check_names(config)
             for column, (name, parameter) in enumerate(self.parameters.items()):
                 if name in config:
-                    row[column] = _tell(name, parameter, config[name], parameter.position)
+                    row[column] = _converted(name, parameter, config[name], parameter.position)
         return points
 
     def deactivate(
         self, points: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Apply conditions and forbidden clauses to encoded points without NaN, shape ``(n, d)``.
+        """Apply conditions and forbidden clauses to encoded rows without NaN, shape ``(n, d)``.
 
         Returns
         -------
         points
-            With NaN for what is inactive.
+            With NaN for inactive parameters.
         allowed
-            False where a point is forbidden, shape ``(n,)``.
+            False for forbidden points, shape ``(n,)``.
         """
         allowed = np.ones(len(points), dtype=bool)
         if self._is_flat:
             return points, allowed
         points = points.copy()
-        # ConfigSpace wants one row a parameter, encoded its way.
+        # ConfigSpace takes one row a parameter, in its own encoding.
         vectors = np.full(points.shape[::-1], math.nan)
         for index, (name, hyperparameter) in enumerate(self._space.items()):
             active = np.ones(len(points), dtype=bool)
@@ -194,7 +193,7 @@ class Space:
         return points, allowed
 
     def default(self) -> dict[str, JsonValue]:
-        """Return the configuration of all defaults."""
+        """Return the configuration of the default of each active parameter."""
         config = {name: parameter.default for name, parameter in self.parameters.items()}
         return config if self._is_flat else _only_active(config, self._vector(config))
 
@@ -204,10 +203,10 @@ class Space:
         Raises
         ------
         ConfigurationError
-            If a value cannot be one of its parameter.
+            If a value is not in the range of its parameter.
         """
         values = {
-            name: _tell(name, parameter, config[name], parameter.accept)
+            name: _converted(name, parameter, config[name], parameter.accept)
             for name, parameter in self.parameters.items()
         }
         if self._is_flat:
@@ -222,11 +221,11 @@ class Space:
         ------
         ConfigurationError
             If a parameter is unknown, missing, inactive or out of range, or if the
-            configuration is forbidden; the message names the parameter and what is allowed.
+            configuration is forbidden; the message names the parameter and its range.
         """
         self._check_names(config)
         checked = {
-            name: _tell(name, parameter, config[name], parameter.accept)
+            name: _converted(name, parameter, config[name], parameter.accept)
             for name, parameter in self.parameters.items()
             if name in config
         }
@@ -248,10 +247,10 @@ class Space:
         return checked
 
     def difference(self, recorded: JsonValue) -> str:
-        """Say in lines how this space differs from a recorded `to_json`; "" when it does not."""
+        """Return the lines in which this space and a recorded `to_json` differ, "" if none."""
         before, now = _lines(recorded), _lines(self.to_json())
-        lost = [f"was: {line}" for line in before if line not in now]
-        return "\n".join(lost + [f"is:  {line}" for line in now if line not in before])
+        removed = [f"was: {line}" for line in before if line not in now]
+        return "\n".join(removed + [f"is:  {line}" for line in now if line not in before])
 
     def _check_names(self, config: Configuration) -> None:
         if not isinstance(config, Mapping):
@@ -267,7 +266,7 @@ class Space:
             )
 
     def _vector(self, config: Configuration) -> NDArray[np.float64]:
-        """Encode for ConfigSpace; what is inactive given its parents becomes NaN."""
+        """Return ConfigSpace's encoding, NaN for inactive parameters."""
         vector = np.full(len(self.parameters), math.nan)
         for index, (name, hyperparameter) in enumerate(self._space.items()):
             conditions = self._space.parent_conditions_of[name]
@@ -282,6 +281,7 @@ class Space:
 
 
 def _only_active(config: dict[str, JsonValue], vector: NDArray[np.float64]) -> dict[str, JsonValue]:
+    """Return the configuration without the parameters that are NaN in ``vector``."""
     missing = np.isnan(vector).tolist()
     return {
         name: value
@@ -299,7 +299,7 @@ def _num_choices(parameter: Parameter) -> int:
 def to_vector(
     parameter: Parameter, hyperparameter: Any, column: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Encode a column of `Space.encode` for ConfigSpace."""
+    """Return a column of `Space.encode` in ConfigSpace's encoding."""
     if _num_choices(parameter):
         return column
     base = parameter.base if isinstance(parameter, Skewed) else parameter
@@ -310,9 +310,10 @@ def to_vector(
     return vector
 
 
-def _tell(name: str, parameter: Parameter, value: JsonValue, use: Any) -> Any:
+def _converted(name: str, parameter: Parameter, value: JsonValue, convert: Any) -> Any:
+    """Return ``convert(value)``; its ValueError becomes an error that names the parameter."""
     try:
-        return use(value)
+        return convert(value)
     except ValueError:
         raise ConfigurationError(
             f"{name}={short_repr(value)}: {name} must be {parameter}"
@@ -320,7 +321,7 @@ def _tell(name: str, parameter: Parameter, value: JsonValue, use: Any) -> Any:
 
 
 def _lines(described: JsonValue) -> list[str]:
-    """Write each hyperparameter, condition and forbidden clause as a line."""
+    """Return a line for each hyperparameter, condition and forbidden clause."""
     return [
         " ".join(f"{key}={value!r}" for key, value in entry.items() if value is not None)
         for section in ("hyperparameters", "conditions", "forbiddens")

@@ -8,7 +8,7 @@ import pytest
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.space.space import Space
 from hpdist.optimizers import GaussianProcess, Observation, Pending, Suggestion
-from hpdist.optimizers.multi_point import PENDING, PERIOD, TEMPERATURE, shuffled, width
+from hpdist.optimizers.batch_strategies import PENDING, PERIOD, TEMPERATURE, draw_kappa, trial_order
 
 LINE = Space.of({"x": (0.0, 1.0)})
 
@@ -25,9 +25,9 @@ def test_lies_are_the_best_the_mean_and_the_worst_loss_known() -> None:
 
 
 def test_bounds_are_drawn_and_narrow_within_a_period() -> None:
-    def mean(acquisition: str, num_known: int) -> float:
+    def mean(acquisition: str, num_observations: int) -> float:
         rngs = (np.random.default_rng(seed) for seed in range(2000))
-        return float(np.mean([width(acquisition, num_known, rng) for rng in rngs]))
+        return float(np.mean([draw_kappa(acquisition, num_observations, rng) for rng in rngs]))
 
     assert mean("qucb", 0) == pytest.approx(1.96, rel=0.1)
     assert mean("qucb", PERIOD - 1) == mean("qucb", 0)
@@ -37,11 +37,11 @@ def test_bounds_are_drawn_and_narrow_within_a_period() -> None:
 
 def test_boltzmann_draws_in_proportion_to_the_exponential() -> None:
     scores = np.array([0.0, -TEMPERATURE, -10.0])
-    first = [shuffled("boltzmann", scores, np.random.default_rng(k))[0] for k in range(4000)]
+    first = [trial_order("boltzmann", scores, np.random.default_rng(k))[0] for k in range(4000)]
     shares = np.bincount(first, minlength=3) / 4000
     assert shares[0] / shares[1] == pytest.approx(np.e, rel=0.15)
     assert shares[2] == 0.0
-    assert shuffled("qucb", scores, np.random.default_rng(0)).tolist() == [0, 1, 2]
+    assert trial_order("qucb", scores, np.random.default_rng(0)).tolist() == [0, 1, 2]
 
 
 def taught(**how: str) -> GaussianProcess:

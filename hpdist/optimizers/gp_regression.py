@@ -11,17 +11,25 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.optimizers.kernel import Inputs, Kernel
+from hpdist.optimizers.gp_kernel import Inputs, Kernel
 
 Array = NDArray[np.float64]
 
 JITTER = 1e-8
+"""Added to the diagonal of a covariance, whose diagonal is about 1, so that it stays positive
+definite in double precision; small beside the lowest variance of noise, 1e-6."""
+
+INDEFINITE_JITTER = 1e-3
+"""Share of the prior variance added, again and again, where that was not enough. By experiment."""
+
+MAX_STEPS = 25
+"""Steps of L-BFGS-B. By experiment; more cost time in each fit, fewer may miss the maximum."""
 
 
-def fit(kernel: Kernel, inputs: Inputs, targets: Array, max_steps: int = 25) -> Array:
+def fit(kernel: Kernel, inputs: Inputs, targets: Array, max_steps: int = MAX_STEPS) -> Array:
     """Return the most probable hyperparameters given ``targets``, shape ``(n,)``.
 
-    Always begins at the same place, so that they depend on the data only.
+    The search starts from the medians of the prior, so that the result depends on the data only.
     """
     from scipy.optimize import minimize
 
@@ -45,6 +53,7 @@ def fit(kernel: Kernel, inputs: Inputs, targets: Array, max_steps: int = 25) -> 
 def _negative_log_posterior(
     kernel: Kernel, theta: Array, inputs: Inputs, targets: Array, squares: Array
 ) -> tuple[float, Array]:
+    """Return the negative log posterior of ``theta``, up to a constant, and its gradient."""
     from scipy.linalg import lapack
 
     covariance, parts = kernel.with_gradient(theta, inputs, squares)
@@ -62,19 +71,21 @@ def _negative_log_posterior(
 
 
 class Posterior:
-    """What is believed of the losses after ``targets`` were seen at ``inputs``."""
+    """The posterior distribution of noise-free losses given ``targets`` observed at ``inputs``."""
 
     def __init__(self, kernel: Kernel, theta: Array, inputs: Inputs, targets: Array) -> None:
         from scipy.linalg import lapack
 
-        self._kernel, self._theta, self._inputs = kernel, theta, inputs
+        self._kernel = kernel
+        self._theta = theta
+        self._inputs = inputs
         self._variance = kernel.variance(theta)
         covariance = kernel.covariance(theta, inputs, inputs)
         diagonal = np.diag_indices_from(covariance)
         covariance[diagonal] += kernel.noise(theta, inputs) + JITTER
         lower, failed = lapack.dpotrf(covariance, lower=1, clean=1)
         while failed:
-            covariance[diagonal] += 1e-3 * self._variance
+            covariance[diagonal] += INDEFINITE_JITTER * self._variance
             lower, failed = lapack.dpotrf(covariance, lower=1, clean=1)
         self._inverse, _ = lapack.dtrtri(lower, lower=1)
         self._weights = self._inverse.T @ (self._inverse @ targets)

@@ -1,4 +1,4 @@
-"""What optimizers have in common that keep a history and suggest one configuration at a time."""
+"""Base of optimizers that keep a history and suggest one configuration after another."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hpdist.core.space.encoding import Points
+from hpdist.core.space.encoding import EncodedSpace
 from hpdist.core.space.space import Space
 from hpdist.optimizers.base import Observation, Pending, Suggestion
 from hpdist.optimizers.history import History
 
 
-class OneByOne(ABC):
-    """Answers each of several asked for as if those before it were pending.
+class SequentialOptimizer(ABC):
+    """Suggests the configurations of a batch in turn, each as if those before it were pending.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class OneByOne(ABC):
 
     def __init__(self, space: Space) -> None:
         self.space = Space.of(space)
-        self.points = Points(self.space)
+        self.encoded_space = EncodedSpace(self.space)
         self.history = History(self.space)
         self._last_trial = -1
 
@@ -49,5 +49,6 @@ class OneByOne(ABC):
             waiting.append(Pending(trial_id, suggestions[-1].config, budget))
         return suggestions
 
-    def at_random(self, rng: np.random.Generator) -> Suggestion:
+    def sample_random(self, rng: np.random.Generator) -> Suggestion:
+        """Suggest a random configuration."""
         return Suggestion(self.space.sample(rng), {"origin": "random"})

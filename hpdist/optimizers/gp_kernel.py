@@ -18,7 +18,10 @@ Array = NDArray[np.float64]
 
 ROOT5 = math.sqrt(5.0)
 
-#: Medians and deviations (of logarithms) of the prior, and bounds, by hyperparameter.
+#: Log-normal priors: median, deviation of the logarithm, lower and upper bound, by hyperparameter,
+#: for losses of mean 0 and deviation 1. Amplitudes of the signal and of noise are deviations. By
+#: experiment: the medians are what standardised losses with a little noise suggest; wider priors
+#: follow few data more closely and overfit them more. ``budget_scale`` is in units of three rungs.
 PRIORS = {
     "signal": (1.0, 0.7, 0.1, 10.0),
     "noise": (0.03, 1.5, 1e-3, 1.0),
@@ -27,63 +30,47 @@ PRIORS = {
     "low_noise": (0.1, 1.5, 1e-3, 2.0),
 }
 
+#: Median of a length scale with four parameters, deviation of its logarithm (1), and bounds. By
+#: experiment; the growth with the root of the dimension is that of Hvarfner, Hellsten and Nardi,
+#: "Vanilla Bayesian optimization performs great in high dimensions", ICML 2024.
+LENGTH_SCALE = 0.5
+LENGTH_SCALE_BOUNDS = (0.03, 30.0)
+
+#: Length scale of the offsets of budgets, in units of three rungs. By experiment: budgets one
+#: rung apart share most of their offset, the lowest and the highest of Hyperband little.
+OFFSET_SCALE = 0.7
+
 
 @dataclass(frozen=True)
 class Inputs:
-    """What losses are functions of.
+    """Inputs of the Gaussian process: the features of a configuration and a budget, in rows.
 
     Attributes
     ----------
     features
-        Shape ``(n, f)``, see `Encoding`.
-    level
+        Shape ``(n, f)``, see `FeatureEncoding`.
+    log_ratio
         ``log(budget / highest) / log(27)``, so 0 at the highest budget; shape ``(n,)``.
-    height
-        Place of the budget between the lowest (0) and the highest (1), shape ``(n,)``.
+    fidelity
+        The normalised fidelity, 0 at the lowest and 1 at the highest budget; shape ``(n,)``.
     """
 
     features: Array
-    level: Array
-    height: Array
+    log_ratio: Array
+    fidelity: Array
 
     def __len__(self) -> int:
-        return len(self.level)
+        return len(self.log_ratio)
 
     def take(self, rows: NDArray[np.intp]) -> Inputs:
-        return Inputs(self.features[rows], self.level[rows], self.height[rows])
+        return Inputs(self.features[rows], self.log_ratio[rows], self.fidelity[rows])
 
     def joined(self, other: Inputs) -> Inputs:
         return Inputs(
             np.concatenate([self.features, other.features]),
-            np.concatenate([self.level, other.level]),
-            np.concatenate([self.height, other.height]),
+            np.concatenate([self.log_ratio, other.log_ratio]),
+            np.concatenate([self.fidelity, other.fidelity]),
         )
-
-
-class Encoding:
-    """Points as features: a number as it is, a category as its one-hot block of length 1/sqrt(2).
-
-    Two categories then lie at distance 1, as the bounds of a scale do. What is inactive is in the
-    middle of its scale, or equally far from all categories.
-    """
-
-    def __init__(self, num_choices: NDArray[np.int_]) -> None:
-        widths = np.maximum(num_choices, 1)
-        self.num_choices = num_choices
-        self.starts = np.concatenate([[0], np.cumsum(widths)]).astype(int)
-        self.owners = np.repeat(np.arange(len(widths)), widths)  #: the parameter of each feature
-
-    def features(self, points: Array) -> Array:
-        """Return shape ``(n, f)`` for settled points, shape ``(n, d)``."""
-        columns = np.full((len(points), self.starts[-1]), 0.5)
-        scales = np.flatnonzero(self.num_choices == 0)
-        columns[:, self.starts[scales]] = np.nan_to_num(points[:, scales], nan=0.5)
-        for column in np.flatnonzero(self.num_choices):
-            start, end = self.starts[column], self.starts[column + 1]
-            columns[:, start:end] = 0.0
-            active = np.flatnonzero(~np.isnan(points[:, column]))
-            columns[active, start + points[active, column].astype(int)] = math.sqrt(0.5)
-        return columns
 
 
 class Kernel:
@@ -94,13 +81,16 @@ class Kernel:
     """
 
     def __init__(self, owners: NDArray[np.int_], num_parameters: int, *, budgets: bool) -> None:
-        self.owners, self.num_parameters, self.budgets = owners, num_parameters, budgets
+        self.owners = owners
+        self.num_parameters = num_parameters
+        self.budgets = budgets
         d = num_parameters
-        # Distances grow with the root of the dimension, and so does the expected length scale
-        # (Hvarfner, Hellsten and Nardi, ICML 2024).
-        scale = 0.5 * math.sqrt(max(d, 1) / 4)
+        # Distances grow with the root of the dimension, and so does the expected length scale.
+        scale = LENGTH_SCALE * math.sqrt(max(d, 1) / 4)
         names = list(PRIORS) if budgets else ["signal", "noise"]
-        table = np.array([(scale, math.e, 0.03, 30.0)] * d + [PRIORS[name] for name in names])
+        table = np.array(
+            [(scale, math.e, *LENGTH_SCALE_BOUNDS)] * d + [PRIORS[name] for name in names]
+        )
         self.prior_mean = np.log(table[:, 0])
         self.prior_deviation = np.concatenate([np.ones(d), table[d:, 1]])
         self.bounds = np.log(table[:, 2:])
@@ -112,7 +102,7 @@ class Kernel:
         signal = matern * math.exp(2 * theta[self.num_parameters])
         if not self.budgets:
             return signal
-        similar, offset = self._over_budgets(theta, a.level, b.level)
+        similar, offset = self._over_budgets(theta, a.log_ratio, b.log_ratio)
         return signal * similar + offset
 
     def variance(self, theta: Array) -> float:
@@ -120,17 +110,17 @@ class Kernel:
         d = self.num_parameters
         return math.exp(2 * theta[d]) + (math.exp(2 * theta[d + 3]) if self.budgets else 0.0)
 
-    def correlation(self, theta: Array, level: float) -> float:
-        """Return how observed losses at the lowest budget correlate with those at the highest.
+    def correlation(self, theta: Array, log_ratio: float) -> float:
+        """Return the correlation of losses observed at the lowest and at the highest budget.
 
-        Over configurations, noise included, the offsets of budgets not; ``level`` is that of the
-        lowest budget.
+        Over configurations, noise included, the offsets of budgets not; ``log_ratio`` is that of
+        the lowest budget.
         """
         if not self.budgets:
             return 1.0
         d = self.num_parameters
         signal, high, low = (math.exp(2 * theta[index]) for index in (d, d + 1, d + 4))
-        similar = math.exp(-abs(level) * math.exp(-theta[d + 2]))
+        similar = math.exp(-abs(log_ratio) * math.exp(-theta[d + 2]))
         return similar * signal / math.sqrt((signal + high) * (signal + low))
 
     def noise(self, theta: Array, inputs: Inputs) -> Array:
@@ -138,7 +128,7 @@ class Kernel:
         d = self.num_parameters
         if not self.budgets:
             return np.full(len(inputs), math.exp(2 * theta[d + 1]))
-        high = inputs.height
+        high = inputs.fidelity
         variances: Array = np.exp(2 * (high * theta[d + 1] + (1 - high) * theta[d + 4]))
         return variances
 
@@ -153,14 +143,14 @@ class Kernel:
     def with_gradient(
         self, theta: Array, inputs: Inputs, squares: Array
     ) -> tuple[Array, _Derivatives]:
-        """Return the covariance with noise, and what its gradient is made of."""
+        """Return the covariance with noise, and the intermediate results for `gradient`."""
         d = self.num_parameters
         matern, scaled, decay = self._matern(theta, inputs.features, inputs.features)
         power = math.exp(2 * theta[d])
         noise = self.noise(theta, inputs)
         similar, offset = np.ones_like(matern), np.zeros_like(matern)
         if self.budgets:
-            similar, offset = self._over_budgets(theta, inputs.level, inputs.level)
+            similar, offset = self._over_budgets(theta, inputs.log_ratio, inputs.log_ratio)
         signal = power * matern * similar
         # d matern / d (r^2) = -5/6 (1 + sqrt(5) r) exp(-sqrt(5) r)
         slope = power * similar * (-5.0 / 6.0) * (1 + ROOT5 * scaled) * decay
@@ -178,8 +168,8 @@ class Kernel:
         if not self.budgets:
             gradient[d + 1] = noise.sum()
             return gradient
-        level, high = parts.inputs.level, parts.inputs.height
-        apart = np.abs(level[:, None] - level[None, :]) * math.exp(-theta[d + 2])
+        log_ratio, high = parts.inputs.log_ratio, parts.inputs.fidelity
+        apart = np.abs(log_ratio[:, None] - log_ratio[None, :]) * math.exp(-theta[d + 2])
         gradient[d + 1] = np.sum(noise * high)
         gradient[d + 2] = np.sum(weights * parts.signal * apart)
         gradient[d + 3] = 2 * np.sum(weights * parts.offset)
@@ -196,14 +186,17 @@ class Kernel:
         return (1 + ROOT5 * distance + 5.0 / 3.0 * distance**2) * decay, distance, decay
 
     def _over_budgets(self, theta: Array, a: Array, b: Array) -> tuple[Array, Array]:
+        """Return the correlation of the signal and the covariance of offsets between budgets."""
         d = self.num_parameters
         apart = np.abs(a[:, None] - b[None, :])
-        offset = math.exp(2 * theta[d + 3]) * np.exp(-0.5 * (apart / 0.7) ** 2)
+        offset = math.exp(2 * theta[d + 3]) * np.exp(-0.5 * (apart / OFFSET_SCALE) ** 2)
         return np.exp(-apart * math.exp(-theta[d + 2])), offset
 
 
 @dataclass(frozen=True)
 class _Derivatives:
+    """Intermediate results of `Kernel.with_gradient`, each of shape ``(n, n)`` but the noise."""
+
     squares: Array
     slope: Array
     signal: Array

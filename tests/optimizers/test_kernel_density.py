@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.space.encoding import Points
+from hpdist.core.space.encoding import EncodedSpace
 from hpdist.core.space.space import Space
 from hpdist.optimizers import BOHB, ETPE, TPE, Observation, Optimizer, Pending, PriorBand
-from hpdist.optimizers.densities import Density, Kernels, aitchison_aitken
-from hpdist.optimizers.embedding import embedded_kernel
+from hpdist.optimizers.category_embedding import embedding_kernel
+from hpdist.optimizers.kernel_density import Density, Kernels, aitchison_aitken
 from hpdist.optimizers.user_prior import user_prior
 from hpdist.testing.optimizers import spaces
 
@@ -20,7 +20,7 @@ MIXED = Space.of({"x": (0.0, 1.0), "z": ["a", "b", "c"]})
 
 
 def mixed_density() -> Density:
-    points = Points(MIXED)
+    points = EncodedSpace(MIXED)
     centres = MIXED.encode([{"x": 0.4, "z": "a"}, {"x": 0.6, "z": "b"}, {"z": "b"}])
     kernels = Kernels(np.array([0.08, np.nan]), [None, aitchison_aitken(3, 0.3)])
     return Density(points, centres, kernels, np.array([1.0, 2.0, 1.0]))
@@ -38,7 +38,7 @@ def test_a_density_sums_to_one() -> None:
 
 def test_draws_follow_the_density() -> None:
     density = mixed_density()
-    drawn = density.draw(np.random.default_rng(0), 20_000)
+    drawn = density.sample(np.random.default_rng(0), 20_000)
     cells = grid(400)
     mass = np.exp(density.log(cells)) / 400
     for low, high, code in [(0.3, 0.5, 0), (0.5, 0.7, 1), (0.2, 0.4, 1), (0.0, 1.0, 2)]:
@@ -49,14 +49,14 @@ def test_draws_follow_the_density() -> None:
 
 def test_bounds_are_drawn_themselves() -> None:
     kernels = Kernels(np.array([0.2, np.nan]), [None, aitchison_aitken(3, 0.3)])
-    corner = Density(Points(MIXED), MIXED.encode([{"x": 0.0, "z": "a"}]), kernels, np.ones(1))
-    drawn = corner.draw(np.random.default_rng(0), 2000)
+    corner = Density(EncodedSpace(MIXED), MIXED.encode([{"x": 0.0, "z": "a"}]), kernels, np.ones(1))
+    drawn = corner.sample(np.random.default_rng(0), 2000)
     assert (drawn[:, 0] == 0.0).mean() == pytest.approx(0.5, abs=0.04)
 
 
 def test_of_a_parameter_that_a_component_does_not_have_it_says_nothing() -> None:
     space = spaces()["conditional"]
-    points = Points(space)
+    points = EncodedSpace(space)
     centre = space.encode([{"opt": "adam", "x": 3}])
     kernels = Kernels(
         np.full(len(space.names), 0.05),
@@ -71,7 +71,7 @@ def test_of_a_parameter_that_a_component_does_not_have_it_says_nothing() -> None
 def test_categories_with_like_losses_share_what_is_known() -> None:
     column = np.array([0.0, 1.0, 2.0, 3.0] * 10)
     losses = np.array([0.0, 0.0, 5.0, 5.0] * 10) + np.random.default_rng(0).random(40)
-    kernel = embedded_kernel(column, losses, 4)
+    kernel = embedding_kernel(column, losses, 4)
     assert kernel.sum(axis=1) == pytest.approx(np.ones(4))
     assert kernel[0, 1] > 3 * kernel[0, 2]
     assert kernel[2, 3] > 3 * kernel[2, 0]
@@ -126,7 +126,7 @@ def test_tpe_keeps_away_from_what_is_pending() -> None:
 
 
 def test_a_prior_prefers_what_the_user_said_and_leaves_the_rest_alone() -> None:
-    prior = user_prior(Points(MIXED), {"x": 0.2}, "high")
+    prior = user_prior(EncodedSpace(MIXED), {"x": 0.2}, "high")
     near, far = prior.log(MIXED.encode([{"x": 0.2, "z": "a"}, {"x": 0.7, "z": "a"}]))
     other = prior.log(MIXED.encode([{"x": 0.2, "z": "c"}]))[0]
     assert near > far + 5

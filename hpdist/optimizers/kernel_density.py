@@ -1,8 +1,8 @@
-"""Kernel densities over configurations: numbers, categories, and what is inactive.
+"""Kernel density estimates over encoded configurations with inactive parameters.
 
-A density is a mixture with a component for each configuration known. Where a component's
-configuration has a parameter inactive it says nothing of it, so it is uniform there; a component
-without any active parameter is the uniform prior.
+A density is a mixture with a component for each observed configuration. A component is uniform in
+the parameters that are inactive in its configuration; a component without any active parameter is
+the uniform prior.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpdist.core.space.encoding import Points
+from hpdist.core.space.encoding import EncodedSpace
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """How far each component spreads.
+    """Bandwidths of the components.
 
     Attributes
     ----------
     bandwidths
-        Deviation of the normal kernel of each column, shape ``(d,)``; what lies beyond 0 and 1
-        is drawn there. Not used for categories.
+        Deviation of the normal kernel of each column, shape ``(d,)``; a draw beyond 0 or 1 is
+        moved to that bound. Not used for categories.
     transitions
         For each column of k categories the probabilities of the categories given that of the
         component, shape ``(k, k)`` with rows of sum 1; None for numbers.
@@ -38,7 +38,7 @@ class Kernels:
 
 
 def aitchison_aitken(num_choices: int, share: float) -> Array:
-    """Return the kernel that leaves a category with probability ``share``, to all others alike.
+    """Return the kernel that changes a category with probability ``share``, uniformly to another.
 
     References
     ----------
@@ -52,43 +52,48 @@ def aitchison_aitken(num_choices: int, share: float) -> Array:
 
 
 class Density:
-    """A mixture of kernels at ``centres``, shape ``(m, d)``, columns as those of `Points`."""
+    """A mixture of kernels at ``centres``, shape ``(m, d)``, columns as those of `EncodedSpace`."""
 
-    def __init__(self, points: Points, centres: Array, kernels: Kernels, weights: Array) -> None:
-        self._points, self._centres, self._kernels = points, centres, kernels
+    def __init__(
+        self, encoded_space: EncodedSpace, centres: Array, kernels: Kernels, weights: Array
+    ) -> None:
+        self._encoded_space = encoded_space
+        self._centres = centres
+        self._kernels = kernels
         self._weights = weights / weights.sum()
 
     def log(self, at: Array) -> Array:
-        """Return the logarithm of the density at points, shape ``(n,)``."""
+        """Return the log density at encoded configurations, shape ``(n,)``."""
         from scipy.special import logsumexp
 
         terms = np.tile(np.log(self._weights), (len(at), 1))
-        for column, num_choices in enumerate(self._points.num_choices):
+        for column, num_choices in enumerate(self._encoded_space.num_choices):
             values, centres = at[:, column, None], self._centres[None, :, column]
             terms += self._log_kernel(column, int(num_choices), values, centres)
         total: Array = logsumexp(terms, axis=1)
         return total
 
-    def draw(self, rng: np.random.Generator, n: int, widen: float = 1.0) -> Array:
-        """Draw points, at most ``n``: what is forbidden is left out.
+    def sample(self, rng: np.random.Generator, n: int, bandwidth_factor: float = 1.0) -> Array:
+        """Draw at most ``n`` encoded configurations: forbidden ones are left out.
 
-        ``widen`` multiplies the bandwidths of numbers.
+        ``bandwidth_factor`` multiplies the bandwidths of numbers.
         """
         components = rng.choice(len(self._centres), size=n, p=self._weights)
-        drawn = self._points.fresh(rng, n)
-        for column, num_choices in enumerate(self._points.num_choices):
+        drawn = self._encoded_space.sample_active(rng, n)
+        for column, num_choices in enumerate(self._encoded_space.num_choices):
             centres = self._centres[components, column]
-            told = np.flatnonzero(~np.isnan(centres))
-            u = rng.random(len(told))
+            informed = np.flatnonzero(~np.isnan(centres))
+            u = rng.random(len(informed))
             if num_choices:
-                drawn[told, column] = self._categories(column, centres[told], u)
+                drawn[informed, column] = self._categories(column, centres[informed], u)
             else:
-                spread = widen * self._kernels.bandwidths[column]
-                drawn[told, column] = _normal(centres[told], spread, u)
-        settled, allowed = self._points.settle(drawn)
-        return settled[allowed]
+                spread = bandwidth_factor * self._kernels.bandwidths[column]
+                drawn[informed, column] = _normal(centres[informed], spread, u)
+        snapped, allowed = self._encoded_space.snap(drawn)
+        return snapped[allowed]
 
     def _categories(self, column: int, centres: Array, u: Array) -> Array:
+        """Map uniform ``u`` to categories, given those of the components."""
         table = self._kernels.transitions[column]
         assert table is not None
         bounds = np.cumsum(table, axis=1)[centres.astype(int)]
@@ -97,7 +102,7 @@ class Density:
         return codes
 
     def _log_kernel(self, column: int, num_choices: int, values: Array, centres: Array) -> Array:
-        inactive, silent = np.isnan(values), np.isnan(centres)
+        inactive, uninformed = np.isnan(values), np.isnan(centres)
         if num_choices:
             table = self._kernels.transitions[column]
             assert table is not None
@@ -106,52 +111,52 @@ class Density:
             prior = -np.log(num_choices)
         else:
             log, prior = _log_normal(values, centres, self._kernels.bandwidths[column]), 0.0
-        known: Array = np.where(inactive, 0.0, np.where(silent, prior, log))
-        return known
+        log_kernel: Array = np.where(inactive, 0.0, np.where(uninformed, prior, log))
+        return log_kernel
 
 
 def with_prior(centres: Array) -> Array:
-    """Add a component that is uniform."""
+    """Return the centres and one more, of a uniform component."""
     return np.concatenate([centres, np.full((1, centres.shape[1]), np.nan)])
 
 
-def spread_density(
-    points: Points,
+def normal_reference_density(
+    encoded_space: EncodedSpace,
     centres: Array,
-    narrowest: float = 1e-3,
+    min_bandwidth: float = 1e-3,
     transitions: Sequence[Array | None] | None = None,
 ) -> Density:
-    """Return a density whose bandwidths follow from the spread of its centres (normal reference).
+    """Return a density whose bandwidths follow from the spread of its centres.
 
     Parameters
     ----------
     centres
         Shape ``(m, d)``.
-    narrowest
-        Lowest bandwidth.
+    min_bandwidth
+        Lowest bandwidth; the default is that of HpBandSter's BOHB.
     transitions
         Replaces the kernels of categories where it is given and not None.
 
     References
     ----------
-    Silverman, "Density estimation", 1986, equation 3.28.
+    Silverman, "Density estimation", 1986, equation 3.28 (the normal reference rule).
     """
     factor = 1.06 * len(centres) ** (-1.0 / (4 + centres.shape[1]))
     spread = np.array([_deviation(column) for column in centres.T])
     kernels = [
-        aitchison_aitken(k, max(narrowest, factor * _impurity(centres[:, column], k)))
+        aitchison_aitken(k, max(min_bandwidth, factor * _impurity(centres[:, column], k)))
         if k
         else None
-        for column, k in enumerate(points.num_choices.tolist())
+        for column, k in enumerate(encoded_space.num_choices.tolist())
     ]
     if transitions is not None:
         kernels = [k if new is None else new for k, new in zip(kernels, transitions, strict=True)]
-    bandwidths = np.maximum(factor * spread, narrowest)
-    return Density(points, centres, Kernels(bandwidths, kernels), np.ones(len(centres)))
+    bandwidths = np.maximum(factor * spread, min_bandwidth)
+    return Density(encoded_space, centres, Kernels(bandwidths, kernels), np.ones(len(centres)))
 
 
 def _normal(centres: Array, spread: float, u: Array) -> Array:
-    """Draw from normals; what falls beyond a bound is drawn there, where the best often is."""
+    """Map uniform ``u`` to normal draws, clipped to the bounds, where the best often is."""
     from scipy.special import ndtri
 
     drawn: Array = np.clip(centres + spread * ndtri(u), 0.0, 1.0)
