@@ -1,4 +1,4 @@
-"""Iteration generators: on which budgets configurations are evaluated, and who is promoted.
+"""Iteration generators: the budgets of evaluations, and which trials are promoted.
 
 Pure; imports `core.model`. Open `base` first (brackets and proposals), then `hyperband`.
 """
@@ -26,7 +26,7 @@ NAMES = {
     "hyperband": Hyperband,
     "asha": Asha,
 }
-"""Those that can be chosen by name on the command line."""
+"""Iteration generators by name, for the command line."""
 
 __all__ = [
     "NAMES",

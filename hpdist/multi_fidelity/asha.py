@@ -1,4 +1,4 @@
-"""Asynchronous successive halving: promote whoever is good enough so far, wait for nobody."""
+"""Asynchronous successive halving: trials are promoted by the results so far, without waiting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpdist.core.model.validation import check_whole
 from hpdist.core.model.values import Job, JsonValue
 from hpdist.multi_fidelity.base import NewTrial, Promote, Proposal, Rung
 from hpdist.multi_fidelity.budgets import budget_ladder, check_eta, exact
-from hpdist.multi_fidelity.cycle import check_iteration, named, rung_table
+from hpdist.multi_fidelity.cycle import call_text, check_iteration, rung_table
 
 
 class Asha:
@@ -54,10 +54,10 @@ class Asha:
         return AshaBracket(self._budgets, self._eta)
 
     def plan(self, n_iterations: int) -> list[Rung]:
-        """Raise `ConfigurationError`: what happens depends on the order of the results."""
+        """Raise `ConfigurationError`: the evaluations depend on the order of the results."""
         check_whole("n_iterations", n_iterations, least=0)
         raise ConfigurationError(
-            "Asha cannot be planned: it goes on until a limit is reached",
+            "Asha cannot be planned: it continues until a limit is reached",
             do="limit the search by n_trials, n_evaluations, max_cost or time_limit",
         )
 
@@ -66,7 +66,7 @@ class Asha:
         return len(self.plan(n_iterations))
 
     def get_table(self) -> Any:
-        """Return a DataFrame of the rungs, as full as they are when one reaches the top."""
+        """Return a DataFrame of the rungs at the time when a trial first reaches the highest."""
         top = len(self._budgets) - 1
         return rung_table(
             [
@@ -84,11 +84,11 @@ class Asha:
         }
 
     def __repr__(self) -> str:
-        return named(self.describe())
+        return call_text(self.describe())
 
 
 class AshaBracket:
-    """Proposes a promotion where one is due, from the highest rung down, else a new trial.
+    """Proposes a promotion if one is possible, from the highest rung down, else a new trial.
 
     A failed evaluation counts as one of its rung, and is never promoted. It may be retried at
     any time; a second result after a success changes nothing. After n evaluations `propose`
@@ -100,7 +100,7 @@ class AshaBracket:
     def __init__(self, budgets: tuple[float, ...], eta: float) -> None:
         self._budgets = budgets
         self._eta = exact(eta)
-        self._rungs = [_Standing() for _ in budgets]
+        self._rungs = [_RungRanking() for _ in budgets]
 
     def propose(self) -> Proposal | None:
         for rung in reversed(range(len(self._rungs) - 1)):
@@ -110,7 +110,7 @@ class AshaBracket:
         return NewTrial(self._budgets[0])
 
     def no_more_trials(self) -> None:
-        """Do nothing: no rung waits for trials here, and more may be allowed later."""
+        """Do nothing: no rung waits for trials, and the limit may be raised later."""
 
     def started(self, job: Job) -> None:
         if job.trial_id in self._rungs[job.rung].started:
@@ -125,8 +125,8 @@ class AshaBracket:
         self._rungs[job.rung].record(job.trial_id, loss)
 
 
-class _Standing:
-    """The results of one rung, best first, and those of them that may yet be promoted."""
+class _RungRanking:
+    """The results of one rung, best first, and those of them that are not promoted yet."""
 
     def __init__(self) -> None:
         self.started: set[int] = set()
@@ -135,6 +135,7 @@ class _Standing:
         self._unpromoted: list[tuple[float, int]] = []
 
     def record(self, trial_id: int, loss: float) -> None:
+        """Add a result; it replaces a failure, and is ignored after a success."""
         before = self._losses.get(trial_id)
         if before is not None:
             if before < math.inf:
@@ -154,8 +155,9 @@ class _Standing:
         return best[1] if rank * numerator <= len(self._ranked) * denominator else None
 
     def promote(self, job: Job) -> None:
+        """Record that the trial of ``job`` was promoted."""
         entry = (self._losses.get(job.trial_id, math.inf), job.trial_id)
-        place = bisect_left(self._unpromoted, entry)
-        if self._unpromoted[place : place + 1] != [entry]:
+        index = bisect_left(self._unpromoted, entry)
+        if self._unpromoted[index : index + 1] != [entry]:
             raise StateError(f"{job} was started, but trial {job.trial_id} cannot be promoted")
-        del self._unpromoted[place]
+        del self._unpromoted[index]

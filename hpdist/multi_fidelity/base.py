@@ -1,4 +1,4 @@
-"""The port of an iteration generator: on which budget, and who is promoted?"""
+"""The ports of iteration generators and their brackets, and the values that they return."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hpdist.core.model.values import Job, JsonValue
 
 @dataclass(frozen=True)
 class NewTrial:
-    """Evaluate a configuration that the optimizer is to choose, at ``budget``."""
+    """A proposal to evaluate a new configuration, chosen by the optimizer, at ``budget``."""
 
     budget: float
     rung: int = 0
@@ -18,7 +18,7 @@ class NewTrial:
 
 @dataclass(frozen=True)
 class Promote:
-    """Evaluate trial ``trial_id`` again, at the higher ``budget``."""
+    """A proposal to evaluate trial ``trial_id`` again, at the higher ``budget``."""
 
     trial_id: int
     budget: float
@@ -32,31 +32,31 @@ Proposal = NewTrial | Promote
 class Bracket(Protocol):
     """One iteration: a ladder of rungs.
 
-    `propose` looks and changes nothing; the other methods are the only mutators.
+    `propose` does not change the bracket; the other methods are the only mutators.
     """
 
     def propose(self) -> Proposal | None:
-        """Return the next evaluation, or None while there is none (waiting, or all are out)."""
+        """Return the next evaluation, or None while all possible ones are started."""
         ...
 
     def started(self, job: Job) -> None:
-        """Take notice that the last proposal became ``job``."""
+        """Record that the last proposal was started as ``job``."""
         ...
 
     def finished(self, job: Job, loss: float) -> None:
-        """Take notice that ``job`` came to an end; ``loss`` is minimized, inf if it failed.
+        """Record the result of ``job``; ``loss`` is minimized, inf if it failed.
 
-        May be called again for the same trial and rung when an operator retried a failed job.
+        May be called again for the same trial and rung if a failed job was retried.
         """
         ...
 
     def no_more_trials(self) -> None:
-        """Take notice that no new trial will be made: go on with those there are."""
+        """Record that there will be no new trials: continue with the existing ones."""
         ...
 
     @property
     def is_finished(self) -> bool:
-        """Whether this bracket will never propose again and waits for nothing."""
+        """True if this bracket waits for no result and will never propose again."""
         ...
 
 
@@ -77,9 +77,9 @@ class IterGenerator(Protocol):
     Attributes
     ----------
     budgets
-        All budgets that may occur, rising.
+        All possible budgets, ascending.
     default_iterations
-        How many iterations a search makes when nobody says; None when only a limit ends it.
+        Number of iterations of a search by default; None if only a limit ends it.
     """
 
     @property
@@ -89,19 +89,19 @@ class IterGenerator(Protocol):
     def default_iterations(self) -> int | None: ...
 
     def get_next_iteration(self, iteration: int, **iteration_kwargs: Any) -> Bracket:
-        """Return a fresh bracket for iteration ``iteration``, counted from 0."""
+        """Return a new bracket for iteration ``iteration``, counted from 0."""
         ...
 
     def plan(self, n_iterations: int) -> list[Rung]:
-        """List the rungs of the first ``n_iterations`` iterations, if nothing fails."""
+        """Return the rungs of the first ``n_iterations`` iterations if nothing fails."""
         ...
 
     def num_all_configs(self, n_iterations: int) -> int:
-        """Count the evaluations in the first ``n_iterations`` iterations."""
+        """Return the number of evaluations in the first ``n_iterations`` iterations."""
         ...
 
     def get_table(self) -> Any:
-        """Return a DataFrame: one row a rung of one cycle of iterations."""
+        """Return a DataFrame with a row for each rung of one cycle of iterations."""
         ...
 
     def describe(self) -> dict[str, JsonValue]:

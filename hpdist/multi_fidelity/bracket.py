@@ -1,4 +1,4 @@
-"""The synchronous bracket: a rung is promoted from when all of it is known."""
+"""The synchronous bracket: trials are promoted when all results of their rung are known."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hpdist.multi_fidelity.base import NewTrial, Promote, Proposal
 
 
 class HalvingBracket:
-    """A ladder of rungs in which the best of each rung are evaluated at the next budget.
+    """A ladder of rungs, in which the best trials of each rung are evaluated at the next budget.
 
-    Nothing is promoted before all evaluations of a rung are finished. They are ranked by
-    ``(loss, trial_id)``; a failed one is never promoted, so a rung is smaller than planned when
+    No trial is promoted before all evaluations of a rung are finished. They are ranked by
+    ``(loss, trial_id)``; a failed one is never promoted, so a rung is smaller than planned if
     the one below has too few successes.
 
     A failed evaluation may be retried while nothing of the next rung has been started: the
@@ -26,8 +26,8 @@ class HalvingBracket:
     num_configs, budgets
         One entry a rung, lowest first.
     replace_failed
-        Whether another configuration is begun for one that fails in the lowest rung, so that as
-        many as planned compete; for as many as were planned at most.
+        Whether another configuration is started for one that fails in the lowest rung, so that as
+        many as planned compete; at most as many as were planned are replaced.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class HalvingBracket:
     ) -> None:
         self._sizes = tuple(num_configs)
         self._budgets = tuple(budgets)
-        self._rung = 0
-        self._unstarted = self._sizes[0]
+        self._rung = 0  #: the highest rung in which an evaluation was started
+        self._unstarted = self._sizes[0]  #: new trials that are still to be proposed
         self._replaceable = self._sizes[0] if replace_failed else 0
         self._replaced: set[int] = set()
-        self._queue: list[int] = []
+        self._queue: list[int] = []  #: trials still to be started in this rung, best last
         self._running: set[int] = set()
         self._losses: dict[int, float] = {}
-        self._promotable: list[int] = []
+        self._promotable: list[int] = []  #: trials of this rung to promote, best last
 
     def propose(self) -> Proposal | None:
         if self._unstarted:
@@ -64,7 +64,7 @@ class HalvingBracket:
         if job.trial_id in self._losses and job.rung == self._rung:
             self._promotable = []
         else:
-            self._begin(job)
+            self._start(job)
         self._running.add(job.trial_id)
 
     def finished(self, job: Job, loss: float) -> None:
@@ -81,7 +81,7 @@ class HalvingBracket:
             self._promotable = self._rank()
 
     def _replace(self, trial_id: int) -> None:
-        """Begin another configuration for one that failed, once for each."""
+        """Propose another configuration for a failed one, once for each."""
         if self._replaceable and trial_id not in self._replaced:
             self._replaceable -= 1
             self._replaced.add(trial_id)
@@ -89,26 +89,27 @@ class HalvingBracket:
             self._promotable = []
 
     def no_more_trials(self) -> None:
-        """Close the lowest rung as it is; those above shrink alike, but to no less than one."""
-        full, there = self._sizes[0], self._sizes[0] - self._unstarted
+        """Close the lowest rung as it is; those above shrink in proportion, to one at least."""
+        full, started = self._sizes[0], self._sizes[0] - self._unstarted
         self._replaceable = 0
-        if there < full:
-            self._sizes = (there, *(max(1, size * there // full) for size in self._sizes[1:]))
+        if started < full:
+            self._sizes = (started, *(max(1, size * started // full) for size in self._sizes[1:]))
             self._unstarted = 0
             if not self._running:
                 self._promotable = self._rank()
 
     def promotes_from(self, rung: int) -> bool:
-        """Whether there is a rung above."""
+        """Return whether there is a rung above."""
         return rung + 1 < len(self._sizes)
 
     @property
     def is_finished(self) -> bool:
         return not (self._unstarted or self._queue or self._running or self._promotable)
 
-    def _begin(self, job: Job) -> None:
+    def _start(self, job: Job) -> None:
+        """Take the proposal that became ``job`` out of the queue."""
         proposal = self.propose()
-        if not _answers(job, proposal):
+        if not _matches(job, proposal):
             raise StateError(f"{job} was started, but {proposal} was proposed")
         if job.rung > self._rung:
             self._rung += 1
@@ -127,7 +128,8 @@ class HalvingBracket:
         return [trial for _, trial in ranked[: self._sizes[self._rung + 1]]][::-1]
 
 
-def _answers(job: Job, proposal: Proposal | None) -> bool:
+def _matches(job: Job, proposal: Proposal | None) -> bool:
+    """Return whether ``job`` carries out ``proposal``."""
     if isinstance(proposal, Promote) and job.trial_id != proposal.trial_id:
         return False
     return proposal is not None and job.rung == proposal.rung

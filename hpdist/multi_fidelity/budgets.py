@@ -1,4 +1,4 @@
-"""Budgets of a ladder of rungs, and the checks that every iteration generator shares."""
+"""Budgets of a ladder of rungs, and the checks shared by all iteration generators."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from hpdist.core.model.validation import check_whole, maybe, short_repr, to_real
 from hpdist.multi_fidelity.base import IterGenerator
 
 TOLERANCE = 1e-9
-"""How far, relatively, a ladder's lowest budget may lie below ``min_budget`` through rounding."""
+"""Relative tolerance by which rounding may put the lowest budget below ``min_budget``."""
 
-
-LARGEST_ETA = 10**6
-LARGEST_COUNT = 10**12
-"""No search makes so many configurations; what is larger is a slip."""
-
-MOST_RUNGS = 40
+# Beyond these limits, which no search reaches, an argument is taken to be a mistake.
+MAX_ETA = 10**6
+MAX_CONFIGS = 10**12
+MAX_RUNGS = 40
 
 
 def budget_ladder(min_budget: float, max_budget: float, eta: float = 3) -> tuple[float, ...]:
-    """List the budgets ``max_budget / eta**k`` that are at least ``min_budget``, rising.
+    """Return the budgets ``max_budget / eta**k`` that are at least ``min_budget``, ascending.
 
-    How many there are is found by multiplying and comparing, because a quotient of logarithms
-    loses a rung now and then where the ratio is an exact power of ``eta``.
+    Their number is found by multiplying and comparing, because a quotient of logarithms may be
+    one rung short where the ratio is an exact power of ``eta``.
 
     Raises
     ------
@@ -58,12 +56,12 @@ def budget_ladder(min_budget: float, max_budget: float, eta: float = 3) -> tuple
 
 
 def _check_rungs(lowest: float, highest: float, eta: float) -> None:
-    if lowest * float(eta) ** MOST_RUNGS > highest:
+    if lowest * float(eta) ** MAX_RUNGS > highest:
         return
     raise ConfigurationError(
-        f"from min_budget={lowest:g} to max_budget={highest:g} there are more than {MOST_RUNGS} "
+        f"from min_budget={lowest:g} to max_budget={highest:g} there are more than {MAX_RUNGS} "
         f"rungs with eta={eta:g}",
-        cause=f"the lowest rung would need more than {float(eta) ** (MOST_RUNGS - 1):.0e} "
+        cause=f"the lowest rung would need more than {float(eta) ** (MAX_RUNGS - 1):.0e} "
         "configurations",
         do="choose a larger min_budget or eta",
     )
@@ -82,12 +80,12 @@ def check_budget(name: str, value: object) -> float:
 
 
 def check_eta(value: object) -> int | float:
-    """Return ``value`` as a reduction factor, whole ones as int."""
+    """Return ``value`` as a reduction factor, as an int if it is whole."""
     eta = to_real(value)
-    if eta is not None and 2 <= eta <= LARGEST_ETA:
+    if eta is not None and 2 <= eta <= MAX_ETA:
         return int(eta) if eta.is_integer() else eta
     raise ConfigurationError(
-        f"eta must be a finite number >= 2 (and <= {LARGEST_ETA:g}), got {short_repr(value)}",
+        f"eta must be a finite number >= 2 (and <= {MAX_ETA:g}), got {short_repr(value)}",
         cause="one in eta configurations is promoted to a budget that is eta times larger",
         do="choose eta=3, or eta=2 to halve",
     )
@@ -99,13 +97,13 @@ def check_count(name: str, value: object) -> int:
         name,
         value,
         least=1,
-        most=LARGEST_COUNT,
+        most=MAX_CONFIGS,
         do=f"choose how many configurations to try, for instance {name}=9",
     )
 
 
 def check_generator(value: object) -> IterGenerator:
-    """Return ``value`` if it is an iteration generator, and not only its class or name."""
+    """Return ``value`` if it is an iteration generator; a class or a name is none."""
     if not isinstance(value, IterGenerator) or isinstance(value, type):
         raise ConfigurationError(
             f"{short_repr(value)} is no iteration generator",
@@ -120,5 +118,5 @@ def check_generator(value: object) -> IterGenerator:
 
 
 def exact(eta: float) -> Fraction:
-    """Return ``eta`` as the decimal fraction that its author wrote: 2.2 is 11/5."""
+    """Return ``eta`` as the decimal fraction that was written: 2.2 is 11/5."""
     return Fraction(str(eta))

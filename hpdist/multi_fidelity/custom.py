@@ -1,4 +1,4 @@
-"""Brackets of the caller's own sizes and budgets."""
+"""Brackets with sizes and budgets given by the caller."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Budgets = Sequence[float] | Sequence[Sequence[float]]
 
 
 class Custom(BracketCycle):
-    """Synchronous brackets as a table says.
+    """Synchronous brackets given as a table.
 
     Parameters
     ----------
     num_configs, budgets
         Two lists of equal length, one entry a rung, lowest first; or two lists of such lists,
-        one an iteration, which are repeated. Within a bracket budgets rise and numbers of
+        one an iteration, which are repeated. Within a bracket budgets ascend and numbers of
         configurations do not.
 
     Examples

@@ -1,4 +1,4 @@
-"""What the synchronous iteration generators share: a cycle of brackets, over and over."""
+"""Base of the synchronous iteration generators: a cycle of brackets, repeated."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from hpdist.multi_fidelity.base import Rung
 from hpdist.multi_fidelity.bracket import HalvingBracket
 
 Ladder = tuple[tuple[int, ...], tuple[float, ...]]
-"""(number of configurations, budget) of each rung of a bracket, lowest rung first."""
+"""(numbers of configurations, budgets) of the rungs of a bracket, lowest rung first."""
 
-
-MOST_PLANNED = 10_000
-"""Iterations of one plan."""
+MAX_PLANNED = 10_000
+"""Iterations of one plan: longer lists serve no reader, and fill the memory."""
 
 
 class BracketCycle:
@@ -30,7 +29,7 @@ class BracketCycle:
     cycle
         The brackets.
     settings
-        The arguments that the generator was made with, as `describe` gives them.
+        The arguments of the generator, as returned by `describe`.
     """
 
     def __init__(self, cycle: Iterable[Ladder], settings: dict[str, JsonValue]) -> None:
@@ -73,16 +72,16 @@ class BracketCycle:
         return {"name": type(self).__name__, **deepcopy(self._settings)}
 
     def __repr__(self) -> str:
-        return named(self.describe())
+        return call_text(self.describe())
 
 
-def replacing(replace_failed: object) -> dict[str, JsonValue]:
-    """Describe the choice only where it was made: descriptions of before stay equal."""
+def replacement_setting(replace_failed: object) -> dict[str, JsonValue]:
+    """Return the setting if it is true; omitted otherwise, as in descriptions without it."""
     return {"replace_failed": True} if check_flag("replace_failed", replace_failed) else {}
 
 
 def check_iteration(owner: object, iteration: int, iteration_kwargs: dict[str, Any]) -> None:
-    """Refuse what no shipped iteration generator understands, instead of ignoring it."""
+    """Raise for arguments that no shipped iteration generator uses, instead of ignoring them."""
     check_whole("iteration", iteration, least=0, accepted="a whole number, counted from 0")
     if iteration_kwargs:
         raise ConfigurationError(
@@ -92,12 +91,12 @@ def check_iteration(owner: object, iteration: int, iteration_kwargs: dict[str, A
 
 
 def check_planned(n_iterations: int) -> int:
-    """Refuse to list so many rungs that nobody reads them, and no memory holds them."""
+    """Return ``n_iterations`` if a plan may list as many."""
     return check_whole(
         "n_iterations",
         n_iterations,
         least=0,
-        most=MOST_PLANNED,
+        most=MAX_PLANNED,
         do="plan fewer iterations: they repeat",
     )
 
@@ -111,7 +110,7 @@ def rung_table(rungs: Sequence[Rung]) -> Any:
     return pd.DataFrame(rows, columns=columns)
 
 
-def named(description: dict[str, JsonValue]) -> str:
-    """Write a description as the call that makes the described object."""
+def call_text(description: dict[str, JsonValue]) -> str:
+    """Return a description as the call that makes the described object."""
     settings = ", ".join(f"{key}={value!r}" for key, value in description.items() if key != "name")
     return f"{description['name']}({settings})"

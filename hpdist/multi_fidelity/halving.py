@@ -6,11 +6,11 @@ from math import ceil
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.multi_fidelity.budgets import budget_ladder, check_count, check_eta, exact
-from hpdist.multi_fidelity.cycle import BracketCycle, replacing
+from hpdist.multi_fidelity.cycle import BracketCycle, replacement_setting
 
 
 class SuccessiveHalving(BracketCycle):
-    """One bracket an iteration, from the lowest budget to the highest.
+    """One bracket for each iteration, from the lowest budget to the highest.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class SuccessiveHalving(BracketCycle):
     num_configs
         Configurations in the lowest rung; by default as many as leave one in the highest.
     replace_failed
-        Whether another configuration takes the place of one that fails in the lowest rung.
+        Whether another configuration replaces one that fails in the lowest rung.
 
     Raises
     ------
@@ -45,13 +45,13 @@ class SuccessiveHalving(BracketCycle):
     ) -> None:
         budgets = budget_ladder(min_budget, max_budget, eta)
         eta = check_eta(eta)
-        least = ceil(exact(eta) ** (len(budgets) - 1))
-        num_configs = least if num_configs is None else check_count("num_configs", num_configs)
-        if num_configs < least:
+        minimum = ceil(exact(eta) ** (len(budgets) - 1))
+        num_configs = minimum if num_configs is None else check_count("num_configs", num_configs)
+        if num_configs < minimum:
             raise ConfigurationError(
                 f"num_configs={num_configs} leaves no configuration at budget {budgets[-1]:g}",
-                cause=f"{len(budgets)} rungs with eta={eta} need {least} configurations",
-                do=f"choose num_configs >= {least}, or a larger min_budget",
+                cause=f"{len(budgets)} rungs with eta={eta} need {minimum} configurations",
+                do=f"choose num_configs >= {minimum}, or a larger min_budget",
             )
         settings = {
             "min_budget": float(min_budget),
@@ -60,11 +60,11 @@ class SuccessiveHalving(BracketCycle):
             "num_configs": num_configs,
         }
         super().__init__(
-            [(halved(num_configs, eta, len(budgets)), budgets)],
-            settings | replacing(replace_failed),
+            [(rung_sizes(num_configs, eta, len(budgets)), budgets)],
+            settings | replacement_setting(replace_failed),
         )
 
 
-def halved(num_configs: int, eta: float, num_rungs: int) -> tuple[int, ...]:
+def rung_sizes(num_configs: int, eta: float, num_rungs: int) -> tuple[int, ...]:
     """Return ``floor(num_configs / eta**i)`` for each rung i, and 1 where that is 0."""
     return tuple(max(1, int(num_configs / exact(eta) ** i)) for i in range(num_rungs))

@@ -1,4 +1,4 @@
-"""Hyperband: successive halving, hedged over how early a configuration may be judged."""
+"""Hyperband: successive halving in several brackets, which start at different budgets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal
 
 from hpdist.core.model.validation import check_choice
 from hpdist.multi_fidelity.budgets import budget_ladder, check_eta, exact
-from hpdist.multi_fidelity.cycle import BracketCycle, replacing
-from hpdist.multi_fidelity.halving import halved
+from hpdist.multi_fidelity.cycle import BracketCycle, replacement_setting
+from hpdist.multi_fidelity.halving import rung_sizes
 
 ROUNDINGS = ("paper", "hpbandster")
 
@@ -24,12 +24,11 @@ class Hyperband(BracketCycle):
     eta
         One in ``eta`` configurations is promoted, to a budget ``eta`` times larger.
     rounding
-        How many configurations bracket s = s_max .. 0 begins with: "paper" says
-        ``ceil((s_max+1) / (s+1) * eta**s)``, "hpbandster" says
-        ``floor((s_max+1) / (s+1)) * eta**s``, as that program does.
+        Number of configurations at the start of bracket s = s_max .. 0: "paper" is
+        ``ceil((s_max+1) / (s+1) * eta**s)``, "hpbandster" is
+        ``floor((s_max+1) / (s+1)) * eta**s``, as in HpBandSter.
     replace_failed
-        Whether another configuration takes the place of one that fails in the lowest rung of a
-        bracket.
+        Whether another configuration replaces one that fails in the lowest rung of a bracket.
 
     References
     ----------
@@ -56,7 +55,7 @@ class Hyperband(BracketCycle):
         eta = check_eta(eta)
         starts = _paper_starts if rounded == "paper" else _hpbandster_starts
         cycle = (
-            (halved(num_configs, eta, s + 1), budgets[-s - 1 :])
+            (rung_sizes(num_configs, eta, s + 1), budgets[-s - 1 :])
             for s, num_configs in starts(exact(eta), len(budgets))
         )
         settings = {
@@ -65,14 +64,16 @@ class Hyperband(BracketCycle):
             "eta": eta,
             "rounding": rounded,
         }
-        super().__init__(cycle, settings | replacing(replace_failed))
+        super().__init__(cycle, settings | replacement_setting(replace_failed))
 
 
 def _paper_starts(eta: Fraction, num_brackets: int) -> list[tuple[int, int]]:
+    """Return (s, number of configurations) of each bracket, by Algorithm 1 of the paper."""
     brackets = reversed(range(num_brackets))
     return [(s, ceil(num_brackets * eta**s / (s + 1))) for s in brackets]
 
 
 def _hpbandster_starts(eta: Fraction, num_brackets: int) -> list[tuple[int, int]]:
+    """Return (s, number of configurations) of each bracket, as HpBandSter rounds."""
     brackets = reversed(range(num_brackets))
     return [(s, int(num_brackets // (s + 1) * eta**s)) for s in brackets]

@@ -1,4 +1,4 @@
-"""What a search will cost, before anything starts."""
+"""The plan of a search: its rungs and its cost before it starts."""
 
 from __future__ import annotations
 
@@ -34,34 +34,34 @@ class Plan:
 
 
 def make_plan(iter_generator: IterGenerator, n_iterations: int | None = None) -> Plan:
-    """Plan ``n_iterations`` iterations, by default as many as the generator makes by itself.
+    """Return the plan of ``n_iterations`` iterations, by default the generator's own number.
 
     Raises
     ------
     ConfigurationError
-        If only a limit ends the search, so that nothing can be planned.
+        If only a limit ends the search, so that there is no plan.
     """
     if n_iterations is None:
         n_iterations = iter_generator.default_iterations
     if n_iterations is None:
         raise ConfigurationError(
-            f"{iter_generator!r} goes on until a limit is reached, so there is no plan",
-            do="choose n_iterations, and an iteration generator that comes to an end by itself",
+            f"{iter_generator!r} continues until a limit is reached, so there is no plan",
+            do="choose n_iterations, and an iteration generator that ends by itself",
         )
     check_whole("n_iterations", n_iterations, least=1, do="n_iterations=1")
     return Plan(tuple(iter_generator.plan(n_iterations)))
 
 
 def total_cost(rungs: Sequence[Rung]) -> float:
-    """Add up the budgets of all evaluations, none of which goes on from an earlier one."""
+    """Return the sum of the budgets of all evaluations, each counted from the start."""
     return sum(rung.num_configs * rung.budget for rung in rungs)
 
 
 def most_busy(rungs: Sequence[Rung]) -> int:
-    """Count the workers beyond which one more never gets anything to do.
+    """Return the largest number of workers that are ever busy at once.
 
-    A bracket that waits, or has nothing more to hand out, lets the next one open; with enough
-    workers all lowest rungs run at once, and a configuration is never evaluated twice at once.
-    So this is the number of configurations in all lowest rungs.
+    The next bracket opens when the open ones have no evaluation to propose; with enough workers
+    all lowest rungs run at once, and a configuration is never evaluated twice at once. So this is
+    the number of configurations in all lowest rungs.
     """
     return sum(rung.num_configs for rung in rungs if rung.rung == 0)

@@ -1,4 +1,4 @@
-"""All evaluations at one budget."""
+"""A single budget for all evaluations."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from hpdist.multi_fidelity.budgets import check_budget, check_count
 from hpdist.multi_fidelity.cycle import BracketCycle
 
 DEFAULT_TRIALS = 100
+"""Configurations of a search by default."""
 
 
 class SingleFidelity(BracketCycle):
-    """Evaluate each configuration once, at ``budget``.
+    """Evaluates each configuration once, at ``budget``.
 
     Parameters
     ----------

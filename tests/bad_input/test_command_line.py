@@ -100,7 +100,7 @@ WRONG: dict[str, str] = {
     "plan badbudget.py": "must be two numbers",
     "plan --budget 9:1": "larger",
     "plan --budget 1:81 --iterations 1000000000": "n_iterations must be",
-    "plan --budget 1:9 --iter-generator asha": "goes on until a limit",
+    "plan --budget 1:9 --iter-generator asha": "continues until a limit",
     "resume nowhere": "there is no directory nowhere",
     "resume foreign": "is no journal of hpdist",
     "resume broken": "is no run directory",
