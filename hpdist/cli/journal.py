@@ -32,11 +32,11 @@ def check(run: str, recompute: bool) -> Exit:
 
     Exit code 1 says that a record is not whole, or that a proposal would be another one now.
     """
-    from hpdist.core.journal.reader import read_journal, refuse
+    from hpdist.core.journal.reader import check_intact, read_journal
 
     path = _journal(run)
     found = read_journal(path)
-    refuse(path, found)
+    check_intact(path, found)
     click.echo(f"{path}: {len(found.records)} records in {found.good_bytes} bytes, all whole")
     if torn := found.total_bytes - found.good_bytes:
         click.echo(
@@ -52,11 +52,11 @@ def check(run: str, recompute: bool) -> Exit:
 @run_argument
 def repair(run: str) -> Exit:
     """Keep the whole records before the first damaged one, and a copy of the damaged file."""
-    from hpdist.core.journal.reader import read_journal, refuse_foreign
+    from hpdist.core.journal.reader import check_repairable, read_journal
     from hpdist.core.journal.repair import repair
 
     path = _journal(run)
-    refuse_foreign(path, read_journal(path))  # before anything is locked
+    check_repairable(path, read_journal(path))  # before anything is locked
     cut = repair(path)
     if cut:
         click.echo(f"{path}: {cut} bytes cut off; a copy of what was there is beside it")
@@ -74,7 +74,7 @@ def show(run: str, kind: tuple[str, ...], last: int | None) -> Exit:
     """Print the records as JSON, one a line, up to the first damaged one."""
     import json
 
-    from hpdist.core.journal.reader import read_journal, refuse
+    from hpdist.core.journal.reader import check_intact, read_journal
     from hpdist.core.model.record_codec import RECORDS, record_to_json
 
     if strange := set(kind) - RECORDS.keys():
@@ -84,7 +84,7 @@ def show(run: str, kind: tuple[str, ...], last: int | None) -> Exit:
     wanted = [(at, each) for at, each in found.records if not kind or each.kind in kind]
     for at, record in wanted[-last:] if last else wanted:
         click.echo(json.dumps({"at": at, **record_to_json(record)}))
-    refuse(path, found)
+    check_intact(path, found)
     return Exit.DONE
 
 

@@ -17,7 +17,7 @@ from hpdist.cli.verb import Verb, example, run_argument
 from hpdist.core.journal.connection_file import connection_is_stale, read_connection
 from hpdist.core.journal.durable_files import release_lock, replace_file, take_lock
 from hpdist.core.journal.run_directory import RunDirectory
-from hpdist.core.journal.run_key import find_key, look_for_key
+from hpdist.core.journal.run_key import find_key, search_key
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError, MissingExtra
 from hpdist.core.results.text_format import duration
@@ -78,7 +78,7 @@ def rotate(run: str) -> Exit:
 def _find(run: Path) -> tuple[bytes, Path | None]:
     """Return the key of a run and its file; None for that if it is in the environment."""
     run_id = safe_run_id(run.resolve().name)
-    key, file = look_for_key(run_id, run)
+    key, file = search_key(run_id, run)
     return key or find_key(run_id, run, create=False), file
 
 

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpdist.core.journal.reader import read_journal, refuse
+from hpdist.core.journal.reader import check_intact, read_journal
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
@@ -57,7 +57,7 @@ def read_status(path: str | Path) -> RunStatus:
     if not run.journal.exists():
         raise no_run(run.path)
     found = read_journal(run.journal)
-    refuse(run.journal, found)
+    check_intact(run.journal, found)
     state = RunState()
     state.update(found.records)
     return RunStatus(state, Forecast(_generator(state.run)))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import cloudpickle
 
 from hpdist.cluster.transport.pyro import harden_process
-from hpdist.core.journal.run_key import environment_key, take_environment_key
+from hpdist.core.journal.run_key import environment_key, set_environment_key
 
 
 class ServingWorker(Protocol):
@@ -59,7 +59,7 @@ def _serve(data: bytes) -> None:
     """Run a worker in a process that its own parent started; ``data`` came from it alone."""
     harden_process()
     kind, args, kwargs, found, key = cloudpickle.loads(data)
-    take_environment_key(key)
+    set_environment_key(key)
     worker: ServingWorker = kind(*args, **kwargs)
     vars(worker).update(found)
 

@@ -140,7 +140,7 @@ def test_a_newer_format_is_told_with_the_remedy_and_left_alone(
     for words in (["check"], ["check", "--recompute"], ["repair"], ["show"]):
         said = hpdist("journal", *words, finished)
         assert said.code == Exit.USAGE
-        assert "format 99, known here are those up to 1" in said.err
+        assert "format 99, supported are those up to 1" in said.err
         assert "pip install --upgrade hpdist" in said.err
     assert (finished / "journal").read_bytes() == before
 

@@ -51,20 +51,20 @@ WRITE_MUTANTS = (
     ),
     mutant(
         "another process that writes the journal is not noticed",
-        JOURNAL.change("Journal._check_alone", swap("size == expected and names", "names")),
+        JOURNAL.change("Journal._check_sole_writer", swap("size == expected and names", "names")),
         killed_by=FIRST_MASTER,
         says="two masters went on at once",
     ),
     mutant(
         "other writers are not looked for after the write",
-        JOURNAL.change("Journal.commit", drop("self._check_alone()", nth=2, of=2)),
+        JOURNAL.change("Journal.commit", drop("self._check_sole_writer()", nth=2, of=2)),
         killed_by=CRASH_TESTS
         + "test_a_second_master_at_any_call_of_the_first_ones_commit_costs_no_safe_record",
         quick=True,
     ),
     mutant(
         "a master that writes nothing never hears that it is not alone",
-        JOURNAL.change("Journal.commit", drop("self._check_alone()", nth=1, of=2)),
+        JOURNAL.change("Journal.commit", drop("self._check_sole_writer()", nth=1, of=2)),
         killed_by=JOURNAL_TESTS
         + "test_bytes_from_elsewhere_stop_a_writer_that_has_nothing_to_write",
     ),
@@ -89,7 +89,7 @@ WRITE_MUTANTS = (
 READ_MUTANTS = (
     mutant(
         "a torn tail is not cut",
-        JOURNAL_FILE.change("tidy", never("found.good_bytes < found.total_bytes")),
+        JOURNAL_FILE.change("truncate_tail", never("found.good_bytes < found.total_bytes")),
         killed_by=DAMAGE_TESTS
         + "test_a_cut_at_any_byte_gives_the_longest_whole_prefix_and_appending_works",
         says="changed by another writer",
@@ -136,7 +136,7 @@ READ_MUTANTS = (
         "a repair cuts before it has a copy",
         REPAIR.change(
             "repair",
-            move("if found.good_bytes < found.total_bytes: ...", behind="tidy(...)"),
+            move("if found.good_bytes < found.total_bytes: ...", behind="truncate_tail(...)"),
         ),
         killed_by=DURABLE_TESTS
         + "test_an_end_at_any_call_of_a_repair_loses_neither_records_nor_the_copy",

@@ -1,4 +1,4 @@
-"""``connection.json``: how to reach the dispatcher or the nameserver of a run."""
+"""``connection.json``: the address of the dispatcher or the nameserver of a run."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _CONNECTION_TYPES: dict[str, type | tuple[type, ...]] = {
 
 
 def write_connection(path: Path, data: dict[str, Any]) -> None:
-    """Note how to reach the dispatcher of a run; readers see the old note or the new one."""
+    """Write the address of a run's dispatcher; readers see the old file or the new one."""
     replace_file(path, json.dumps(data, indent=1).encode())
 
 
 def read_connection(path: Path) -> dict[str, Any] | None:
-    """Return what `write_connection` noted, or None if there is no note.
+    """Return the data that `write_connection` wrote, or None if there is no file.
 
     Raises
     ------
     ConfigurationError
-        If another user could have written it, or it is no such note.
+        If another user could have written it, or it is no such file.
     """
     text = read_private(path)
     if text is None:
@@ -66,14 +66,14 @@ def read_connection(path: Path) -> dict[str, Any] | None:
 
 
 def remove_connection(path: Path, pid: int) -> None:
-    """Remove the note if it is that of process ``pid`` on this host."""
+    """Remove the file if process ``pid`` on this host wrote it."""
     data = read_connection(path)
     if data and data["pid"] == pid and data["host"] == socket.gethostname():
         path.unlink(missing_ok=True)
 
 
 def connection_is_stale(data: dict[str, Any]) -> bool:
-    """Whether the process of a note is known to be dead; False for those of other hosts."""
+    """Return whether the process that wrote it is known to be dead; False for other hosts."""
     if data["host"] != socket.gethostname():
         return False
     try:
@@ -81,7 +81,7 @@ def connection_is_stale(data: dict[str, Any]) -> bool:
     except (ProcessLookupError, OverflowError):
         return True
     except PermissionError:
-        return False  # It lives, as another user's.
+        return False  # it is alive, and another user's
     return False
 
 

@@ -1,4 +1,4 @@
-"""Files that survive a crash and belong to one user: locks, and writes that are whole or absent."""
+"""Files that survive a crash and belong to one user: locks, and atomic writes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def sync_directory(path: Path, disk: Disk = REAL) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory for its owner only, and those above it, so that a crash cannot undo it.
+    """Create a directory durably, for its owner only, and its missing parents.
 
-    If it cannot be made, none of those above it is left.
+    If it cannot be created, neither are its parents.
     """
     new = [each for each in (path, *path.parents) if not os.path.lexists(each)]
     try:
         for each in reversed(new):
-            if each != path:  # not for others to write, whatever the umask
+            if each != path:  # not writable for others, independent of the umask
                 each.mkdir(mode=0o755, exist_ok=True)
         path.mkdir(mode=0o700, exist_ok=True)
     except OSError:
@@ -59,21 +59,21 @@ def temporary_copy(path: Path, data: bytes, disk: Disk = REAL) -> Path:
 
 
 def write_all(fd: int, data: bytes, disk: Disk = REAL) -> None:
-    """Go on after writes that were cut short."""
+    """Write all of ``data``, continuing after partial writes."""
     done = 0
     while done < len(data):
         done += disk.write(fd, data[done:])
 
 
 def replace_file(path: Path, data: bytes, disk: Disk = REAL) -> None:
-    """Write a file anew: at any time, crashes included, it is the old one or the new one."""
+    """Replace a file atomically: after a crash it has the old contents or the new ones."""
     temporary = temporary_copy(path, data, disk)
     disk.rename(temporary, path)
     sync_directory(path.parent, disk)
 
 
 def create_file(path: Path, data: bytes, disk: Disk = REAL) -> bool:
-    """Make a file that is whole or absent; False if there is one already, which stays as it is."""
+    """Create a file atomically; return False, and leave it as it is, if it exists."""
     temporary = temporary_copy(path, data, disk)
     try:
         disk.link(temporary, path)
@@ -82,7 +82,7 @@ def create_file(path: Path, data: bytes, disk: Disk = REAL) -> bool:
         new = False
     finally:
         disk.unlink(temporary)
-    # Another process may have made it, and not have come to this.
+    # Another process may have created it, and died before this.
     sync_directory(path.parent, disk)
     return new
 
@@ -125,7 +125,7 @@ def take_lock(path: Path, disk: Disk = REAL) -> int:
 
 
 def release_lock(lock: int, disk: Disk = REAL) -> None:
-    """Give back what `take_lock` returned."""
-    # Closing alone would not do: a forked child may hold a copy of the open file.
+    """Release the lock that `take_lock` returned."""
+    # Closing alone is not enough: a forked child may have a copy of the open file.
     disk.unlock(lock)
     disk.close(lock)

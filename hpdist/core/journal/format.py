@@ -1,11 +1,12 @@
-"""What a journal looks like, byte by byte: records to lines and back. Pure.
+"""The journal's format: encodes records as lines and decodes them. Pure.
 
 Each line is ``length crc json\\n``: the number of bytes of the JSON text and its CRC32, eight
-hexadecimal digits each, then the JSON text, which is ASCII and holds no newline. A CRC continues
-that of the line before, so that a line which is lost, doubled or moved is noticed as well.
+hexadecimal digits each, then the JSON text, which is ASCII without newlines. The CRCs are chained
+(each continues that of the line before), so that a lost, repeated or moved line is detected too.
 
-A record that bears the mark ``joined`` was written when those before it were not yet known to be
-durable: a crash may take them and leave this one. A record without it vouches for all before it.
+A record with the field ``joined`` was written when the ones before it were not known to be durable
+yet: a crash may lose those and keep this one. A record without it implies that all before it are
+durable.
 """
 
 from __future__ import annotations
@@ -25,20 +26,19 @@ FORMAT = 1
 """The format written here, kept in `RunCreated.format`; newer ones are refused."""
 
 Entry = tuple[float, Record]
-"""(wall seconds since 1970 at which it was recorded, record)."""
+"""(wall time in seconds since 1970 at which it was recorded, record)."""
 
 NO_JOURNAL = "this is no journal"
 
 _HEADER = re.compile(rb"([0-9a-f]{8}) ([0-9a-f]{8}) \{")
 _TEXT = re.compile(rb"[\0\n -~]*")
-NO_JOURNAL = "this is no journal"
 _BLANK_HEADER = b"00000000 00000000 {"
 _JOINED = "joined"
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A record that cannot be read though it was once written: where, and what is wrong.
+    """Position and reason of an invalid record that had been durable.
 
     ``offset`` counts bytes from 0, ``line`` lines from 1.
     """
@@ -50,12 +50,12 @@ class Damage:
 
 @dataclass(frozen=True)
 class Scan:
-    """What the bytes of a journal hold.
+    """The records that were decoded from the bytes of a journal, and the state of its tail.
 
-    ``good_bytes`` is the length of the whole records at the beginning. What follows them is a
-    torn tail unless ``damage`` says otherwise. ``crc`` is that of the last good record;
-    ``closed`` says whether a newline ends it. ``newer`` is the number of a format that is not
-    known here; nothing is read then.
+    ``good_bytes`` is the length of the valid records at the start. The bytes after them are a
+    torn tail unless there is ``damage``. ``crc`` is that of the last valid record; ``closed``
+    is false if its newline is missing. ``newer`` is the number of a format that is not supported;
+    no record is decoded then.
     """
 
     records: list[Entry]
@@ -68,24 +68,25 @@ class Scan:
 
 
 class _Unreadable(Exception):
-    """Why reading stops here; a torn tail has no ``reason``."""
+    """Reason why decoding stops; empty for a torn tail."""
 
     def __init__(self, reason: str = "", newer: int | None = None) -> None:
         super().__init__(reason)
-        self.reason, self.newer = reason, newer
+        self.reason = reason
+        self.newer = newer
 
 
 def scan(data: bytes, crc: int = 0, line: int = 1) -> Scan:
-    """Read all whole records at the beginning of ``data``.
+    """Return all valid records at the start of ``data``.
 
-    A bad record with no valid one after it is a torn tail; with a valid one after it, it is
-    damage, unless all of those are `joined` to it and a part of it never reached the disk. A
-    last record whose CRC is right counts even when its newline is missing.
+    An invalid record without a valid one after it is a torn tail; with a valid one after it, it
+    is damage, unless all of those are `joined` and a part of it never reached the disk. A last
+    record with a valid CRC counts even if its newline is missing.
 
     Parameters
     ----------
     data
-        The bytes of a journal, from the beginning of a line.
+        The bytes of a journal, from the start of a line.
     crc, line
         CRC of the line before ``data``, and the number of its first line.
     """
@@ -95,10 +96,10 @@ def scan(data: bytes, crc: int = 0, line: int = 1) -> Scan:
         return Scan([], 0, len(data), Damage(0, 1, NO_JOURNAL))
     try:
         while good < len(data) and closed:
-            begin, end = _frame(data, good, crc)
-            records.append(_decode(data[begin:end]))
+            start, end = _json_span(data, good, crc)
+            records.append(_decode(data[start:end]))
             closed = data.startswith(b"\n", end)
-            crc, good = int(data[begin - 9 : begin - 1], 16), end + closed
+            crc, good = int(data[start - 9 : start - 1], 16), end + closed
     except _Unreadable as stop:
         newer = stop.newer
         if stop.reason:
@@ -107,9 +108,9 @@ def scan(data: bytes, crc: int = 0, line: int = 1) -> Scan:
 
 
 def encode(record: Record, at: float, crc: int, joined: bool = False) -> tuple[bytes, int]:
-    """Return the line of ``record`` after a line with CRC ``crc``, and its own CRC.
+    """Return the line of ``record``, after a line with CRC ``crc``, and its CRC.
 
-    ``joined`` says that the lines before it are not durable yet.
+    ``joined`` is true if the lines before it are not durable yet.
 
     Raises
     ------
@@ -149,52 +150,53 @@ def _decode(payload: bytes) -> Entry:
         raise _Unreadable(f"its checksum is right, but it is no known record: {error!r}") from error
 
 
-def _frame(data: bytes, start: int, crc: int) -> tuple[int, int]:
-    """Return where the JSON text of the record at ``start`` begins and ends, once checked."""
+def _json_span(data: bytes, start: int, crc: int) -> tuple[int, int]:
+    """Return start and end of the JSON text of the record at ``start``, after checking it."""
     header = _HEADER.match(data, start)
     if header is None:
-        raise _torn_or("no length and checksum stand at its beginning", data, start)
-    begin = header.end() - 1
-    end = begin + int(header[1], 16)
-    if end > len(data) or zlib.crc32(data[begin:end], crc) != int(header[2], 16):
-        raise _torn_or("its checksum is wrong", data, start)
+        raise _invalid("it does not start with a length and a checksum", data, start)
+    text_start = header.end() - 1
+    end = text_start + int(header[1], 16)
+    if end > len(data) or zlib.crc32(data[text_start:end], crc) != int(header[2], 16):
+        raise _invalid("its checksum is wrong", data, start)
     if not data.startswith(b"\n", end) and not _is_torn(data, start):
         raise _Unreadable("no newline ends it")
-    return begin, end
+    return text_start, end
 
 
-def _torn_or(reason: str, data: bytes, start: int) -> _Unreadable:
+def _invalid(reason: str, data: bytes, start: int) -> _Unreadable:
+    """Return the exception for an invalid record: without a reason if it is torn."""
     return _Unreadable("" if _is_torn(data, start) else reason)
 
 
 def _is_torn(data: bytes, start: int) -> bool:
-    """Whether the bad record at ``start`` was never durable.
+    """Return whether the invalid record at ``start`` was never durable.
 
-    So it is if nothing follows it, or only what was written before it was durable; the part that
-    did not reach the disk is then zeros, which no record contains.
+    That is so if only `joined` records follow it, or none; the part that did not reach the disk
+    is then zeros, which no record contains.
     """
     first = len(data)
-    for place, joined in _later_records(data, start):
+    for offset, joined in _later_records(data, start):
         if not joined:
             return False
-        first = min(first, place)
+        first = min(first, offset)
     return first == len(data) or b"\0" in data[start:first]
 
 
 def _later_records(data: bytes, start: int) -> Iterator[tuple[int, bool]]:
-    """Tell where whole records follow the bad one at ``start``, and which are `joined`."""
+    """Yield offsets of valid records after the invalid one at ``start``, and whether `joined`."""
     for header in _HEADER.finditer(data, start + 1):
-        begin = header.end() - 1
-        end = begin + int(header[1], 16)
-        # No string within a record looks like this: its quotation marks are escaped.
+        text_start = header.end() - 1
+        end = text_start + int(header[1], 16)
+        # No string within a record matches this: its quotation marks are escaped.
         if end <= len(data) and data[end : end + 1] in (b"\n", b""):
-            told = _loads(data[begin:end])
-            if "kind" in told:
-                yield header.start(), _JOINED in told
+            fields = _loads(data[text_start:end])
+            if "kind" in fields:
+                yield header.start(), _JOINED in fields
 
 
 def _loads(text: bytes) -> dict[str, JsonValue]:
-    """Return the object that a text describes, an empty one if it describes none."""
+    """Return the JSON object of a text, an empty one if it is none."""
     try:
         found = _DECODE(text.decode("ascii"))
     except (ValueError, RecursionError):
@@ -203,9 +205,9 @@ def _loads(text: bytes) -> dict[str, JsonValue]:
 
 
 def _may_be_journal(data: bytes) -> bool:
-    """Whether the beginning is, or was going to be, a record: else nothing may be cut off."""
+    """Return whether the file starts with a whole or partial record: else it is not to be cut."""
     head = data[: len(_BLANK_HEADER)]
-    # What did not reach the disk is zeros; what did is text.
+    # Bytes that did not reach the disk are zeros; the others are text.
     if b"\0" in head and not _TEXT.fullmatch(data):
         return False
     known = bytes(byte or blank for byte, blank in zip(head, _BLANK_HEADER, strict=False))

@@ -1,4 +1,4 @@
-"""The file of a journal: opening it under its locks, reading what is durable, cutting its tail."""
+"""The file of a journal: opens and locks it, reads its durable bytes, cuts a torn tail."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from hpdist.core.model.errors import JournalError, JournalLocked
 
 
 def open_file(path: Path, create: bool, disk: Disk) -> int:
+    """Open the file and lock it until it is truncated; return its descriptor."""
     fd = disk.open(path, os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0))
     try:
-        # Until it is tidied: the lock beside it may have been removed by force, and whoever
-        # stood still before a cut would later cut off what others wrote.
+        # The lock file may have been removed by force: without this second lock, a process that
+        # was suspended before `truncate_tail` would later cut off records of others.
         disk.lock(fd)
-        # Always: whoever made the file may not have come to this.
+        # Always: the process that created the file may have died before this.
         sync_directory(path.parent, disk)
     except BaseException as error:
         disk.close(fd)
         if isinstance(error, BlockingIOError):
             raise JournalLocked(
                 f"the journal {path} is being opened by another process",
-                do="wait until that has happened, or stop that process",
+                do="wait until it is open, or stop that process",
             ) from error
         raise
     return fd
 
 
 def read_durable(fd: int, disk: Disk) -> bytes:
-    """Return what the disk holds: what is read is acted on.
+    """Make the file durable and return its contents as they are on the disk.
 
-    Its writer may have died before it was durable, or because it could not be made durable; then
-    memory shows what the disk has not got.
+    The records are acted on, so they have to be durable: the writer may have died before a sync,
+    or because of a failed one, and then the page cache has bytes that the disk does not have.
     """
     disk.sync(fd)
     disk.forget(fd)
     return disk.read(fd)
 
 
-def tidy(path: Path, fd: int, found: Scan, disk: Disk) -> None:
-    """Cut the file to its good records, end the last one with a newline, make it all durable."""
+def truncate_tail(path: Path, fd: int, found: Scan, disk: Disk) -> None:
+    """Truncate the file to its valid records, complete the last newline, and sync it."""
     if disk.status(fd)[0] != found.total_bytes:
         raise JournalError(
             f"the journal {path} grew while it was read",
@@ -56,15 +57,18 @@ def tidy(path: Path, fd: int, found: Scan, disk: Disk) -> None:
     disk.sync(fd)
 
 
-def cannot_be_opened(path: Path, error: OSError) -> JournalError:
+def open_error(path: Path, error: OSError) -> JournalError:
+    """Return the error for a journal that cannot be opened."""
     return JournalError(f"the journal {path} cannot be opened", cause=str(error.strerror))
 
 
 def lock_file(path: Path) -> Path:
+    """Return the path of the lock of a journal."""
     return path.with_name("lock" if path.name == "journal" else f"{path.name}.lock")
 
 
 def release(fd: int, lock: int, disk: Disk) -> None:
+    """Close the file, if it is open, and release the lock."""
     if fd >= 0:
         disk.close(fd)
     release_lock(lock, disk)

@@ -1,4 +1,4 @@
-"""A journal without a file."""
+"""A journal in memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpdist.core.model.events import Record
 
 
 class MemoryJournal:
-    """A journal that lives and dies with the process, for simulated and throw-away runs."""
+    """A journal that is lost when the process ends, for simulated and temporary runs."""
 
     def __init__(self) -> None:
         self.path: Path | None = None
@@ -21,7 +21,7 @@ class MemoryJournal:
         self.records.append((at, record))
 
     def commit(self) -> None:
-        """Do nothing: there is nothing to wait for."""
+        """Do nothing: there is no disk to wait for."""
 
     def close(self) -> None:
         """Do nothing: the records stay readable."""

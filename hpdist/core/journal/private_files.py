@@ -8,19 +8,19 @@ from pathlib import Path
 
 from hpdist.core.model.errors import ConfigurationError
 
-_LARGEST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 
 
-def read_private(path: Path, most_bytes: int = _LARGEST_BYTES) -> str | None:
+def read_private(path: Path, max_bytes: int = _MAX_BYTES) -> str | None:
     """Return the text of a file that no other user can read or write; None if it is missing.
 
     Raises
     ------
     ConfigurationError
-        If it is another user's, may be opened by others, or is no regular file; with the remedy.
+        If it belongs to another user, may be opened by others, or is no regular file.
     """
     try:
-        # Neither a link to someone else's file nor a pipe that never answers.
+        # Neither a link to another user's file nor a pipe that blocks.
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
@@ -28,7 +28,7 @@ def read_private(path: Path, most_bytes: int = _LARGEST_BYTES) -> str | None:
         raise ConfigurationError(f"{path} cannot be read", cause=str(error.strerror)) from error
     try:
         _check_private(path, os.fstat(fd))
-        return os.read(fd, most_bytes).decode("utf-8", "replace")
+        return os.read(fd, max_bytes).decode("utf-8", "replace")
     finally:
         os.close(fd)
 
@@ -39,7 +39,7 @@ def _check_private(path: Path, status: os.stat_result) -> None:
     if status.st_uid != os.geteuid():
         raise ConfigurationError(
             f"{path} belongs to user {status.st_uid}, not to user {os.geteuid()}",
-            cause="whoever owns it could speak for this run",
+            cause="its owner could impersonate this run",
             do=f"chown {os.geteuid()} {path}",
         )
     if status.st_mode & 0o077:

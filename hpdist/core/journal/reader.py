@@ -1,4 +1,4 @@
-"""Reading a journal that somebody else may be writing: no lock is taken, nothing is changed."""
+"""Reads a journal that another process may be writing: without a lock and without changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hpdist.core.model.events import Record
 
 
 def read_journal(path: str | Path) -> Scan:
-    """Read a journal; a tail that is being written is left out, damage is told in the answer.
+    """Return the records of a journal, without an incomplete tail; damage is in the result.
 
     Raises
     ------
@@ -24,18 +24,18 @@ def read_journal(path: str | Path) -> Scan:
     try:
         found = scan(path.read_bytes())
     except OSError as error:
-        raise JournalError(f"the journal {path} cannot be read", cause=_why(error)) from error
-    refuse_newer(path, found)
+        raise JournalError(f"the journal {path} cannot be read", cause=_reason(error)) from error
+    check_format(path, found)
     return found
 
 
 def read_header(path: Path) -> Record | None:
-    """Return the first record of a journal; None if there is no file, or nothing whole in it.
+    """Return the first record of a journal; None if there is no file, or no complete record.
 
     Raises
     ------
     JournalDamaged, JournalVersion
-        If it is damaged, no journal, or of a newer format.
+        If it is damaged, not a journal, or of a newer format.
     JournalError
         If the file cannot be read.
     """
@@ -45,8 +45,8 @@ def read_header(path: Path) -> Record | None:
         with path.open("rb") as file:
             found = scan(file.readline())
     except OSError as error:
-        raise JournalError(f"the journal {path} cannot be read", cause=_why(error)) from error
-    refuse(path, found)
+        raise JournalError(f"the journal {path} cannot be read", cause=_reason(error)) from error
+    check_intact(path, found)
     return found.records[0][1] if found.records else None
 
 
@@ -61,7 +61,9 @@ class JournalReader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._offset, self._line, self._crc = 0, 1, 0
+        self._offset = 0
+        self._line = 1
+        self._crc = 0
 
     def poll(self) -> list[Entry]:
         """Return the records that were completed since the last call, oldest first.
@@ -81,28 +83,28 @@ class JournalReader:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise JournalError(f"{self.path} cannot be read", cause=_why(error)) from error
+            raise JournalError(f"{self.path} cannot be read", cause=_reason(error)) from error
         if size < self._offset:
             raise JournalError(f"{self.path} was replaced by a shorter file", do="read it anew")
         found = scan(data[: data.rfind(b"\n") + 1], self._crc, self._line)
-        refuse(self.path, found, self._offset)
+        check_intact(self.path, found, self._offset)
         self._offset += found.good_bytes
         self._line += len(found.records)
         self._crc = found.crc
         return found.records
 
 
-def refuse(path: Path, found: Scan, offset: int = 0) -> None:
-    """Raise if ``found``, read from byte ``offset`` on, cannot be relied on.
+def check_intact(path: Path, found: Scan, offset: int = 0) -> None:
+    """Raise if ``found``, read from byte ``offset`` on, is damaged or of a newer format.
 
     Raises
     ------
     JournalDamaged
-        If it is damaged; the message names the place and the command that cuts it off.
+        If it is damaged; the message names the offset and the repair command.
     JournalVersion
         If its format is newer than `FORMAT`.
     """
-    refuse_foreign(path, found)
+    check_repairable(path, found)
     damage = found.damage
     if damage is None:
         return
@@ -114,25 +116,25 @@ def refuse(path: Path, found: Scan, offset: int = 0) -> None:
     )
 
 
-def refuse_foreign(path: Path, found: Scan) -> None:
-    """Raise if nothing may be cut off: `NotAJournal` if it is no journal, or as below."""
-    refuse_newer(path, found)
+def check_repairable(path: Path, found: Scan) -> None:
+    """Raise if the file must not be truncated: it is no journal, or of a newer format."""
+    check_format(path, found)
     if found.damage is not None and found.damage.reason == NO_JOURNAL:
         raise NotAJournal(
             f"{path} is no journal of hpdist, and is left as it is",
-            cause="its first bytes are not those of any journal of hpdist",
+            cause="it does not start as journals of hpdist do",
             do="name another run directory, or put that file elsewhere",
         )
 
 
-def refuse_newer(path: Path, found: Scan) -> None:
-    """Raise `JournalVersion` if the format is not known here."""
+def check_format(path: Path, found: Scan) -> None:
+    """Raise `JournalVersion` if the format is newer than `FORMAT`."""
     if found.newer is not None:
         raise JournalVersion(
-            f"the journal {path} has format {found.newer}, known here are those up to {FORMAT}",
+            f"the journal {path} has format {found.newer}, supported are those up to {FORMAT}",
             do="pip install --upgrade hpdist",
         )
 
 
-def _why(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""Repairing a damaged journal: the whole records at its beginning are kept."""
+"""Repairs a damaged journal: keeps the valid records at its start."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from hpdist.core.journal.disk import REAL, Disk
 from hpdist.core.journal.durable_files import sync_directory, take_lock, temporary_copy
 from hpdist.core.journal.format import scan
 from hpdist.core.journal.journal_file import (
-    cannot_be_opened,
     lock_file,
+    open_error,
     open_file,
     read_durable,
     release,
-    tidy,
+    truncate_tail,
 )
-from hpdist.core.journal.reader import refuse_foreign
+from hpdist.core.journal.reader import check_repairable
 
 
 def repair(path: str | Path, disk: Disk = REAL) -> int:
-    """Cut a damaged journal down to the whole records at its beginning.
+    """Truncate a damaged journal to the valid records at its start.
 
     A copy is kept beside it, named ``<path>.damaged-<n>``.
 
     Returns
     -------
     cut
-        Number of bytes cut off; 0 if the journal was whole.
+        Number of bytes cut off; 0 if the journal was intact.
     """
     path = Path(path)
     lock = take_lock(lock_file(path), disk)
@@ -35,12 +35,12 @@ def repair(path: str | Path, disk: Disk = REAL) -> int:
         fd = open_file(path, False, disk)
         data = read_durable(fd, disk)
         found = scan(data)
-        refuse_foreign(path, found)
+        check_repairable(path, found)
         if found.good_bytes < found.total_bytes:
             _keep_copy(path, data, disk)
-        tidy(path, fd, found, disk)
+        truncate_tail(path, fd, found, disk)
     except OSError as error:
-        raise cannot_be_opened(path, error) from error
+        raise open_error(path, error) from error
     finally:
         release(fd, lock, disk)
     return found.total_bytes - found.good_bytes

@@ -1,4 +1,4 @@
-"""The directory of a run: where each of its files lies."""
+"""The directory of a run, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class RunDirectory:
     Attributes
     ----------
     path, journal, key, tls, connection, lock, logs, configs, spool
-        The directory, and what lies in it.
+        The directory, and the files and directories in it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -30,12 +30,12 @@ class RunDirectory:
         self.spool = self.path / "spool"
 
     def create(self) -> None:
-        """Make the directory, for its owner only; one that exists is left as it is.
+        """Create the directory, for its owner only; an existing one is left as it is.
 
         Raises
         ------
         ConfigurationError
-            If it cannot be made.
+            If it cannot be created.
         """
         try:
             make_directory(self.path)
@@ -43,11 +43,11 @@ class RunDirectory:
             raise ConfigurationError(
                 f"the run directory {self.path} cannot be made",
                 cause=str(error.strerror),
-                do="choose another place for the run",
+                do="choose another directory for the run",
             ) from error
 
     def attempt_directory(self, trial_id: int, budget: float, attempt: int) -> Path:
-        """Return where an attempt puts its files; different budgets never share a directory."""
+        """Return the directory for the files of an attempt, another one for each budget."""
         return self.configs / str(trial_id) / f"b{_budget_name(budget)}" / f"a{attempt}"
 
 

@@ -1,4 +1,4 @@
-"""Which names a run may have, and the default run ids and directories."""
+"""Run ids: the check of their form, and the default run ids and directories."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hpdist.core.model.validation import short_repr
 from hpdist.core.objective.objective import Objective
 
 RUNS = Path("hpdist-runs")
-"""The directory of runs that are given none, below the current directory."""
+"""The default directory of runs, below the current directory."""
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def default_directory(objective: Objective) -> Path:
-    """Name a run after the program that makes it, or the objective where there is no program."""
+    """Return the directory named after the program, or the objective if there is no program."""
     program = getattr(sys.modules.get("__main__"), "__file__", None)
     if program is None:
         return RUNS / safe_run_id(objective.name.rpartition(":")[2].rpartition(".")[2])
@@ -31,7 +31,7 @@ def safe_run_id(name: str) -> str:
 
 
 def check_run_id(run_id: object) -> str:
-    """Return ``run_id`` if it can name a run, a directory and an entry of the nameserver.
+    """Return ``run_id`` if it is valid as a run id, a directory and an entry of the nameserver.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpdist.core.journal.format import Entry
-from hpdist.core.journal.reader import read_journal, refuse
+from hpdist.core.journal.reader import check_intact, read_journal
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.validation import check_path
@@ -53,7 +53,7 @@ class Results:
         path = check_path("the path of a run", path)
         journal = RunDirectory(path).journal if path.is_dir() else path
         found = read_journal(journal)
-        refuse(journal, found)
+        check_intact(journal, found)
         return cls.from_records(found.records, path)
 
     @property
