@@ -239,8 +239,21 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize(("name", "option"), OPTIONS, ids=[f"{n} {o.name}" for n, o in OPTIONS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "run" else pytest.mark.slow)
+        for name in dict.fromkeys(name for name, _ in OPTIONS)
+    ],
+)
 def test_each_option_refuses_values_of_another_kind(
+    name: str, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for option in [option for each, option in OPTIONS if each == name]:
+        check_option(name, option, directory, capsys)
+
+
+def check_option(
     name: str, option: click.Parameter, directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = wrong_values(option)

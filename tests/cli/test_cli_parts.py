@@ -106,6 +106,7 @@ def test_a_worker_that_is_terminated_hands_its_job_to_another(
     assert nameserver.end().code == 0
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_hands_back_what_cannot_be_ended_by_force(
     start: Callable[..., Program], directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,7 @@ def test_ctrl_c_waits_for_what_runs_and_resume_goes_on(
     assert len(started) == 3
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_begin_end_the_search_with_their_log(
     hpdist: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +188,7 @@ def test_the_end_of_a_run_is_recorded_once(hpdist: Commands, start: Callable[...
 # ------------------------------------------------------------------ demo
 
 
+@pytest.mark.slow
 def test_the_demo_runs_and_says_how_to_run_it_anew(hpdist: Commands) -> None:
     options = ("--budget", "1:3", "--progress", "none")
     said = hpdist("demo", *options)

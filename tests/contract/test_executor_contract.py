@@ -85,6 +85,7 @@ def ray_cluster() -> Iterator[None]:
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.usefixtures("dask_cluster")
+@pytest.mark.slow
 class TestDaskExecutor(CancellingExecutorContract):
     def make(self, objective: Objective) -> Executor:
         return ExternalExecutor(DaskBackend(Connection()), "dask", objective)
@@ -92,6 +93,7 @@ class TestDaskExecutor(CancellingExecutorContract):
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.slow
 class TestRayExecutor(CancellingExecutorContract):
     def make(self, objective: Objective) -> Executor:
         return ExternalExecutor(RayBackend(Connection()), "ray", objective)
@@ -100,6 +102,7 @@ class TestRayExecutor(CancellingExecutorContract):
 TIMING = Timing(lease_s=4.0, heartbeat_s=0.2, poll_s=0.5)
 
 
+@pytest.mark.slow
 class TestClusterExecutor(CancellingExecutorContract):
     """With a worker process of its own, as ``executor="cluster"`` starts them."""
 
@@ -160,6 +163,7 @@ class FolderWithAWorker:
             self._runner.close()
 
 
+@pytest.mark.slow
 class TestFolderExecutor(CancellingExecutorContract):
     @pytest.fixture(autouse=True)
     def _directory(self, tmp_path: Path) -> None:
@@ -169,6 +173,7 @@ class TestFolderExecutor(CancellingExecutorContract):
         return FolderWithAWorker(objective, self.directory)
 
 
+@pytest.mark.slow
 def test_the_executor_on_mpi_keeps_the_contract_too() -> None:
     python = Path(sys.executable)
     command = [python.with_name("mpiexec"), "-n", "2", python, "-m", "mpi4py.futures", "-m"]

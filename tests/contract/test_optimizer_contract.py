@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
+
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.space.space import Space
 from hpdist.optimizers import (
@@ -42,6 +44,7 @@ class TestGaussianProcess(OptimizerContract):
         return GaussianProcess(space, num_initial=2)
 
 
+@pytest.mark.slow
 class TestLiar(OptimizerContract):
     """With batches spread by lies and drawn bounds."""
 
@@ -49,6 +52,7 @@ class TestLiar(OptimizerContract):
         return GaussianProcess(space, num_initial=2, acquisition="qucbd", pending="liar-max")
 
 
+@pytest.mark.slow
 class TestBoltzmann(OptimizerContract):
     def make(self, space: Space) -> Optimizer:
         return GaussianProcess(space, num_initial=2, acquisition="boltzmann", pending="liar-min")
@@ -64,16 +68,19 @@ class TestTPE(OptimizerContract):
         return TPE(space, num_initial=2)
 
 
+@pytest.mark.slow
 class TestETPE(OptimizerContract):
     def make(self, space: Space) -> Optimizer:
         return ETPE(space, num_initial=2)
 
 
+@pytest.mark.slow
 class TestForest(OptimizerContract):
     def make(self, space: Space) -> Optimizer:
         return Forest(space, num_initial=2)
 
 
+@pytest.mark.slow
 class TestPriorBand(OptimizerContract):
     """With what the space's defaults say as the prior."""
 
@@ -100,6 +107,7 @@ class TestCMAES(OptimizerContract):
         return CMAES(space)
 
 
+@pytest.mark.slow
 class TestParEGO(OptimizerContract):
     """With two objectives; a failure has none."""
 

@@ -14,7 +14,14 @@ SCRIPT = Path(__file__).with_name("every_evaluator.py")
 MPIEXEC = [str(Path(sys.executable).with_name("mpiexec")), "-n", "3"]
 
 
-@pytest.mark.parametrize("method", ["process", "loky", "dask", "ray", "mpicomm", "cluster"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "process",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("loky", "dask", "ray")),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("mpicomm", "cluster")),
+    ],
+)
 def test_jobs_come_to_the_same(method: str, tmp_path: Path) -> None:
     mpi = method == "mpicomm"
     command = [*(MPIEXEC if mpi else []), sys.executable, *(["-m", "mpi4py.futures"] * mpi)]

@@ -57,7 +57,12 @@ def expected() -> list[list[Any]]:
 @pytest.mark.parametrize(
     ("executor", "workers"),
     # one after another is what "serial" is for
-    [(name, count) for name in EXECUTORS for count in (1, 4) if (name, count) != ("serial", 4)],
+    [
+        pytest.param(name, count, marks=pytest.mark.slow if count == 1 and name != "serial" else ())
+        for name in EXECUTORS
+        for count in (1, 4)
+        if (name, count) != ("serial", 4)
+    ],
 )
 def test_the_same_search_comes_to_the_same(executor: str, workers: int, tmp_path: Path) -> None:
     found = search(executor, workers, tmp_path)

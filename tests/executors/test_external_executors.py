@@ -66,6 +66,7 @@ RAY = {
 
 
 @pytest.mark.parametrize("system", [DASK, RAY], ids=["dask", "ray"])
+@pytest.mark.slow
 def test_a_worker_process_that_dies_is_one_lost_attempt(
     system: dict[str, str], tmp_path: Path
 ) -> None:
@@ -98,6 +99,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_made_here_listens_on_this_machine_only(tmp_path: Path) -> None:
     script = tmp_path / "listening.py"
     script.write_text(LISTENING.replace("RUN", repr(str(tmp_path / "run"))))

@@ -76,6 +76,7 @@ def test_a_poison_costs_one_attempt(
 
 
 @pytest.mark.parametrize("poison", ["spin", "catch_sigterm"])
+@pytest.mark.slow
 def test_an_attempt_beyond_its_time_is_ended(poison: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpdist.core.attempt.child_attempt.GRACE_S", 0.3)
     runner = LokyRunner(objective_of(poisoned), job_timeout=0.3)
@@ -89,6 +90,7 @@ def test_an_attempt_beyond_its_time_is_ended(poison: str, monkeypatch: pytest.Mo
         runner.close()
 
 
+@pytest.mark.slow
 def test_memory_beyond_the_limit_ends_the_attempt() -> None:
     runner = LokyRunner(objective_of(poisoned), memory_limit=200 * 2**20)
     try:
@@ -155,6 +157,7 @@ def test_a_process_that_ends_between_attempts_is_replaced(runner: LokyRunner) ->
     assert_healthy(runner)
 
 
+@pytest.mark.slow
 def test_a_process_that_loky_ends_for_its_memory_is_replaced() -> None:
     def hoarding(config: dict[str, Any]) -> dict[str, Any]:
         import builtins
@@ -245,6 +248,7 @@ def bowl(config: dict[str, Any], budget: float, ctx: Any) -> object:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.slow
 def test_the_same_search_as_on_other_executors(tmp_path: Path, workers: int) -> None:
     found = {}
     for executor in ("thread", "process", "loky"):

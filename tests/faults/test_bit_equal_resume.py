@@ -14,6 +14,8 @@ import pytest
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated
 
+pytestmark = pytest.mark.slow
+
 KILLS = 50
 
 SCRIPT = Path(__file__).with_name("killed_search.py")

@@ -14,6 +14,7 @@ from killed_cluster import PLAN, trial
 from stage import SCRIPTS
 
 
+@pytest.mark.slow
 def test_a_run_whose_every_process_is_killed_comes_to_its_planned_end(tmp_path: Path) -> None:
     verdict = trial(tmp_path, seed=1)
     assert verdict["complaints"] == []

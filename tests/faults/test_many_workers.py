@@ -19,6 +19,8 @@ from hpdist.core.journal.run_key import find_key
 from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import RandomSearch
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("cluster_scripts") / "many_workers.py"
 PROCESSES, THREADS = 4, 50
 WORKERS = PROCESSES * THREADS

@@ -61,16 +61,35 @@ REQUIRED = {
 }
 
 
-@pytest.mark.parametrize("row", [row for row in ROWS if not row.long], ids=lambda row: row.name)
+#: Those that are played whenever tests are: a death, a partition, a process that is told to go.
+QUICK = (
+    "SIGKILL worker: M4 running",
+    "SIGKILL master, restart: M4 running",
+    "SIGTERM worker: M4 running",
+)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row.name, marks=() if row.name in QUICK else pytest.mark.slow)
+        for row in ROWS
+        if not row.long
+    ],
+)
 def test_a_fault_comes_to_what_is_expected(row: Row) -> None:
     trial = play(row, seed=0)
     assert trial.error == "", trial.error
 
 
-@pytest.mark.parametrize("fault", REQUIRED)
-def test_the_matrix_has_each_fault_at_each_of_its_moments(fault: str) -> None:
-    moments = " ".join(row.moment for row in ROWS if row.fault.startswith(fault))
-    assert [moment for moment in REQUIRED[fault] if moment not in moments] == []
+def test_the_matrix_has_each_fault_at_each_of_its_moments() -> None:
+    for fault, required in REQUIRED.items():
+        moments = " ".join(row.moment for row in ROWS if row.fault.startswith(fault))
+        assert [moment for moment in required if moment not in moments] == [], fault
+
+
+def test_the_quick_rows_are_rows() -> None:
+    assert set(QUICK) <= {row.name for row in ROWS if not row.long}
 
 
 # ------------------------------------------------------------------------------ the table

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from killed_cluster import WORKERS, Cluster
+
+pytestmark = pytest.mark.slow
 
 
 def test_results_of_workers_killed_without_a_master_are_handed_in_by_others(

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).with_name("cluster_scripts")
 NEAR, FAR = "10.203.77.1", "10.203.77.2"
 LIMIT_S = 60.0

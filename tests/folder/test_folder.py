@@ -142,6 +142,7 @@ def test_processes_share_the_work_and_a_killed_holder_is_followed(tmp_path: Path
     assert len(workers) >= 2, "the killed one may not have come to an evaluation"
 
 
+@pytest.mark.slow
 def test_a_holder_that_stood_still_does_no_harm_when_it_wakes(tmp_path: Path) -> None:
     processes = [begin(tmp_path, 150) for _ in range(3)]
     holder = holder_of(tmp_path / "run")
@@ -158,6 +159,7 @@ def test_a_holder_that_stood_still_does_no_harm_when_it_wakes(tmp_path: Path) ->
     assert (len(counts), set(counts.values())) == (150, {1})
 
 
+@pytest.mark.slow
 def test_an_interrupt_hands_back_what_runs(tmp_path: Path) -> None:
     first = begin(tmp_path, 40)
     holder_of(tmp_path / "run")

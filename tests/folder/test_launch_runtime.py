@@ -128,6 +128,7 @@ def test_former_names_of_arguments_are_refused_with_the_new_one(tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_all_processes_agree_on_the_optimizer(tmp_path: Path) -> None:
     launch(tmp_path / "run")
     launch(tmp_path / "run", optimizer_info={"searcher_name": "another", "seed": 1})

@@ -75,6 +75,7 @@ def test_every_example_is_tested() -> None:
     assert [each.name for each in EXAMPLES.glob("*.py") if f'"{each.name}"' not in tested] == []
 
 
+@pytest.mark.slow
 def test_local(stage: Stage) -> None:
     assert "30 completed" in stage.run("local.py")
     code = (EXAMPLES / "local.py").read_text().partition('"""\n')[2].split('"""\n')[-1]
@@ -86,12 +87,14 @@ def test_ask_tell(stage: Stage) -> None:
     assert re.match(r"loss 0\.\d+ at budget 9: \{'lr': 0\.\d+\}\n", stage.run("ask_tell.py"))
 
 
+@pytest.mark.slow
 def test_early_stopping(stage: Stage) -> None:
     told = stage.run("early_stopping.py")
     assert "30 completed" in told
     assert re.search(r"\n[1-9]\d* of 30 trainings were ended early", told)
 
 
+@pytest.mark.slow
 def test_two_objectives(stage: Stage) -> None:
     *front, volume = stage.run("two_objectives.py").splitlines()
     pairs = [re.match(r"loss (\S+), +(\S+) MB", line).groups() for line in front]
@@ -101,6 +104,7 @@ def test_two_objectives(stage: Stage) -> None:
     assert float(volume.rpartition(" ")[2]) > 8.0
 
 
+@pytest.mark.slow
 def test_worker_utilization(stage: Stage) -> None:
     assert "40 completed" in stage.run("worker_utilization.py")
     for name in ("utilization.png", "timetable.png"):
@@ -109,6 +113,7 @@ def test_worker_utilization(stage: Stage) -> None:
         assert len(picture) > 10_000
 
 
+@pytest.mark.slow
 def test_resume(stage: Stage) -> None:
     told = stage.run("resume.py")
     before, after, calls = (int(number) for number in re.findall(r"\d+", told))
@@ -116,24 +121,28 @@ def test_resume(stage: Stage) -> None:
     assert calls == after
 
 
+@pytest.mark.slow
 def test_shared_folder(stage: Stage) -> None:
     told = stage.run("shared_folder.py", "--trials", "30", "--processes", "3")
     assert "killed process" in told
     assert "30 trials, best: {'x':" in told
 
 
+@pytest.mark.slow
 def test_evaluator_processes(stage: Stage) -> None:
     told = stage.run("evaluator_processes.py")
     assert told.count("completed") == 7
     assert "x=3 crash F_crash (the objective's process died" in told
 
 
+@pytest.mark.slow
 def test_profile_worker_utilization(stage: Stage) -> None:
     stage.run("profile_worker_utilization.py", "--timeout", "3", "--workers", "2", "--sleep", "0.2")
     (picture,) = stage.directory.glob("*.png")
     assert picture.stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_views(stage: Stage) -> None:
     told = stage.run("views.py", "--engines", "3", "--scale", "0.1")
     assert "3 engines" in told
@@ -150,12 +159,14 @@ def test_three_processes(stage: Stage) -> None:
     assert told.count("a worker left: finished") == 2
 
 
+@pytest.mark.slow
 def test_subclassed_worker(stage: Stage) -> None:
     told = stage.run("subclassed_worker.py")
     assert "evaluations known at the start: 0" in told
     assert "35 completed" in told
 
 
+@pytest.mark.slow
 def test_subclassed_worker_is_killed_and_goes_on(stage: Stage) -> None:
     first = stage.start("subclassed_worker.py")
     checkpoint = stage.directory / "checkpoint"

@@ -20,6 +20,7 @@ def problems() -> list[Any]:
     return [problem for name in ("mf", "sf", "moo") for problem in PROTOCOLS[name].problems(None)]
 
 
+@pytest.mark.slow
 def test_samples_are_of_the_space_and_no_better_than_the_optimum(problems: list[Any]) -> None:
     assert len(problems) > 20
     for problem in problems:
@@ -56,6 +57,7 @@ def test_optima_are_where_they_are_said_to_be() -> None:
         assert problem.truth(config) == pytest.approx(problem.optimum, abs=1e-4), problem.name
 
 
+@pytest.mark.slow
 def test_the_cash_table_has_every_configuration(problems: list[Any]) -> None:
     from benchmarks.quality import cash_space
 
@@ -68,6 +70,7 @@ def test_the_cash_table_has_every_configuration(problems: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("scheduler", ["hyperband", "asha"])
+@pytest.mark.slow
 def test_eight_workers_are_simulated_in_no_time(scheduler: str) -> None:
     from benchmarks.quality.simulation import DURATIONS
 

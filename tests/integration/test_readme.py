@@ -86,6 +86,7 @@ def test_two_commands_do_all_the_set_up() -> None:
     assert '\n    pip install ".[test]" && pytest\n' in README
 
 
+@pytest.mark.slow
 def test_the_first_command_tunes_a_network(terminal: Terminal) -> None:
     said = terminal.run("hpdist demo")
     assert "finished: 69 evaluations" in said

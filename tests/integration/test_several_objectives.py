@@ -149,6 +149,7 @@ def test_generators_of_all_kinds_take_several_objectives(generator: Any) -> None
     assert any(budget == 9.0 for _, budget, _ in play(study))
 
 
+@pytest.mark.slow
 def test_parego_covers_more_than_random_search() -> None:
     def covered(optimizer: str, seed: int) -> float:
         forty = SingleFidelity(num_configs=40)

@@ -39,8 +39,9 @@ def best_of(optimizer: Optimizer | str, n: int, seed: int = 0) -> float:
     [
         (lambda seed: CMAES(PLANE, seed=seed), 150),
         (lambda seed: DEHB(PLANE), 200),
-        (lambda seed: Forest(PLANE, seed=seed), 50),
+        pytest.param(lambda seed: Forest(PLANE, seed=seed), 50, marks=pytest.mark.slow),
     ],
+    ids=["cmaes", "dehb", "forest"],
 )
 def test_a_valley_is_descended_further_than_at_random(
     make: Callable[[int], Optimizer], n: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -68,6 +69,11 @@ def check_finished(study: Study, records: list[Record]) -> None:
     assert len(study.table.jobs) == len(created)
 
 
+def few_of(n: int, *, quick: int) -> list[Any]:
+    """Seeds; all but the first few are for the long run of the tests."""
+    return [*range(quick), *(pytest.param(k, marks=pytest.mark.slow) for k in range(quick, n))]
+
+
 @pytest.mark.parametrize("prefetch", [0, 2])
 @pytest.mark.parametrize("workers", [1, 5])
 def test_a_quiet_cluster_evaluates_exactly_the_plan(workers: int, prefetch: int) -> None:
@@ -80,7 +86,7 @@ def test_a_quiet_cluster_evaluates_exactly_the_plan(workers: int, prefetch: int)
     assert len(cluster.started) == len(study.table.jobs), "something ran twice"
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", few_of(40, quick=8))
 def test_a_rough_cluster_still_settles_every_job_once(seed: int) -> None:
     study, inbox = make_study(seed), SimulatedInbox()
     cluster = SimulatedCluster(
@@ -93,7 +99,7 @@ def test_a_rough_cluster_still_settles_every_job_once(seed: int) -> None:
     assert not lost, "losing workers counted against a configuration"
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", few_of(10, quick=3))
 def test_crashes_are_tried_again_and_then_fail_and_are_not_promoted(seed: int) -> None:
     study, inbox = make_study(seed), SimulatedInbox()
     faults = Faults(doubled=0.3)
@@ -115,7 +121,7 @@ def test_crashes_are_tried_again_and_then_fail_and_are_not_promoted(seed: int) -
     assert not failed & evaluated, "a failed configuration was promoted"
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", few_of(10, quick=3))
 def test_workers_that_die_all_the_time_slow_the_run_and_do_not_stop_it(seed: int) -> None:
     study, inbox = make_study(seed), SimulatedInbox()
     faults = Faults(delay_s=0.2, kill_every_s=4.0)
@@ -135,6 +141,7 @@ def test_a_search_ends_when_its_trials_are_made_and_promoted(generator: IterGene
     assert len(study.table.jobs) > 20, "nothing was promoted"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", [Asha(1, 27), SuccessiveHalving(1, 27), Hyperband(1, 27)])
 def test_no_generator_leaves_workers_idle_beside_work(generator: IterGenerator) -> None:
     limits = Limits(n_evaluations=150)
@@ -184,7 +191,7 @@ class SyncedJournal:
         self.buffer = []
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", few_of(12, quick=3))
 def test_a_master_killed_again_and_again_loses_and_repeats_nothing(seed: int) -> None:
     study, records, kills = resume_until_done(seed, Faults(delay_s=0.2), workers=3)
     assert kills > 0
@@ -198,7 +205,7 @@ def test_a_master_killed_again_and_again_loses_and_repeats_nothing(seed: int) ->
     assert study.done
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", few_of(12, quick=3))
 def test_a_killed_master_and_a_rough_cluster_together(seed: int) -> None:
     study, records, _ = resume_until_done(seed, ROUGH, workers=3)
     created = [r.job.job_id for r in records if isinstance(r, JobCreated)]

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 BEFORE = {"rss": 30_000_000, "threads": 4, "fds": 8}
 
 
+@pytest.mark.slow
 def test_a_thousand_jobs_over_two_hundred_connections_leave_nothing_behind() -> None:
     command = [sys.executable, "-m", "tests.soak.leaks", "--jobs", "1000", "--reconnects", "200"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -25,6 +25,7 @@ def command(directory: Path, *options: str) -> list[str]:
 
 
 @pytest.mark.timeout(LIMIT_S + 30)
+@pytest.mark.slow
 def test_five_hundred_jobs_survive_the_deaths_of_everybody(tmp_path: Path) -> None:
     verdict = tmp_path / "verdict.json"
     limits = ["--limit", str(LIMIT_S - 30), "--json", str(verdict)]
@@ -52,6 +53,7 @@ def test_five_hundred_jobs_survive_the_deaths_of_everybody(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_a_driver_that_is_told_to_go_takes_all_its_processes_along(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_driver_that_is_told_to_go_takes_all_its_processes_along(
     assert left == []
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_end_is_broken_off_with_the_last_words_of_all(tmp_path: Path) -> None:
     done = subprocess.run(
         command(tmp_path, "--jobs", "100000", "--workers", "3", "--limit", "8"),

@@ -123,6 +123,7 @@ def test_names_are_put_looked_up_and_last(rc: Client) -> None:
         rc[0].get("nothing")
 
 
+@pytest.mark.slow
 def test_large_data_goes_there_and_back(rc: Client) -> None:
     data = np.arange(400_000.0)
     rc[:]["data"] = data
@@ -381,6 +382,7 @@ with Client(sys.argv[1]) as rc:
 
 
 @pytest.mark.parametrize("end", ["closed", "killed"])
+@pytest.mark.slow
 def test_engines_go_from_one_client_to_the_next(tmp_path: Path, end: str) -> None:
     command = [sys.executable, "-m", "hpdist.cli.main", "worker", "--engine", "--run"]
     engine = subprocess.Popen(

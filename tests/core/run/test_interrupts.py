@@ -21,6 +21,10 @@ from hpdist.core.run.inbox import QueueInbox
 from hpdist.core.run.signals import interruptible
 
 SCRIPT = Path(__file__).with_name("waiting_search.py")
+EXECUTORS = [
+    "process",
+    *(pytest.param(each, marks=pytest.mark.slow) for each in ("serial", "loky")),
+]
 DEADLINE_S = 30.0
 
 
@@ -169,7 +173,7 @@ def gone(pid: int) -> bool:
     return False
 
 
-@pytest.mark.parametrize("executor", ["process", "serial", "loky"])
+@pytest.mark.parametrize("executor", EXECUTORS)
 def test_ctrl_c_lets_evaluations_end_and_says_how_to_go_on(tmp_path: Path, executor: str) -> None:
     search = Search(tmp_path, executor)
     search.evaluating()
@@ -186,7 +190,7 @@ def test_ctrl_c_lets_evaluations_end_and_says_how_to_go_on(tmp_path: Path, execu
     assert b"found 1 finished" in again.shown
 
 
-@pytest.mark.parametrize("executor", ["process", "serial", "loky"])
+@pytest.mark.parametrize("executor", EXECUTORS)
 def test_the_second_ctrl_c_stops_at_once_and_the_run_can_be_resumed(
     tmp_path: Path, executor: str
 ) -> None:
