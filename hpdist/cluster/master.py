@@ -280,8 +280,10 @@ class Master:
 
     def adjust_queue_size(self, number_of_workers: int | None = None) -> tuple[int, int]:
         """Return (refill when at most so many, refill up to so many) for a number of workers."""
-        count = self.dispatcher.number_of_workers()
-        return self.queue_sizes.bounds(count if number_of_workers is None else number_of_workers)
+        count = number_of_workers
+        if count is None:
+            count = self.dispatcher.number_of_workers()
+        return self.queue_sizes.bounds(check_whole("the number of workers", count, least=0))
 
     def get_next_iteration(self, iteration: int, iteration_kwargs: dict[str, Any]) -> Bracket:
         """Make the bracket of iteration ``iteration``; may be overridden.

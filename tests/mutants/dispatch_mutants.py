@@ -9,9 +9,9 @@ from places import (
     DISPATCH,
     DISPATCH_MACHINE,
     DISPATCH_TESTS,
+    JOB_TABLE,
     RETRY,
     RUN_TESTS,
-    TABLES,
 )
 
 STALE = DISPATCH_TESTS + "test_a_result_of_an_earlier_attempt_is_acknowledged_and_not_counted"
@@ -19,29 +19,33 @@ STALE = DISPATCH_TESTS + "test_a_result_of_an_earlier_attempt_is_acknowledged_an
 TABLE_MUTANTS = (
     mutant(
         "no fence: a stale attempt's result is accepted",
-        TABLES.change(
+        JOB_TABLE.change(
             "JobEntry.is_current",
             swap("attempt == self.attempt != self.answered", "attempt != self.answered"),
         ),
-        TABLES.change(
-            "DispatchBook._apply_ended", swap("record.attempt != entry.attempt", "False")
-        ),
+        JOB_TABLE.change("JobTable.end", swap("record.attempt != entry.attempt", "False")),
         killed_by=STALE,
         says="stale result counted",
     ),
     mutant(
         "a settled job's result is recorded again",
-        TABLES.change(
+        JOB_TABLE.change(
             "JobEntry.is_current",
             swap("not self.state.settled and ...", "attempt == self.attempt != 0"),
         ),
-        TABLES.change("DispatchBook._apply_ended", swap("entry.state.settled", "False")),
+        JOB_TABLE.change(
+            "JobTable._advance",
+            swap(
+                "JOB_TRANSITIONS.get(...)",
+                "JOB_TRANSITIONS.get((JobState.RUNNING if entry.state.settled else entry.state, event))",
+            ),
+        ),
         killed_by=DISPATCH_TESTS + "test_a_repeated_result_counts_once_and_is_acknowledged_again",
         says="one attempt counted twice",
     ),
     mutant(
         "a crash that is reported twice counts twice",
-        TABLES.change(
+        JOB_TABLE.change(
             "JobEntry.is_current",
             swap("attempt == self.attempt != self.answered", "attempt == self.attempt"),
         ),
@@ -50,7 +54,7 @@ TABLE_MUTANTS = (
     ),
     mutant(
         "a lost worker's job is not queued again",
-        TABLES.change("DispatchBook._apply_ended", drop("self.queue.appendleft(...)")),
+        JOB_TABLE.change("JobTable.end", drop("self.queue.appendleft(...)")),
         killed_by=DISPATCH_MACHINE,
     ),
 )
@@ -70,14 +74,14 @@ RETRY_MUTANTS = (
     ),
     mutant(
         "back-off never ends",
-        DISPATCH.change("DispatchState.tick", swap("at > now", "True")),
+        DISPATCH.change("DispatchState.tick", swap("at <= now", "False")),
         killed_by=RUN_TESTS + "test_workers_that_die_all_the_time_slow_the_run_and_do_not_stop_it",
         says="the loop spins",
     ),
     mutant(
         "crashes are forgiven again and again",
         DISPATCH.change(
-            "DispatchState._judge", drop("worker.crashed_in_a_row.clear()", nth=2, of=2)
+            "DispatchState._judge_worker", drop("worker.crashed_in_a_row.clear()", nth=2, of=2)
         ),
         killed_by=DISPATCH_TESTS
         + "test_what_still_crashes_there_afterwards_is_forgiven_no_second_time",
@@ -90,8 +94,8 @@ ASSIGNMENT_MUTANTS = (
         DISPATCH.change(
             "DispatchState.assign",
             swap(
-                "while not self.paused and self._hand_out(now): ...",
-                "if not self.paused: self._hand_out(now)",
+                "while not self.paused and ... and self._assign(now): ...",
+                "if not self.paused: self._assign(now)",
             ),
         ),
         killed_by=DISPATCH_TESTS

@@ -9,11 +9,12 @@ from mutation import Module
 
 # ------------------------------------------------------------------- modules
 
-TABLES = Module("hpdist.core.dispatch.tables")
+JOB_TABLE = Module("hpdist.core.dispatch.job_table")
 DISPATCH = Module("hpdist.core.dispatch.state")
 RETRY = Module("hpdist.core.dispatch.retry")
 ASSIGNMENT = Module("hpdist.core.dispatch.assignment")
 LOOP = Module("hpdist.core.run.loop")
+COMMANDS = Module("hpdist.core.run.commands")
 STUDY = Module("hpdist.core.study.study")
 BRACKET = Module("hpdist.multi_fidelity.bracket")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edits import after, at_start, before, move, never, only_if, swap
 from mutation import mutant
-from places import BRACKET, LOOP, LOOP_TESTS, REPLAY_TESTS, RUN_TESTS, STUDY, SWARM_TESTS
+from places import BRACKET, COMMANDS, LOOP, LOOP_TESTS, REPLAY_TESTS, RUN_TESTS, STUDY, SWARM_TESTS
 
 REPLAY = REPLAY_TESTS + "test_after_each_record_a_replay_stands_where_the_live_run_stood"
 SWARM = SWARM_TESTS + "test_nothing_is_lost_doubled_or_stuck_in_any_mixture_of_faults[1]"
@@ -29,8 +29,7 @@ LOOP_MUTANTS = (
             "Loop._flush",
             before(
                 "self.journal.commit()",
-                "self.executor.perform([self._complete(order) for order in self._orders])\n"
-                "self._orders = []",
+                "self._perform()",
             ),
         ),
         killed_by=LOOP_TESTS + "test_a_run_writes_before_it_acts_and_ends_finished",
@@ -42,8 +41,7 @@ LOOP_MUTANTS = (
             "Loop._flush",
             before(
                 "self.journal.commit()",
-                "early, self._orders = self._orders, []\n"
-                "self.executor.perform([self._complete(order) for order in early])",
+                "self._perform()",
             ),
         ),
         killed_by=SWARM,
@@ -60,7 +58,7 @@ LOOP_MUTANTS = (
     mutant(
         "what the job source refuses is journaled all the same",
         LOOP.change(
-            "Loop.record",
+            "Loop._record",
             move("self.source.apply(record)", behind="self.journal.append(record, at)"),
         ),
         killed_by=LOOP_TESTS + "test_a_record_that_the_source_refuses_never_gets_into_the_journal",
@@ -68,7 +66,7 @@ LOOP_MUTANTS = (
     ),
     mutant(
         "a command that makes no sense ends the search",
-        LOOP.change("Loop._obey", swap("ConfigurationError", "KeyError")),
+        COMMANDS.change("Commands.execute", swap("ConfigurationError", "KeyError")),
         killed_by=LOOP_TESTS + "test_a_command_that_cannot_be_carried_out_does_not_end_the_search",
         says="n_trials must be a whole number >= 0",
     ),

@@ -15,9 +15,12 @@ REPORT_MUTANTS = (
         "a late release takes a newer attempt away",
         DISPATCH.change(
             "DispatchState._released",
-            swap("worker.holds.get(event.job_id) == event.attempt", "event.job_id in worker.holds"),
             swap(
-                "self._give_back(...)", "self._give_back(event.job_id, worker.holds[event.job_id])"
+                "worker.assigned.get(event.job_id) == event.attempt",
+                "event.job_id in worker.assigned",
+            ),
+            swap(
+                "self._release(...)", "self._release(event.job_id, worker.assigned[event.job_id])"
             ),
         ),
         killed_by=DISPATCH_TESTS + "test_a_late_release_does_not_take_a_newer_attempt_away",
@@ -36,7 +39,7 @@ REPORT_MUTANTS = (
     mutant(
         "an attempt thought lost is never taken up again",
         DISPATCH.change(
-            "DispatchState._readopt", never("entry and ... and entry.is_current(attempt)")
+            "DispatchState._reconcile", never("entry and ... and entry.is_current(attempt)")
         ),
         killed_by=DISPATCH_TESTS + "test_a_worker_thought_lost_takes_its_attempt_up_again",
         says="healthy work was thrown away",
@@ -102,7 +105,7 @@ RESTART_MUTANTS = (
     ),
     mutant(
         "what a worker never got is thought to run on after a restart",
-        DISPATCH.change("DispatchState._joined", drop("self._give_back(...)")),
+        DISPATCH.change("DispatchState._joined", drop("self._release(...)")),
         killed_by=DISPATCH_TESTS
         + "test_after_a_restart_what_the_worker_never_got_goes_back_at_nobodys_charge",
     ),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -14,6 +18,7 @@ from hypothesis.stateful import (
     rule,
 )
 
+from hpdist.core.dispatch import job_table, worker_table
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.model.events import (
     Assignment,
@@ -22,8 +27,10 @@ from hpdist.core.model.events import (
     AttemptReleased,
     AttemptResult,
     AttemptStarted,
+    AttemptStoppedEarly,
     ConnectionLost,
     JobCreated,
+    ProgressReported,
     WorkerJoined,
     WorkerLeft,
     WorkerSeen,
@@ -48,15 +55,11 @@ from hpdist.core.model.values import (
 )
 
 NAMES = ("a", "b", "c")
+SLOTS = {"a": 1, "b": 1, "c": 6}
 RETRY = Retry(max_crashes=2, max_losses=4)
-TROUBLE = ("leave", "die", "stall", "cancel", "restart", "withdraw", "recall")
-OUTCOMES = st.sampled_from(
-    [
-        Success(1.0),
-        Failure(FailureKind.EXCEPTION, "ValueError: no"),
-        Failure(FailureKind.CRASH, "killed by SIGSEGV"),
-    ]
-)
+TROUBLE = ("leave", "die", "stall", "cancel", "restart", "withdraw", "recall", "bad node")
+CRASH = Failure(FailureKind.CRASH, "killed by SIGSEGV")
+OUTCOMES = st.sampled_from([Success(1.0), Failure(FailureKind.EXCEPTION, "ValueError: no"), CRASH])
 
 
 def durable(state: DispatchState) -> object:
@@ -145,17 +148,20 @@ class Cluster(RuleBasedStateMachine):
 
     @rule(pinned=st.sampled_from([None, None, None, *NAMES]))
     def submit(self, pinned: str | None) -> None:
+        self.submit_one(pinned)
+        self.perhaps_assign()
+
+    def submit_one(self, pinned: str | None) -> None:
         record = JobCreated(Job(self.jobs, self.jobs, 1.0, worker=pinned))
         self.state.apply(record)
         self.records.append(record)
         self.jobs += 1
-        self.perhaps_assign()
 
     @rule(name=st.sampled_from(NAMES), prefetch=st.integers(0, 2))
     def join(self, name: str, prefetch: int) -> None:
         self.introduce.discard(name)
         prefetch = self.prefetch.setdefault(self.incarnation(name), prefetch)
-        info = WorkerInfo(name, self.incarnation(name), prefetch=prefetch)
+        info = WorkerInfo(name, self.incarnation(name), slots=SLOTS[name], prefetch=prefetch)
         self.tell(WorkerJoined(info, tuple(self.held[name])))
         self.perhaps_assign()
 
@@ -182,10 +188,10 @@ class Cluster(RuleBasedStateMachine):
         return entry.job.worker == name or not (entry.job.worker or crashed_here)
 
     @precondition(lambda self: any(self.held.values()))
-    @rule(data=st.data(), outcome=OUTCOMES)
-    def finish(self, data: st.DataObject, outcome: object) -> None:
+    @rule(number=st.integers(0, 99), outcome=OUTCOMES)
+    def finish(self, number: int, outcome: object) -> None:
         pairs = sorted((name, held) for name in NAMES for held in self.held[name])
-        name, held = data.draw(st.sampled_from(pairs))
+        name, held = pairs[number % len(pairs)]
         event = AttemptFinished(name, self.incarnation(name), AttemptResult(*held, outcome))
         self.results.append(event)
         self.hand_in(event)
@@ -206,18 +212,54 @@ class Cluster(RuleBasedStateMachine):
         self.answered.add(held)
         self.perhaps_assign()
 
+    @precondition(lambda self: any(self.held.values()))
+    @rule(number=st.integers(0, 99), step=st.integers(0, 2), stop=st.booleans())
+    def report(self, number: int, step: int, stop: bool) -> None:
+        """A report counts if its attempt runs; the loop may then stop the attempt early."""
+        pairs = sorted((name, held) for name in NAMES for held in self.held[name])
+        name, held = pairs[number % len(pairs)]
+        before = len(self.records)
+        self.tell(ProgressReported(name, self.incarnation(name), *held, step, 0.5))
+        entry = self.state.jobs[held[0]]
+        if len(self.records) > before and stop and not entry.stopped_early:
+            record = AttemptStoppedEarly(*held, step)
+            self.state.apply(record)
+            self.records.append(record)
+
+    def crash_on_one_worker(self, bad: str, *, restart: bool, leave: bool) -> None:
+        """Whatever is assigned to one worker crashes, while another one succeeds."""
+        good = NAMES[NAMES.index(bad) - 1]
+        for name in (good, *[bad] * SLOTS[bad]):
+            self.submit_one(name)
+        self.assign()
+        for name, outcome in ((good, Success(1.0)), (bad, CRASH)):
+            for held in sorted(self.held[name]):
+                result = AttemptResult(*held, outcome)
+                self.hand_in(AttemptFinished(name, self.incarnation(name), result))
+        if restart:
+            self.restart_the_master()
+            self.join(bad, 0)
+        if leave:
+            self.leave(bad)
+
     @precondition(lambda self: self.results)
-    @rule(data=st.data())
-    def repeat_a_result(self, data: st.DataObject) -> None:
-        self.hand_in(data.draw(st.sampled_from(self.results)))
+    @rule(number=st.integers(0, 99))
+    def repeat_a_result(self, number: int) -> None:
+        self.hand_in(self.results[number % len(self.results)])
 
     @rule(kind=st.sampled_from(TROUBLE), name=st.sampled_from(NAMES), number=st.integers(0, 99))
     def trouble(self, kind: str, name: str, number: int) -> None:
         """One rule for all that disturbs, so that work is done between two disturbances."""
-        if kind in ("leave", "die", "stall"):
+        if kind in ("leave", "die"):
             getattr(self, kind)(name)
+        elif kind == "stall":
+            self.stall(name, crashes_late=number % 2 == 1)
         elif kind == "cancel" and self.jobs:
-            self.take(self.state.cancel(number % self.jobs, "not wanted"))
+            assigned = [job for each in self.state.workers.values() for job in each.assigned]
+            jobs = assigned if assigned and number % 2 else range(self.jobs)
+            self.take(self.state.cancel(jobs[number % len(jobs)], "not wanted"))
+        elif kind == "bad node":
+            self.crash_on_one_worker(name, restart=number % 2 == 0, leave=number % 3 < 2)
         elif kind == "restart":
             self.restart_the_master()
         elif kind == "withdraw":
@@ -243,13 +285,16 @@ class Cluster(RuleBasedStateMachine):
         self.take(self.state.tick(self.now))
         assert self.state.next_deadline() > self.now, "the loop would spin"
 
-    def stall(self, name: str) -> None:
+    def stall(self, name: str, *, crashes_late: bool) -> None:
         """One worker is silent for longer than its lease and keeps all it has; others go on."""
         self.now += 40.0
         for other in NAMES:
             if other != name:
                 self.beat(other)
         self.take(self.state.tick(self.now))
+        for held in sorted(self.held[name]) if crashes_late else ():
+            result = AttemptResult(*held, CRASH)
+            self.hand_in(AttemptFinished(name, self.incarnation(name), result))
         self.assign()
 
     def restart_the_master(self) -> None:
@@ -278,6 +323,19 @@ class Cluster(RuleBasedStateMachine):
     def no_worker_holds_more_than_it_takes(self) -> None:
         for worker in self.state.workers.values():
             assert len(worker.assigned) <= worker.info.slots + worker.info.prefetch
+
+    @invariant()
+    def sums_over_workers_are_those_of_the_workers(self) -> None:
+        workers = self.state.workers
+        available = [each for each in workers.values() if each.connected and not each.draining]
+        loads = [len(each.assigned) + len(each.zombies) for each in available]
+        sizes = [each.info.slots + each.info.prefetch for each in available]
+        assert workers.running == sum(len(each.assigned) for each in workers.values())
+        assert (workers.load, workers.capacity) == (sum(loads), sum(sizes))
+        free = [max(size - load, 0) for size, load in zip(sizes, loads, strict=True)]
+        assert workers.free == sum(free)
+        deadlines = [each.deadline for each in workers.values()]
+        assert workers.next_deadline() == min(deadlines, default=float("inf"))
 
     @invariant()
     def limits_are_kept_by_kind(self) -> None:
@@ -311,6 +369,59 @@ class Cluster(RuleBasedStateMachine):
                     self.tell(AttemptFinished(name, self.incarnation(name), result))
         open_jobs = [e for e in self.state.jobs.values() if not e.state.settled]
         raise AssertionError(f"stuck: {open_jobs}")
+
+
+class Noted(dict[Any, Any]):
+    """A table that notes which of its entries were used."""
+
+    def __init__(self, table: dict[Any, Any]) -> None:
+        super().__init__(table)
+        self.used: set[Any] = set()
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        self.used.add(key)
+        return super().get(key, default)
+
+    def __getitem__(self, key: Any) -> Any:
+        self.used.add(key)
+        return super().__getitem__(key)
+
+
+def walk(rng: random.Random) -> None:
+    """Take eighty steps at random; each kind as often as any other."""
+    cluster = Cluster()
+    cluster.begin(eager=rng.random() < 0.5)
+    for _ in range(80):
+        name, number = rng.choice(NAMES), rng.randrange(100)
+        steps: list[Callable[[], None]] = [
+            lambda name=name: cluster.submit(rng.choice([None, name])),
+            lambda name=name, number=number: cluster.join(name, number % 3),
+            lambda name=name: cluster.beat(name),
+            cluster.assign,
+            lambda: cluster.wait(rng.choice([1.0, 12.0, 40.0])),
+            lambda name=name, number=number: cluster.trouble(rng.choice(TROUBLE), name, number),
+        ]
+        if any(cluster.held.values()):
+            outcome = rng.choice([Success(1.0), CRASH])
+            steps += [
+                lambda number=number, outcome=outcome: cluster.finish(number, outcome),
+                lambda number=number: cluster.report(number, number % 3, number % 2 == 0),
+            ]
+        rng.choice(steps)()
+        cluster.each_job_is_settled_at_most_once()
+        cluster.an_open_job_is_queued_or_held_never_both()
+        cluster.sums_over_workers_are_those_of_the_workers()
+
+
+def test_each_transition_that_is_listed_occurs(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs, workers = Noted(job_table.JOB_TRANSITIONS), Noted(worker_table.WORKER_TRANSITIONS)
+    monkeypatch.setattr(job_table, "JOB_TRANSITIONS", jobs)
+    monkeypatch.setattr(worker_table, "WORKER_TRANSITIONS", workers)
+    for seed in range(60):
+        walk(random.Random(seed))
+    for table in (jobs, workers):
+        assert set(table) - table.used == set(), "listed, and never taken"
+        assert table.used - set(table) == set(), "taken, and not listed"
 
 
 TestCluster = Cluster.TestCase

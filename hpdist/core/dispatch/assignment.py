@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from hpdist.core.dispatch.job_table import JobEntry, JobTable
 from hpdist.core.dispatch.worker_table import WorkerEntry, WorkerTable
 from hpdist.core.model.events import Assignment
@@ -29,21 +31,24 @@ def choose_worker(workers: WorkerTable, entry: JobEntry) -> WorkerEntry | None:
 
     If there is a policy, it chooses between workers that are equal but for their load.
     """
-    ranks: dict[str, tuple[bool, bool]] = {}
+    best: tuple[bool, bool] | None = None
+    equal: list[WorkerEntry] = []
     for worker_id, worker in workers.items():
         if worker.room <= 0 or not workers.may_run(entry, worker_id):
             continue
         # A free slot comes before a place behind other attempts, even where the job has failed
         # before; then another worker than that one; then the one with the least to do.
-        ranks[worker_id] = (worker.load >= worker.info.slots, worker_id == entry.avoid)
-    if not ranks:
+        rank = (worker.load >= worker.info.slots, worker_id == entry.avoid)
+        if best is None or rank < best:
+            best, equal = rank, [worker]
+        elif rank == best:
+            equal.append(worker)
+    if not equal:
         return None
-    best = min(ranks.values())
-    equal = [worker_id for worker_id, rank in ranks.items() if rank == best]
+    equal.sort(key=attrgetter("load"))
     if workers.policy is None or entry.job.worker is not None:
-        return min((workers[worker_id] for worker_id in equal), key=lambda each: each.load)
-    equal.sort(key=lambda worker_id: workers[worker_id].load)
-    return workers[workers.policy.choose(entry.job, equal)]
+        return equal[0]
+    return workers[workers.policy.choose(entry.job, [each.info.worker_id for each in equal])]
 
 
 def attempts_to_recall(

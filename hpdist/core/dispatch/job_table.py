@@ -9,12 +9,11 @@ from hpdist.core.dispatch.transitions import (
     HISTORY_LENGTH,
     JOB_TRANSITIONS,
     JobEvent,
-    end_event,
     illegal,
 )
 from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import AttemptEnded, AttemptStarted
-from hpdist.core.model.values import Failure, FailureKind, Job, JobState
+from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success
 
 Transition = tuple[str, int, str]
 """(event, attempt, worker id)"""
@@ -100,7 +99,7 @@ class JobTable(dict[int, JobEntry]):
         job_id, outcome = record.job_id, record.outcome
         entry = self[job_id]
         before, worker_id = entry.state, entry.worker_id
-        event = end_event(record)
+        event = _end_event(record)
         if record.attempt != entry.attempt:
             raise _illegal(event, entry, record.attempt)
         self._advance(entry, event, record.attempt, record.worker_id)
@@ -113,7 +112,7 @@ class JobTable(dict[int, JobEntry]):
                 self._unqueue(job_id)
             return worker_id
         if before is JobState.RUNNING:
-            # To the front: jobs that were started first are also settled first.
+            # To the front: a bracket waits for the result longest.
             self.queue.appendleft(job_id)
         if entry.crashed_at is not None:
             self.crashed.add(job_id)
@@ -124,10 +123,6 @@ class JobTable(dict[int, JobEntry]):
         entry = self[job_id]
         self._advance(entry, event, attempt, entry.worker_id or "")
         return entry
-
-    def n_delayed(self, now: float) -> int:
-        """Return how many queued jobs may not be assigned yet."""
-        return sum(at > now for at in self.delayed.values()) if self.delayed else 0
 
     def _count(self, entry: JobEntry, kind: FailureKind, record: AttemptEnded) -> None:
         entry.failed[kind] += 1
@@ -152,6 +147,19 @@ class JobTable(dict[int, JobEntry]):
         self.queue.remove(job_id)
         self.delayed.pop(job_id, None)
         self.crashed.discard(job_id)
+
+
+def _end_event(record: AttemptEnded) -> JobEvent | None:
+    """Return what the end of an attempt means for its job; None if that can be nothing."""
+    outcome = record.outcome
+    if outcome is None:
+        return None if record.final else JobEvent.RELEASED
+    if not record.final:
+        return JobEvent.RETRIED
+    if isinstance(outcome, Success):
+        return JobEvent.COMPLETED
+    cancelled = outcome.kind is FailureKind.CANCELLED
+    return JobEvent.CANCELLED if cancelled else JobEvent.FAILED
 
 
 def _illegal(event: JobEvent | None, entry: JobEntry, attempt: int) -> StateError:

@@ -7,25 +7,25 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hpdist.core.dispatch.worker_table import WorkerEntry
-from hpdist.core.model.values import Failure, FailureKind, Outcome, Retry
+from hpdist.core.model.values import Failure, FailureKind, Retry
 
 #: Different jobs that must crash in a row on one worker before it is quarantined.
 QUARANTINE_AFTER = 3
 
 
 def retry_decision(
-    outcome: Outcome, before: Counter[FailureKind], retry: Retry
-) -> tuple[bool, Outcome]:
-    """Decide whether ``outcome`` settles its job, given the failures ``before`` by kind.
+    outcome: Failure, before: Counter[FailureKind], retry: Retry
+) -> tuple[bool, Failure]:
+    """Decide whether a failure settles its job, given the failures ``before`` by kind.
 
     Returns
     -------
     final
         False if the job is to be tried again.
     outcome
-        The outcome; where a limit was used up, its message says so.
+        The failure; where a limit was used up, its message says so.
     """
-    if not isinstance(outcome, Failure) or outcome.kind is FailureKind.CANCELLED:
+    if outcome.kind is FailureKind.CANCELLED:
         return True, outcome
     allowed = {
         FailureKind.CRASH: retry.max_crashes,

@@ -119,8 +119,9 @@ class DispatchState:
         self.jobs.create(record.job)
 
     def _apply_started(self, record: AttemptStarted) -> None:
+        worker = self.workers[record.worker_id]  # raises before anything has changed
         self.jobs.start(record)
-        self.workers.assign(record.worker_id, record.job_id, record.attempt)
+        self.workers.assign(worker, record.job_id, record.attempt)
 
     def _apply_ended(self, record: AttemptEnded) -> None:
         worker_id = self.jobs.end(record)
@@ -226,10 +227,13 @@ class DispatchState:
         worker = self._connected(event.worker_id, event.incarnation)
         if worker:
             self.workers.set_deadline(worker, now + self.timing.lease_s)
-            self._forget_zombie(worker, (result.job_id, result.attempt))
+            if worker.zombies:
+                self._forget_zombie(worker, (result.job_id, result.attempt))
         entry = self.jobs.get(result.job_id)
         if entry and entry.is_current(result.attempt):
-            final, outcome = retry_decision(result.outcome, entry.failed, self._retry(entry))
+            final, outcome = True, result.outcome
+            if isinstance(outcome, Failure):
+                final, outcome = retry_decision(outcome, entry.failed, self._retry(entry))
             self._record(
                 AttemptEnded(
                     result.job_id,
@@ -292,10 +296,10 @@ class DispatchState:
     def tick(self, now: float) -> Decision:
         """Give up the workers whose lease has run out, and forget back-off that is over.
 
-        To be called when every event that has arrived is handled, so that a busy loop never takes
-        a worker for silent whose message is waiting.
+        To be called at `next_deadline`, when every event that has arrived is handled, so that a
+        busy loop never takes a worker for silent whose message is waiting.
         """
-        for worker in self.workers.expired(now):
+        for worker in [each for each in self.workers.values() if each.deadline <= now]:
             silence = "gave no sign of life" if worker.connected else "never came back"
             self._lose(worker, f"{silence} within its lease", now)
         delayed = self.jobs.delayed
@@ -344,7 +348,7 @@ class DispatchState:
         and the room is there for other jobs.
         """
         jobs = self.jobs
-        waiting = jobs.n_delayed(now)
+        waiting = sum(at > now for at in jobs.delayed.values()) if jobs.delayed else 0
         # Without a policy only a job that has crashed may not run everywhere.
         selected = jobs.crashed if self.workers.policy is None else jobs.queue
         if selected and self.workers.free:

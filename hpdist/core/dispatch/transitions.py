@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpdist.core.model.errors import StateError
-from hpdist.core.model.events import AttemptEnded
 from hpdist.core.model.states import Word, WorkerState
-from hpdist.core.model.values import FailureKind, JobState, Success
+from hpdist.core.model.values import JobState
 
 HISTORY_LENGTH = 8
 """Latest transitions that are kept of each job and worker, for the message of an error."""
@@ -62,19 +61,6 @@ WORKER_TRANSITIONS: dict[tuple[WorkerState | None, WorkerState], WorkerState] = 
     (WorkerState.QUARANTINED, WorkerState.LOST): WorkerState.LOST,
 }
 """The state after a change, by the state before it; None for a worker that is not registered."""
-
-
-def end_event(record: AttemptEnded) -> JobEvent | None:
-    """Return what the end of an attempt means for its job; None if that can be nothing."""
-    outcome = record.outcome
-    if outcome is None:
-        return None if record.final else JobEvent.RELEASED
-    if not record.final:
-        return JobEvent.RETRIED
-    if isinstance(outcome, Success):
-        return JobEvent.COMPLETED
-    cancelled = outcome.kind is FailureKind.CANCELLED
-    return JobEvent.CANCELLED if cancelled else JobEvent.FAILED
 
 
 def illegal(event: str, subject: str, state: object, history: Sequence[object]) -> StateError:

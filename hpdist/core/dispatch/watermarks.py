@@ -1,4 +1,4 @@
-"""When to choose further configurations."""
+"""Watermarks: when to choose further configurations."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ LARGEST = 10**6
 
 @dataclass(frozen=True)
 class QueueSizes:
-    """When to choose further configurations, counted in evaluations that run or wait.
+    """Low and high watermark of the evaluations that run or wait.
 
     When there are no more than ``low``, proposals are made until there are ``high``. With
-    ``dynamic`` both are relative to the number of places that the workers have; the default
-    keeps each place busy and nothing queued.
+    ``dynamic`` both are relative to the capacity of the workers; the default
+    keeps each slot busy and nothing queued.
     """
 
     low: int = -1
@@ -45,8 +45,7 @@ class QueueSizes:
             raise ConfigurationError(f"job_queue_sizes must be two numbers, got {short_repr(pair)}")
         return cls(sizes[0], sizes[1], check_flag("dynamic_queue_size", dynamic))
 
-    def bounds(self, places: int) -> tuple[int, int]:
-        """Return (refill when at most so many, refill up to so many) for ``places`` places."""
-        check_whole("the number of workers", places, least=0)
-        base = places if self.dynamic else 0
+    def bounds(self, capacity: int) -> tuple[int, int]:
+        """Return the low and the high watermark for workers of this capacity."""
+        base = capacity if self.dynamic else 0
         return base + self.low, base + self.high

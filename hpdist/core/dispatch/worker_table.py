@@ -99,9 +99,8 @@ class WorkerTable(dict[str, WorkerEntry]):
         if state in (WorkerState.LEFT, WorkerState.LOST):
             del self[worker_id]
 
-    def assign(self, worker_id: str, job_id: int, attempt: int) -> None:
+    def assign(self, worker: WorkerEntry, job_id: int, attempt: int) -> None:
         """Enter that an attempt is assigned to a worker."""
-        worker = self[worker_id]
         worker.assigned[job_id] = attempt
         self.running += 1
         self._recount(worker)
@@ -151,20 +150,12 @@ class WorkerTable(dict[str, WorkerEntry]):
             heappop(heap)  # its lease was renewed, or the worker is gone
         return inf
 
-    def expired(self, now: float) -> list[WorkerEntry]:
-        """Return the workers whose lease has run out."""
-        if now < self.next_deadline():
-            return []
-        return [worker for worker in self.values() if worker.deadline <= now]
-
     def extend_leases(self, now: float, grace_s: float) -> None:
         """Extend leases that have been over for a while by ``grace_s`` seconds, once.
 
         Leases are checked as they run out. If that is late, the dispatcher's process was stopped
         or busy, and what its workers sent meanwhile may not have been read yet.
         """
-        if now - self.next_deadline() <= LATE_S:
-            return
         for worker in self.values():
             if now - worker.deadline > LATE_S and worker.deadline != worker.extended_to:
                 worker.extended_to = now + grace_s

@@ -72,7 +72,7 @@ def check_number(
 
     Only with ``infinite`` it may be infinite.
     """
-    number = to_real(value)
+    number = value if type(value) is float else to_real(value)
     if number is not None and number >= least and (number > above or above == -math.inf):  # noqa: SIM102
         if math.isfinite(number) or infinite:
             return number
@@ -116,6 +116,14 @@ def check_whole(
     raise ConfigurationError(
         f"{name} must be {accepted or 'a whole number' + bound}, got {short_repr(value)}", do=do
     )
+
+
+def check_counts(owner: object, *names: str) -> None:
+    """Check that these attributes of ``owner`` are whole numbers from 0 on."""
+    for name in names:
+        value = getattr(owner, name)
+        if type(value) is not int or not 0 <= value <= LARGEST_WHOLE:
+            check_whole(name, value, least=0)
 
 
 def check_seed(value: object) -> int:

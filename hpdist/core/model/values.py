@@ -21,7 +21,13 @@ from hpdist.core.model.options import (
     check_options,
     option,
 )
-from hpdist.core.model.validation import check_kind, check_number, check_whole, maybe, short_repr
+from hpdist.core.model.validation import (
+    check_counts,
+    check_kind,
+    check_number,
+    check_whole,
+    short_repr,
+)
 
 JsonValue = Any
 """None, bool, int, finite float, str, and lists and dicts of these with str keys."""
@@ -34,7 +40,7 @@ ConfigId = tuple[int, int, int]
 
 
 class JobState(Enum):
-    """Where an evaluation stands."""
+    """The state of a job."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -44,12 +50,12 @@ class JobState(Enum):
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the job is over: its state never changes again."""
         return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
 
 
 class FailureKind(Enum):
-    """Why an evaluation has no loss."""
+    """Why a job has no loss."""
 
     EXCEPTION = "exception"  #: the objective raised, or called sys.exit
     INVALID = "invalid"  #: the result is no finite number, or cannot be recorded
@@ -61,7 +67,7 @@ class FailureKind(Enum):
 
     @property
     def counts(self) -> bool:
-        """Whether the configuration is to blame: told to the optimizer, as an infinite loss."""
+        """Whether it is the configuration's fault; the optimizer is told an infinite loss then."""
         return self not in (FailureKind.LOST, FailureKind.CANCELLED)
 
 
@@ -78,8 +84,10 @@ class Success:
     info: JsonValue = None
 
     def __post_init__(self) -> None:
-        _settle(self, loss=check_number("loss", self.loss))
-        _settle(self, cost=maybe(check_number, "cost", self.cost))
+        loss = check_number("loss", self.loss)
+        cost = None if self.cost is None else check_number("cost", self.cost)
+        if loss is not self.loss or cost is not self.cost:
+            _set_fields(self, loss=loss, cost=cost)
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class Failure:
         check_kind("kind", self.kind, FailureKind, do="kind=FailureKind.EXCEPTION")
         check_kind("message", self.message, str)
         check_kind("traceback", self.traceback, str)
-        _settle(self, message=_sendable(self.message), traceback=_sendable(self.traceback))
+        _set_fields(self, message=_sendable(self.message), traceback=_sendable(self.traceback))
 
 
 Outcome = Success | Failure
@@ -110,7 +118,7 @@ def settled_state(outcome: Outcome | None) -> JobState:
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration's life within a run; ``trial_id`` is dense from 0."""
+    """A configuration within a run; ``trial_id`` is dense from 0."""
 
     trial_id: int
     config_id: ConfigId
@@ -118,12 +126,12 @@ class Trial:
     config_info: dict[str, JsonValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_whole("trial_id", self.trial_id, least=0)
-        place = self.config_id
-        triple = isinstance(place, tuple) and len(place) == 3
-        if not (triple and all(type(part) is int and part >= 0 for part in place)):
+        check_counts(self, "trial_id")
+        triple = self.config_id
+        is_triple = isinstance(triple, tuple) and list(map(type, triple)) == [int, int, int]
+        if not is_triple or min(triple) < 0:
             raise ConfigurationError(
-                f"config_id must be three whole numbers, got {short_repr(place)}"
+                f"config_id must be three whole numbers, got {short_repr(triple)}"
             )
         check_kind("config", self.config, dict)
         check_kind("config_info", self.config_info, dict)
@@ -145,19 +153,20 @@ class Job:
     retry_of: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("job_id", "trial_id", "bracket", "rung"):
-            check_whole(name, getattr(self, name), least=0)
+        check_counts(self, "job_id", "trial_id", "bracket", "rung")
         check_number("budget", self.budget, above=0)
-        maybe(check_kind, "worker", self.worker, kind=str)
-        maybe(check_whole, "retry_of", self.retry_of, least=0)
+        if self.worker is not None:
+            check_kind("worker", self.worker, str)
+        if self.retry_of is not None:
+            check_counts(self, "retry_of")
 
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """What a worker says of itself when it joins.
+    """The description of a worker that it registers with.
 
     ``incarnation`` differs between two processes that use the same ``worker_id``. A worker runs
-    ``slots`` attempts at a time and holds ``prefetch`` more that it has not begun.
+    ``slots`` attempts at a time, and is assigned ``prefetch`` more that it has not started.
     """
 
     worker_id: str
@@ -172,8 +181,8 @@ class WorkerInfo:
     def __post_init__(self) -> None:
         for name in ("worker_id", "incarnation", "host", "device"):
             check_kind(name, getattr(self, name), str)
-        _settle(self, slots=check_whole("slots", self.slots, least=1))
-        _settle(self, prefetch=check_whole("prefetch", self.prefetch, least=0))
+        _set_fields(self, slots=check_whole("slots", self.slots, least=1))
+        _set_fields(self, prefetch=check_whole("prefetch", self.prefetch, least=0))
         check_whole("pid", self.pid, least=0)
         check_kind("details", self.details, dict)
 
@@ -268,8 +277,8 @@ class Timing:
             )
 
 
-def _settle(owner: object, **values: object) -> None:
-    """Put checked values in the place of those given; the classes are frozen, hence the detour."""
+def _set_fields(owner: object, **values: object) -> None:
+    """Replace fields by their checked values; the classes are frozen, hence the detour."""
     for name, value in values.items():
         object.__setattr__(owner, name, value)
 
@@ -285,7 +294,7 @@ def _sendable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `Study.ask` hands out: evaluate ``config`` at ``budget``.
+    """The reply of `Study.ask`: evaluate ``config`` at ``budget``.
 
     ``seed`` is the trial's own, for the objective's random numbers.
     """

@@ -50,7 +50,8 @@ class QueueInbox:
         try:
             at, events = self._first(until)
             while True:
-                taken.extend((at, event) for event in events)
+                for event in events:
+                    taken.append((at, event))
                 at, events = self._queue.get_nowait()
         except queue.Empty:
             return taken

@@ -145,8 +145,9 @@ class Loop:
         for at, event in self.inbox.take(until=self._next_look()):
             self._handle(event, at)
         now = self.inbox.now()
-        self.dispatch.extend_leases(now, self.dispatch.timing.lease_s / 2)
-        self._take(self.dispatch.tick(now))
+        if now >= self.dispatch.next_deadline():
+            self.dispatch.extend_leases(now, self.dispatch.timing.lease_s / 2)
+            self._take(self.dispatch.tick(now))
         if now >= self.ending.next_deadline:
             self._check_deadlines(now)
         if self.ending.is_open and now >= self._retry_at:
@@ -194,8 +195,9 @@ class Loop:
 
         Ahead of demand one job a turn is chosen: a slow optimizer must not keep events waiting.
         """
-        # First what is queued already, so that only slots are filled that nothing waits for.
-        self._take(self.dispatch.assign(now))
+        if self.dispatch.jobs.queue:
+            # First what waits already: only what is left of the capacity needs new jobs.
+            self._take(self.dispatch.assign(now))
         capacity = self.dispatch.workers.capacity
         low, high = self.queue_sizes.bounds(capacity)
         occupied = self.dispatch.occupied(now)
@@ -266,13 +268,14 @@ class Loop:
             self._observe(fresh)
         if self._orders:
             # Last, because a serial executor takes as long as the objective does.
-            orders, self._orders = self._orders, []
-            self.executor.perform([self._complete(order) for order in orders])
+            self._perform()
 
-    def _complete(self, order: Order) -> Order:
-        if isinstance(order, Launch):
-            return replace(order, payload=self.source.payload(order.job_id))
-        return order
+    def _perform(self) -> None:
+        orders, self._orders = self._orders, []
+        for place, order in enumerate(orders):
+            if isinstance(order, Launch):
+                orders[place] = replace(order, payload=self.source.payload(order.job_id))
+        self.executor.perform(orders)
 
     def _observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
         for observer in self.observers:
