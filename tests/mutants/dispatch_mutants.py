@@ -37,7 +37,8 @@ TABLE_MUTANTS = (
             "JobTable._advance",
             swap(
                 "JOB_TRANSITIONS.get(...)",
-                "JOB_TRANSITIONS.get((JobState.RUNNING if entry.state.settled else entry.state, event))",
+                "JOB_TRANSITIONS.get("
+                "(JobState.RUNNING if entry.state.settled else entry.state, event))",
             ),
         ),
         killed_by=DISPATCH_TESTS + "test_a_repeated_result_counts_once_and_is_acknowledged_again",
@@ -94,7 +95,8 @@ ASSIGNMENT_MUTANTS = (
         DISPATCH.change(
             "DispatchState.assign",
             swap(
-                "while not self.paused and ... and self._assign(now): ...",
+                "while not self.paused and self.jobs.queue and self.workers.free and "
+                "self._assign(now): ...",
                 "if not self.paused: self._assign(now)",
             ),
         ),

@@ -41,7 +41,7 @@ LOOP_MUTANTS = (
             "Loop._flush",
             before(
                 "self.journal.commit()",
-                "self._perform()",
+                "if self._orders:\n    self._perform()",
             ),
         ),
         killed_by=SWARM,
