@@ -21,6 +21,7 @@ from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import NoWorkers, StateError
 from hpdist.core.model.events import ControlRequested, Record, RunEnded
+from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seed, check_whole
 from hpdist.core.model.values import Retry, Timing
@@ -155,7 +156,7 @@ class Master:
         self.optimizer = make_optimizer(optimizer, self._space, check_seed(seed), len(objectives))
         self.iter_generator = check_generator(iter_generator)
         self.views = ResultViews(
-            1.0 if direction == "minimize" else -1.0,
+            loss_sign(direction),
             incumbents,
             incumbent_performances,
             result_logger,

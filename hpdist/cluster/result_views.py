@@ -54,12 +54,12 @@ class ResultViews:
         self._progress: Any = None
 
     def new_trial(self, trial: Trial) -> None:
-        """Take notice of a configuration."""
+        """Pass a new configuration to the result logger."""
         if hasattr(self.result_logger, "new_config"):
             self.result_logger.new_config(trial.config_id, trial.config, trial.config_info)
 
     def finished(self, job: FinishedJob) -> None:
-        """Take notice of a settled job."""
+        """Pass a settled job to the incumbents, the result logger and the progress bar."""
         if job.result is not None:
             self._note_incumbent(job.kwargs["budget"], job.result["loss"], job.kwargs["config"])
         if self.result_logger is not None:
@@ -68,7 +68,7 @@ class ResultViews:
             self._progress.update(1)
 
     def resumed(self, state: RunState) -> None:
-        """Take notice of the jobs that were settled in earlier sessions."""
+        """Update the incumbents by the jobs that were settled in earlier sessions."""
         jobs = [job for job in state.jobs.values() if isinstance(job.outcome, Success)]
         for job in sorted(jobs, key=lambda job: job.ended_at or 0.0):
             assert isinstance(job.outcome, Success)

@@ -44,7 +44,7 @@ class EvaluationResult:
 
     @property
     def informative(self) -> bool:
-        """Whether it says something about its configuration: a loss, or a failure of its own."""
+        """Whether an optimizer learns from it: it has a loss, or a failure of its configuration."""
         return self.loss is not None or (self.failure is not None and self.failure.counts)
 
     def objective(self, name: str) -> float | None:

@@ -127,18 +127,18 @@ def brackets(state: RunState, forecast: Forecast) -> list[str]:
     }
     lines: dict[int, list[str]] = {}
     open_brackets = set()
-    for place in sorted({**state.rungs, **planned}):
-        text, is_open = _rung(state, place, planned.get(place))
-        lines.setdefault(place[0], []).append(text)
+    for key in sorted({**state.rungs, **planned}):
+        text, is_open = _rung(state, key, planned.get(key))
+        lines.setdefault(key[0], []).append(text)
         if is_open:
-            open_brackets.add(place[0])
+            open_brackets.add(key[0])
     shown = [bracket for bracket in lines if bracket in open_brackets][-MAX_BRACKETS:]
     return [f"bracket {bracket}  " + "  ".join(lines[bracket]) for bracket in shown]
 
 
-def _rung(state: RunState, place: tuple[int, int], planned: Rung | None) -> tuple[str, bool]:
+def _rung(state: RunState, key: tuple[int, int], planned: Rung | None) -> tuple[str, bool]:
     """Return the text about a rung, and whether it has evaluations to do."""
-    status = state.rungs.get(place)
+    status = state.rungs.get(key)
     if status is None:
         assert planned is not None
         status = RungStatus(planned.budget)

@@ -146,9 +146,12 @@ class RunState:
                 return job_id
         return None
 
-    def evaluation(self, job_id: int) -> EvaluationResult:
-        """Return the result of one job, in the form that users get."""
-        return self.jobs[job_id].result(self.first_at or 0.0)
+    def evaluation(self, job_id: int, output: str = "") -> EvaluationResult:
+        """Return the result of one job, in the form that users get.
+
+        ``output`` is what it printed, for states that do not keep it.
+        """
+        return self.jobs[job_id].result(self.first_at or 0.0, output)
 
     # ------------------------------------------------------------------ records
 
@@ -188,10 +191,10 @@ class RunState:
             self._trials[job.trial_id] = record.trial
         trial = self._trials.get(job.trial_id) or Trial(job.trial_id, (0, 0, job.trial_id), {})
         self.jobs[job.job_id] = JobStatus(job, trial, at)
-        place = job.bracket, job.rung
-        if place not in self.rungs:
-            self.rungs[place] = RungStatus(job.budget)
-        self.rungs[place].counts[JobState.QUEUED] += 1
+        key = job.bracket, job.rung
+        if key not in self.rungs:
+            self.rungs[key] = RungStatus(job.budget)
+        self.rungs[key].counts[JobState.QUEUED] += 1
         self.counts[JobState.QUEUED] += 1
 
     def _attempt_started(self, at: float, record: AttemptStarted) -> None:

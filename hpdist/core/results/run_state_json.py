@@ -19,7 +19,7 @@ def run_state_json(state: RunState) -> dict[str, JsonValue]:
         "counts": {each.value: state.counts[each] for each in JobState},
         "failures": {kind.value: n for kind, n in state.failures.items() if n},
         "workers": [_worker(worker) for worker in state.workers.values()],
-        "rungs": [_rung(*place, rung) for place, rung in sorted(state.rungs.items())],
+        "rungs": [_rung(*key, rung) for key, rung in sorted(state.rungs.items())],
         "incumbents": [_incumbent(incumbent) for incumbent in state.incumbents],
         "evaluations": state.evaluations,
         "total_cost": state.total_cost,
@@ -42,5 +42,5 @@ def _worker(worker: WorkerStatus) -> dict[str, Any]:
 
 def _rung(bracket: int, rung: int, status: RungStatus) -> dict[str, Any]:
     counts = {state.value: status.counts[state] for state in JobState}
-    place = {"bracket": bracket, "rung": rung, "budget": status.budget}
-    return place | {"created": status.created} | counts
+    data = {"bracket": bracket, "rung": rung, "budget": status.budget}
+    return data | {"created": status.created} | counts

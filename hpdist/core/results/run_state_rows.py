@@ -36,7 +36,7 @@ class JobStatus:
     seconds: float | None = None
     output: str = ""
 
-    def result(self, run_start: float) -> EvaluationResult:
+    def result(self, run_start: float, output: str = "") -> EvaluationResult:
         """Return the result in the form that users get, with times since the start of the run."""
         job, trial = self.job, self.trial
         success = self.outcome if isinstance(self.outcome, Success) else None
@@ -65,7 +65,7 @@ class JobStatus:
             failure=failure.kind if failure else None,
             message=failure.message if failure else "",
             traceback=failure.traceback if failure else "",
-            output=self.output,
+            output=self.output or output,
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from hpdist.core.model.events import AttemptEnded, Record
@@ -41,6 +40,6 @@ class ResultCallbacks:
     def __call__(self, fresh: Sequence[tuple[float, Record]]) -> None:
         for _, record in fresh:
             if isinstance(record, AttemptEnded) and record.final:
-                result = self._state.evaluation(record.job_id)
+                result = self._state.evaluation(record.job_id, record.output)
                 for callback in self._callbacks:
-                    safe_call(callback, replace(result, output=record.output))
+                    safe_call(callback, result)
