@@ -60,7 +60,8 @@ class LokyProcess(ChildProcess):
     def assign(self, *bodies: bytes) -> None:
         """Send the messages of the next task, and have loky start it."""
         if self._task is not None:
-            # The outcome comes over our pipe, a moment before loky has the task's end.
+            # The outcome comes over our pipe, a moment before loky has the end of the task. Between
+            # tasks loky may end a process for its memory, which the next one should not meet.
             wait([self._task], _RETURN_S)
         self.send(*bodies)
         task = self._submit(loky_child.load if self._loading is None else loky_child.run_next)

@@ -39,9 +39,9 @@ class ChildRunner:
     environment
         Variables to set in the child.
     device
-        What this runner's attempts use. Numbers of CUDA devices ("0", "2,3", "cuda:1") are made
-        the only ones visible in the child, so that ``ctx.device`` is "cuda" there; any other
-        name is passed on as it is.
+        The device of this runner's attempts. Numbers of CUDA devices ("0", "2,3", "cuda:1") are
+        made the only ones visible in the child, so that ``ctx.device`` is "cuda" there; any
+        other name is passed on as it is.
 
     Raises
     ------
@@ -121,25 +121,27 @@ class ChildRunner:
 
     def _ready(self, switch: StopSwitch) -> Failure | None:
         """Have a live child whose objective is built, unless this fails or is cancelled."""
-        if self._child is not None and self._child.gone:
-            self._drop()
-        if self._child is not None:
-            self._child.take_output()  # of threads that the last attempt left behind
+        if self._child is not None and not self._child.gone:
+            self._child.take_output()  # printed by threads that the last attempt left behind
             return None
+        self._drop()
         self._child = self._make_child(self._environment)
-        header = {
+        self._child.assign(json.dumps(self._header()).encode(), self._pickled)
+        outcome = ChildAttempt(self._child, self._name, 0, switch).run()
+        if not isinstance(outcome, Failure):
+            return None
+        self._child.kill()
+        return outcome
+
+    def _header(self) -> dict[str, JsonValue]:
+        """Return what the child needs to know of this process to build the objective."""
+        return {
             "sys_path": [path or os.getcwd() for path in sys.path],
             "argv": sys.argv,
             "cwd": os.getcwd(),
             "name": self._name,
             "device": self._device,
         }
-        self._child.assign(json.dumps(header).encode(), self._pickled)
-        outcome = ChildAttempt(self._child, self._name, 0, switch).run()
-        if not isinstance(outcome, Failure):
-            return None
-        self._child.kill()
-        return outcome
 
     def _make_child(self, environment: Mapping[str, str]) -> ChildProcess:
         return SpawnedProcess(environment)
