@@ -39,7 +39,7 @@ from hpdist.optimizers import Optimizer
 P = ParamSpec("P")
 
 
-def _optimize(
+def _optimize(  # noqa: PLR0913 - a public signature
     direction: str,
     objective: Callable[..., object] | Objective | str,
     space: Any,

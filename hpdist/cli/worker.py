@@ -69,7 +69,6 @@ def worker(
     tls_dir: str | None,
     wait: float,
     from_parent: bool,
-    engine: bool,
     **values: Any,
 ) -> Exit | int:
     """Evaluate configurations for a run.
@@ -84,6 +83,7 @@ def worker(
     harden_process()
     use_secrets(key_file, tls_dir)
     log_from(logging.INFO)
+    engine = bool(values.pop("engine"))
     values["prefetch"] = _ahead(engine, values["prefetch"])
     reference = Reference.parse(_evaluated(script, engine))
     place = place_of(run, run_id, nameserver, reference.directory)

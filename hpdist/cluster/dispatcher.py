@@ -98,7 +98,7 @@ class Dispatcher:
         Further options of `hpdist.core.run.loop.Loop`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a public signature
         self,
         new_result_callback: Callable[[FinishedJob], None],
         run_id: str = "0",

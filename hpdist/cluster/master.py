@@ -104,7 +104,7 @@ class Master:
         If the journal holds another search.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a public signature
         self,
         run_id: str,
         optimizer: Optimizer,

@@ -13,7 +13,7 @@ from hpdist.core.model.states import Command
 from hpdist.core.model.values import Limits
 from hpdist.core.run.definition import gather_warm_start
 from hpdist.core.run.options import RunOptions
-from hpdist.core.run.resume import OpenRun, change, header_arguments, open_run
+from hpdist.core.run.resume import Opening, OpenRun, change, header_arguments, open_run
 from hpdist.core.space.space import Space
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Bracket, IterGenerator
@@ -48,14 +48,16 @@ class MasterSearch:
         run = open_run(
             journal,
             self._make_study,
-            run_id=run_id,
-            at=time.time(),
-            objective=objective,
-            on_change=options.policy.on_change,
-            resume=options.policy.resume,
-            sync_every=sync_every,
-            timing=options.timing,
-            retry=options.retry,
+            Opening(
+                run_id=run_id,
+                at=time.time(),
+                objective=objective,
+                on_change=options.policy.on_change,
+                resume=options.policy.resume,
+                sync_every=sync_every,
+                timing=options.timing,
+                retry=options.retry,
+            ),
         )
         if run.dispatch.paused:
             change(run, Controlled(Command.RESUME), time.time())

@@ -80,7 +80,7 @@ class Worker(RecordsArguments):
         If a value cannot work.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a public signature
         self,
         run_id: str,
         nameserver: str | None = None,

@@ -45,7 +45,7 @@ TIMEOUT_VARIABLE = "HPDIST_STATE_TIMEOUT"
 Hook = Callable[[Mapping[str, Any], str, Path, Any, logging.Logger], object]
 
 
-def launch_runtime(
+def launch_runtime(  # noqa: PLR0913 - a public signature
     *,
     evaluation_fn: Callable[..., float | Mapping[str, Any]],
     sampler: Optimizer,

@@ -30,7 +30,7 @@ from hpdist.multi_fidelity import IterGenerator
 from hpdist.optimizers import Optimizer
 
 
-def run(
+def run(  # noqa: PLR0913 - a public signature
     objective: Callable[..., object] | Objective | str,
     space: Any,
     directory: str | Path,

@@ -23,7 +23,7 @@ from hpdist.core.results.progress_lines import found
 from hpdist.core.results.results import Results
 from hpdist.core.run.assembly import ServesRun, make_loop
 from hpdist.core.run.definition import Search
-from hpdist.core.run.resume import OpenRun, change, change_limits, check_ways, open_run
+from hpdist.core.run.resume import Opening, OpenRun, change, change_limits, check_ways, open_run
 from hpdist.core.run.signals import interruptible
 from hpdist.core.run.user_callbacks import Callback, ResultCallbacks
 
@@ -119,14 +119,16 @@ class LocalRun:
         return open_run(
             self.directory.journal,
             self.search.make_study,
-            run_id=safe_run_id(self.directory.path.resolve().name),
-            at=time.time(),
-            objective=self.search.fingerprint,
-            on_change=self.on_change,
-            resume=self.resume,
-            timing=self.timing,
-            retry=self.retry,
-            disk=self.disk,
+            Opening(
+                run_id=safe_run_id(self.directory.path.resolve().name),
+                at=time.time(),
+                objective=self.search.fingerprint,
+                on_change=self.on_change,
+                resume=self.resume,
+                timing=self.timing,
+                retry=self.retry,
+                disk=self.disk,
+            ),
         )
 
     def _notes(self, run: OpenRun) -> list[str]:

@@ -14,6 +14,7 @@ import math
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.ports import JobSource, JournalPort
@@ -57,17 +58,10 @@ class Loop:
 
     Parameters
     ----------
-    time_limit_s, grace_s
-        After ``time_limit_s`` nothing new starts; what runs has ``grace_s`` seconds more, then it
-        is cancelled and stays resumable.
-    stay
-        Go on serving workers when the source is done, until told to stop.
-    waiting
-        Start nothing until a command extends the search.
-    shut_down_workers
-        Whether workers are shut down at the end.
     on_start
         Called when the executor has started.
+    ending
+        When the loop ends, see `hpdist.core.run.ending.Ending`.
     """
 
     def __init__(
@@ -80,12 +74,8 @@ class Loop:
         *,
         observers: Sequence[Observer] = (),
         queue_sizes: QueueSizes | None = None,
-        time_limit_s: float = math.inf,
-        grace_s: float = 10.0,
-        stay: bool = False,
-        waiting: bool = False,
-        shut_down_workers: bool = True,
         on_start: Callable[[], None] = lambda: None,
+        **ending: Any,
     ) -> None:
         self.source = source
         self.dispatch = dispatch
@@ -94,13 +84,7 @@ class Loop:
         self.inbox = inbox
         self.observers = list(observers)
         self.queue_sizes = queue_sizes or QueueSizes()
-        self.ending = Ending(
-            time_limit_s=time_limit_s,
-            grace_s=grace_s,
-            stay=stay,
-            waiting=waiting,
-            shut_down_workers=shut_down_workers,
-        )
+        self.ending = Ending(**ending)
         self._on_start = on_start
         self._commands = Commands(source, dispatch, self.ending, inbox, self._take, self._change)
         self._orders: list[Order] = []

@@ -22,10 +22,11 @@ from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
 from hpdist.core.model.events import Controlled, Record, RunCreated, RunResumed
 from hpdist.core.model.states import Command
-from hpdist.core.model.validation import check_choice, short_repr
+from hpdist.core.model.validation import short_repr
 from hpdist.core.model.values import Limits, Retry, Timing
 from hpdist.core.results.run_state import RunState
 from hpdist.core.run.assembly import RunInstance, Work
+from hpdist.core.run.options import RunPolicy
 from hpdist.core.study.study import Study
 
 MakeStudy = Callable[[RunCreated | None], Study]
@@ -84,23 +85,11 @@ class OpenRun:
         self.state.update([(at, record)])
 
 
-def open_run(
-    path: Path,
-    make_study: MakeStudy,
-    *,
-    run_id: str,
-    at: float,
-    objective: str = "",
-    on_change: str = "error",
-    resume: str = "auto",
-    sync_every: int = 1,
-    retry: Retry | None = None,
-    timing: Timing | None = None,
-    disk: Disk = REAL,
-) -> OpenRun:
-    """Open the journal at ``path`` for writing.
+@dataclass(frozen=True)
+class Opening:
+    """How a run is opened.
 
-    Parameters
+    Attributes
     ----------
     at
         Wall time of new records, in seconds since 1970.
@@ -111,6 +100,26 @@ def open_run(
         objective, optimizer or generator (another space or direction is never accepted).
     resume
         "auto" resumes if there is anything to resume; "never" refuses, "must" insists.
+    sync_every
+        Make results durable every so many.
+    """
+
+    run_id: str
+    at: float
+    objective: str = ""
+    on_change: str = RunPolicy.on_change
+    resume: str = RunPolicy.resume
+    sync_every: int = 1
+    retry: Retry | None = None
+    timing: Timing | None = None
+    disk: Disk = REAL
+
+    def __post_init__(self) -> None:
+        check_ways(self.resume, self.on_change)
+
+
+def open_run(path: Path, make_study: MakeStudy, how: Opening) -> OpenRun:
+    """Open the journal at ``path`` for writing.
 
     Raises
     ------
@@ -119,30 +128,28 @@ def open_run(
     JournalError
         If it is locked, damaged or unreadable.
     """
-    check_ways(resume, on_change)
     # All that can be refused is refused before anything is locked, written or cut off.
-    header = _header(path, resume)
+    header = _header(path, how.resume)
     study = make_study(header)
-    now = study.describe(run_id, objective=objective, versions=versions())
+    now = study.describe(how.run_id, objective=how.objective, versions=versions())
     if header is not None:
-        check_same_search(header, now, path, on_change)
+        check_same_search(header, now, path, how.on_change)
     RunDirectory(path.parent).create()
-    journal = Journal.open(path, sync_every=sync_every, disk=disk)
+    journal = Journal.open(path, sync_every=how.sync_every, disk=how.disk)
     try:
         _check_unchanged(journal, header)
         if header is None:
-            journal.append(now, at)
-            journal.records.append((at, now))
-        return _resumed(journal, study, DispatchState(retry, timing), on_change)
+            journal.append(now, how.at)
+            journal.records.append((how.at, now))
+        return _resumed(journal, study, DispatchState(how.retry, how.timing), how.on_change)
     except BaseException:
         journal.close()
         raise
 
 
-def check_ways(resume: object, on_change: object) -> None:
+def check_ways(resume: str, on_change: str) -> None:
     """Refuse words that say neither when to resume nor what to do about changes."""
-    check_choice("resume", resume, ("auto", "never", "must"))
-    check_choice("on_change", on_change, ("error", "continue"))
+    RunPolicy(resume=resume, on_change=on_change)
 
 
 def _header(path: Path, resume: str) -> RunCreated | None:

@@ -100,7 +100,7 @@ class Study:
         If one of these is invalid.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a public signature
         self,
         space: Any,
         iter_generator: IterGenerator | None = None,

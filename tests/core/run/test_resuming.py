@@ -26,7 +26,7 @@ from hpdist.core.model.events import (
 )
 from hpdist.core.model.values import Failure, FailureKind, JobState, Limits, Success, WorkerInfo
 from hpdist.core.run.definition import Search
-from hpdist.core.run.resume import OpenRun, change_limits, header_arguments, open_run
+from hpdist.core.run.resume import Opening, OpenRun, change_limits, header_arguments, open_run
 from hpdist.core.space.space import Space
 from hpdist.multi_fidelity import Hyperband
 
@@ -41,7 +41,7 @@ def search(**changes: Any) -> Search:
 
 def opened(path: Path, what: Search | None = None, **options: Any) -> OpenRun:
     what = what or search(limits=Limits(n_iterations=2))
-    return open_run(path, what.make_study, **{"run_id": "r", "at": NOW, **options})
+    return open_run(path, what.make_study, Opening(**{"run_id": "r", "at": NOW, **options}))
 
 
 def evaluate(run: OpenRun, outcomes: list[Success | Failure | None]) -> None:
@@ -260,7 +260,7 @@ def test_a_study_that_cannot_be_made_leaves_no_lock(path: Path) -> None:
         raise ConfigurationError("no study")
 
     with pytest.raises(ConfigurationError, match="no study"):
-        open_run(path, fail, run_id="r", at=NOW)
+        open_run(path, fail, Opening("r", NOW))
     opened(path).journal.close()
 
 
