@@ -1,4 +1,4 @@
-"""The contract of an executor, as tests: derive a class and define `make`."""
+"""The contract of an executor, as tests: inherit a class and define `make`."""
 
 from __future__ import annotations
 
@@ -34,13 +34,21 @@ from hpdist.core.objective.objective import Objective, objective_of
 
 E = TypeVar("E")
 
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 
 
 class Posted:
-    """A loop that remembers what was posted to it, and answers what every loop does.
+    """A stand-in for the loop: records the events that are posted, and answers them.
 
-    ``executor`` is whom it answers, if anyone: a worker that joined is welcome, a result is taken.
+    Parameters
+    ----------
+    executor
+        The executor that gets the answers, if any: workers are registered, results acknowledged.
+
+    Attributes
+    ----------
+    events
+        All events, in order.
     """
 
     def __init__(self, executor: Executor | None = None) -> None:
@@ -54,8 +62,8 @@ class Posted:
             self._arrivals.put(event)
 
     def next(self, kind: type[E]) -> E:
-        """Wait for the next event of this kind, passing over the others."""
-        deadline = time.monotonic() + PATIENCE_S
+        """Wait for the next event of this kind and return it, dropping others before it."""
+        deadline = time.monotonic() + TIMEOUT_S
         while True:
             try:
                 event = self._arrivals.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -67,14 +75,14 @@ class Posted:
                 return event
 
     def outcome_of(self, job_id: int) -> Outcome:
-        """Wait for the end of a job, passing over what is told again of those before."""
+        """Wait for the result of a job, dropping those of other jobs, and return its outcome."""
         while (result := self.next(AttemptFinished).result).job_id != job_id:
             pass
         return result.outcome
 
 
 def answers(event: Event) -> list[Order]:
-    """Return what a loop says to ``event``, whatever it was running."""
+    """Return the orders with which every loop answers ``event``."""
     if isinstance(event, WorkerJoined):
         return [Registered(event.worker.worker_id, event.worker.incarnation)]
     if isinstance(event, AttemptFinished):
@@ -84,7 +92,7 @@ def answers(event: Event) -> list[Order]:
 
 
 def payload_of(config: dict[str, JsonValue], trial_id: int = 0, **fields: Any) -> Payload:
-    """Return what a loop would send for ``config``."""
+    """Return the payload of an attempt to evaluate ``config``."""
     return Payload(trial_id, (0, 0, trial_id), config, **{"budget": 1.0, "seed": 7, **fields})
 
 
@@ -95,7 +103,7 @@ def launch(worker: WorkerInfo, job_id: int, config: dict[str, JsonValue]) -> Lau
 
 
 def behave(config: dict[str, Any], budget: float, ctx: Any) -> object:
-    """Do what the configuration says: the objective of these tests."""
+    """Raise, wait or return a loss, as the configuration says: the objective of these tests."""
     if "error" in config:
         raise ValueError(config["error"])
     if config.get("wait") and "loss" in config:
@@ -106,7 +114,10 @@ def behave(config: dict[str, Any], budget: float, ctx: Any) -> object:
 
 
 class ExecutorContract(ABC):
-    """What every executor does."""
+    """Tests for pytest of what every executor does.
+
+    A subclass whose name starts with ``Test`` defines `make`.
+    """
 
     @abstractmethod
     def make(self, objective: Objective) -> Executor:
@@ -116,7 +127,7 @@ class ExecutorContract(ABC):
     def started(
         self, objective: Callable[..., object] = behave
     ) -> Iterator[tuple[Executor, Posted, WorkerInfo]]:
-        """Start an executor; yields it, what it posts and its first worker."""
+        """Start an executor; yield it, the loop that it posts to, and its first worker."""
         executor = self.make(objective_of(objective))
         posted = Posted(executor)
         executor.start(posted)
@@ -131,10 +142,10 @@ class ExecutorContract(ABC):
                 executor.perform([launch(worker, job_id, {"loss": job_id / 2})])
                 assert posted.outcome_of(job_id) == Success(job_id / 2)
         results = [each.result for each in posted.events if isinstance(each, AttemptFinished)]
-        told = {(each.job_id, each.attempt): each for each in results}
-        assert list(told) == [(job_id, 1) for job_id in range(5)]
-        if executor.keeps_running:  # a result is told until it is acknowledged
-            assert all(each == told[each.job_id, each.attempt] for each in results)
+        first = {(each.job_id, each.attempt): each for each in results}
+        assert list(first) == [(job_id, 1) for job_id in range(5)]
+        if executor.keeps_running:  # a result is repeated until it is acknowledged
+            assert all(each == first[each.job_id, each.attempt] for each in results)
         else:
             assert len(results) == 5
 
@@ -155,22 +166,21 @@ class ExecutorContract(ABC):
             assert isinstance(outcome, Failure)
             assert outcome.kind is FailureKind.INVALID
 
-    def test_events_name_the_worker_that_was_told(self) -> None:
+    def test_events_name_the_worker_of_the_attempt(self) -> None:
         with self.started() as (executor, posted, worker):
             executor.perform([launch(worker, 0, {"loss": 0})])
             event = posted.next(AttemptFinished)
             assert (event.worker_id, event.incarnation) == (worker.worker_id, worker.incarnation)
 
-    def test_a_dismissed_worker_settles_what_it_was_given_and_leaves(self) -> None:
+    def test_a_worker_that_shuts_down_settles_its_attempts_and_leaves(self) -> None:
         with self.started() as (executor, posted, worker):
             name = (worker.worker_id, worker.incarnation)
             executor.perform([launch(worker, 0, {"loss": 1.0}), ShutDown(*name)])
-            # who had not fetched it yet hands it back
             left = posted.next(WorkerLeft)
             assert (left.worker_id, left.incarnation) == name
         settled = [x for x in posted.events if isinstance(x, AttemptFinished | AttemptReleased)]
         assert settled
-        for event in settled:  # who had not fetched it yet hands it back
+        for event in settled:  # released if the worker had not fetched it yet
             assert isinstance(event, AttemptReleased) or event.result.outcome == Success(1.0)
 
     def test_close_is_idempotent_and_leaves_no_thread_and_no_process(self) -> None:
@@ -190,9 +200,9 @@ class ExecutorContract(ABC):
 
 
 class CancellingExecutorContract(ExecutorContract):
-    """What an executor does besides if it can be given orders while an attempt runs."""
+    """Tests of an executor that accepts orders while an attempt runs."""
 
-    def test_a_cancelled_attempt_is_handed_back_and_frees_the_slot(self) -> None:
+    def test_a_cancelled_attempt_is_released_and_frees_the_slot(self) -> None:
         with self.started() as (executor, posted, worker):
             name = (worker.worker_id, worker.incarnation)
             executor.perform([launch(worker, 0, {"wait": True})])
@@ -201,7 +211,7 @@ class CancellingExecutorContract(ExecutorContract):
             assert (released.job_id, released.attempt) == (0, 1)
             assert posted.next(AttemptFinished).result.job_id == 1
 
-    def test_a_dismissed_worker_finishes_what_it_has_begun(self) -> None:
+    def test_a_worker_that_shuts_down_finishes_started_attempts(self) -> None:
         with self.started() as (executor, posted, worker):
             name = (worker.worker_id, worker.incarnation)
             executor.perform([launch(worker, 0, {"wait": True, "loss": 3.0})])

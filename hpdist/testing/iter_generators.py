@@ -1,4 +1,4 @@
-"""What every iteration generator has to keep: inherit the class in a test and say how to make one.
+"""The contract of an iteration generator, as tests: inherit the class and define `make`.
 
 >>> class TestMine(IterGeneratorContract):
 ...     def make(self):
@@ -22,12 +22,12 @@ from hpdist.multi_fidelity.base import Bracket, IterGenerator, Promote, Proposal
 SEEDS = range(12)
 FAILURE_RATES = (0.0, 0.3, 1.0)
 MAX_JOBS = 200
-"""Where a bracket without end is left."""
+"""Jobs after which an endless bracket is stopped."""
 
 
 @dataclass
 class History:
-    """What happened in one bracket: evaluations in the order in which they were started."""
+    """The jobs of one bracket in the order of their start, their losses, and all proposals."""
 
     jobs: list[Job] = field(default_factory=list)
     losses: dict[int, float] = field(default_factory=dict)  #: by job_id
@@ -38,9 +38,25 @@ class History:
 
 
 def play(bracket: Bracket, seed: int, failure_rate: float = 0.0, workers: int = 4) -> History:
-    """Drive ``bracket`` to its end, or `MAX_JOBS` jobs, with results in random order.
+    """Run ``bracket`` to its end, or `MAX_JOBS` jobs, with results in random order.
 
-    Asserts on the way that `propose` changes nothing and that the bracket never stalls.
+    Asserts that `propose` changes nothing and that the bracket never stalls.
+
+    Parameters
+    ----------
+    bracket
+        A new bracket.
+    seed
+        Decides the losses, the failures and the order of the results.
+    failure_rate
+        Share of the jobs that fail.
+    workers
+        Jobs that run at once.
+
+    Returns
+    -------
+    history
+        The jobs, losses and proposals.
     """
     rng = np.random.default_rng(seed)
     history, trial_ids = History(), count()
@@ -73,14 +89,14 @@ def _start(bracket: Bracket, proposal: Proposal, history: History, trial_ids: It
 
 
 class IterGeneratorContract:
-    """Tests for pytest; a subclass whose name begins with ``Test`` defines `make`."""
+    """Tests for pytest; a subclass whose name starts with ``Test`` defines `make`."""
 
     def make(self) -> IterGenerator:
-        """Return an iteration generator; always an equal one."""
+        """Return a new iteration generator, equal in each call."""
         raise NotImplementedError
 
     def histories(self) -> Iterator[History]:
-        """Play the first iterations with more and more failures."""
+        """Yield the histories of the first iterations, with increasing shares of failures."""
         for seed in SEEDS:
             generator = self.make()
             bracket = generator.get_next_iteration(seed % (generator.default_iterations or 1))
@@ -97,7 +113,7 @@ class IterGeneratorContract:
         for history in self.histories():
             assert {job.budget for job in history.jobs} <= set(budgets)
 
-    def test_new_trials_begin_at_rung_0_and_climb_one_rung_at_a_time(self) -> None:
+    def test_new_trials_start_at_rung_0_and_are_promoted_one_rung_at_a_time(self) -> None:
         for history in self.histories():
             for trial_id in {job.trial_id for job in history.jobs}:
                 jobs = history.of_trial(trial_id)

@@ -1,4 +1,4 @@
-"""What every optimizer has to keep: inherit the class in a test and say how to make one.
+"""The contract of an optimizer, as tests: inherit the class and define `make`.
 
 >>> class TestMine(OptimizerContract):
 ...     def make(self, space):
@@ -35,7 +35,7 @@ HISTORIES = {
 
 @functools.cache
 def spaces() -> dict[str, Space]:
-    """Return spaces of all kinds, by name."""
+    """Return spaces with all kinds of parameters, conditions and forbidden clauses, by name."""
     flat: dict[str, dict[str, Any]] = {
         "one float": {"x": (0.0, 1.0)},
         "log": {"lr": Float(1e-5, 0.1, log=True), "units": Int(1, 1024, log=True)},
@@ -48,8 +48,12 @@ def spaces() -> dict[str, Space]:
         "two points": {"opt": ["a", "b"]},
         "30 dimensions": {f"x{k}": (0.0, 1.0) for k in range(30)},
     }
-    made = {name: Space.of(written) for name, written in flat.items()}
-    return made | {"conditional": _conditional(), "nested": _nested(), "forbidden": _forbidden()}
+    made = {name: Space.of(definition) for name, definition in flat.items()}
+    return made | {
+        "conditional": _conditional(),
+        "nested": _nested(),
+        "forbidden": _forbidden(),
+    }
 
 
 def _conditional() -> Space:
@@ -87,7 +91,7 @@ def _forbidden() -> Space:
 
 
 def observations(space: Space, losses: Sequence[float]) -> list[Observation]:
-    """Return made-up evaluations at two budgets, every third one of a trial seen before."""
+    """Return observations with these losses at two budgets, every third of an earlier trial."""
     rng = np.random.default_rng(7)
     seen: list[Observation] = []
     for loss in losses:
@@ -99,25 +103,25 @@ def observations(space: Space, losses: Sequence[float]) -> list[Observation]:
 
 
 class OptimizerContract:
-    """Tests for pytest; a subclass whose name begins with ``Test`` defines `make`."""
+    """Tests for pytest; a subclass whose name starts with ``Test`` defines `make`."""
 
     def make(self, space: Space) -> Optimizer:
-        """Return a new optimizer for ``space``; always an equal one."""
+        """Return a new optimizer for ``space``, equal in each call."""
         raise NotImplementedError
 
     def suits(self, space: Space) -> bool:
-        """Say whether the optimizer takes this space; all of them by default."""
+        """Return whether the optimizer supports this space; by default it supports all."""
         return True
 
-    def taught(self, space: Space, losses: Sequence[float]) -> Optimizer:
-        """Return an optimizer that was told made-up evaluations with these losses."""
+    def trained(self, space: Space, losses: Sequence[float]) -> Optimizer:
+        """Return an optimizer with observations of these losses."""
         optimizer = self.make(space)
         for observation in observations(space, losses):
             optimizer.tell(observation)
         return optimizer
 
     def cases(self) -> Iterator[tuple[str, Space, list[float]]]:
-        """Pair every space with every history."""
+        """Yield every supported space with every history, and a name of the pair."""
         for name, space in spaces().items():
             if not self.suits(space):
                 continue
@@ -136,21 +140,21 @@ class OptimizerContract:
     def test_it_has_what_the_port_asks_for(self) -> None:
         assert isinstance(self.make(spaces()["log"]), Optimizer)
 
-    def test_suggestions_are_valid_whatever_it_was_told(self) -> None:
+    def test_suggestions_are_valid_after_any_history(self) -> None:
         for case, space, losses in self.cases():
-            for suggestion in _ask(self.taught(space, losses), n=2):
+            for suggestion in _ask(self.trained(space, losses), n=2):
                 assert space.check(suggestion.config) == suggestion.config, case
 
     def test_suggestions_are_plain_json(self) -> None:
         for case, space, losses in self.few_cases():
-            for suggestion in _ask(self.taught(space, losses)):
+            for suggestion in _ask(self.trained(space, losses)):
                 for part in (suggestion.config, suggestion.info):
                     assert json.loads(json.dumps(part, allow_nan=False)) == part, case
                 assert isinstance(suggestion.info["origin"], str), case
 
     def test_asking_again_gives_the_same_answer(self) -> None:
         for case, space, losses in self.few_cases():
-            optimizer = self.taught(space, losses)
+            optimizer = self.trained(space, losses)
             first = _ask(optimizer)
             before = copy.deepcopy(first)
             first[0].config["changed by the caller"] = True
@@ -159,7 +163,7 @@ class OptimizerContract:
 
     def test_asking_leaves_no_trace(self) -> None:
         for case, space, losses in self.few_cases():
-            curious, other = self.taught(space, losses), self.taught(space, losses)
+            curious, other = self.trained(space, losses), self.trained(space, losses)
             _ask(curious, n=3, seed=5)
             extra = Observation(50, space.default(), 1.0, 0.25)
             curious.tell(extra)
@@ -168,37 +172,37 @@ class OptimizerContract:
 
     def test_four_are_given_when_four_are_asked_for(self) -> None:
         for case, space, losses in self.few_cases():
-            assert len(_ask(self.taught(space, losses), n=4)) == 4, case
+            assert len(_ask(self.trained(space, losses), n=4)) == 4, case
 
     def test_the_same_results_give_the_same_next_suggestion(self) -> None:
         for case, space, losses in self.few_cases():
-            first, second = self.taught(space, losses), self.taught(space, losses)
+            first, second = self.trained(space, losses), self.trained(space, losses)
             assert _ask(first, n=2) == _ask(second, n=2), case
 
     def test_many_pending_evaluations_are_no_obstacle(self) -> None:
         for case, space, losses in self.few_cases():
             rng = np.random.default_rng(3)
             pending = [Pending(100 + k, space.sample(rng), 1.0) for k in range(8)]
-            (suggestion,) = _ask(self.taught(space, losses), pending)
+            (suggestion,) = _ask(self.trained(space, losses), pending)
             assert space.check(suggestion.config) == suggestion.config, case
 
     def test_arguments_are_left_alone(self) -> None:
         for case, space, losses in self.few_cases():
-            told = observations(space, losses)
+            observed = observations(space, losses)
             pending = [Pending(100, space.default(), 1.0)]
-            before = copy.deepcopy((told, pending))
+            before = copy.deepcopy((observed, pending))
             optimizer = self.make(space)
-            for observation in told:
+            for observation in observed:
                 optimizer.tell(observation)
             _ask(optimizer, pending)
-            assert (told, pending) == before, case
+            assert (observed, pending) == before, case
 
     def test_the_description_is_json_and_equal_for_equal_optimizers(self) -> None:
         space = spaces()["log"]
         description = self.make(space).describe()
         assert json.loads(json.dumps(description, allow_nan=False)) == description
         assert isinstance(description["name"], str)
-        assert self.taught(space, HISTORIES["rising"]).describe() == description
+        assert self.trained(space, HISTORIES["rising"]).describe() == description
 
 
 def _ask(

@@ -1,10 +1,10 @@
-"""A disk in memory that loses what a real one may lose, and fails when it is told to.
+"""A disk in memory that loses unsynced changes in a crash, and can be made to fail.
 
-What processes see and what would survive a power cut are kept apart. When the machine dies, each
-write, cut and name since the last sync is kept, lost or, for writes, torn, as the seed decides.
-A failed sync behaves as that of Linux does: what could not be written counts as clean from then
-on, so memory shows it and the disk may not have it; and whoever else has the file open by then
-hears of the failure at his next sync, once.
+The contents that processes see and those that survive a power cut are separate. When the machine
+crashes, each write, truncation and rename since the last sync is kept, lost or, for writes, torn,
+as the seed decides. A failed sync behaves as on Linux: pages that could not be written count as
+clean from then on, so processes see them although the disk may not have them; each other open
+file reports the failure at its next sync, once.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from hpdist.core.journal.disk import Disk
 Change = tuple[int, bytes | None]
 """(offset, bytes) of a write; (size, None) of a truncation."""
 
-MAX_PIECES = 3
+MAX_PARTS = 3
+"""Parts into which a write is torn, each of which is kept or lost."""
 
 
 class Dead(BaseException):
-    """The process that made this call is dead: it does nothing more, not even to tidy up."""
+    """Raised in a dead process for each call that it makes, those in clean-up code included."""
 
 
 @dataclass(eq=False)
 class File:
     """A file or, with ``data`` unused, a directory."""
 
-    data: bytearray = field(default_factory=bytearray)  #: what processes see
-    durable: bytearray = field(default_factory=bytearray)  #: what the disk has for certain
+    data: bytearray = field(default_factory=bytearray)  #: contents as seen by processes
+    durable: bytearray = field(default_factory=bytearray)  #: contents that certainly survive
     pending: list[Change] = field(default_factory=list)  #: changes since the last sync
-    locked_by: int | None = None  #: the open file that has the lock
-    errors: int = 0  #: how many syncs have failed
+    locked_by: int | None = None  #: the open file that holds the lock
+    errors: int = 0  #: number of failed syncs
 
 
 @dataclass
@@ -48,51 +49,56 @@ class Opened:
     path: Path
     file: File | None
     append: bool
-    place: int = 0
-    seen: int = 0  #: how many of the file's failed syncs it has heard of
+    position: int = 0
+    seen: int = 0  #: number of the file's failed syncs that were reported to it
 
 
 class SimulatedDisk:
     """The disk of one machine; processes use it through `process`.
 
+    Parameters
+    ----------
+    seed
+        Decides which unsynced changes a crash keeps.
+
     Attributes
     ----------
     before
-        Called with the name of each call before it is carried out, and the process that makes
-        it. It may raise OSError for a call that fails, or `Dead` to end the process there.
+        Called before each call with its name and its process. It may raise OSError to let the
+        call fail, or `Dead` to kill the process.
     room
-        How many bytes still fit; negative for no limit.
+        Number of free bytes; negative for no limit.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.rng = np.random.default_rng(seed)
         self.names: dict[Path, File] = {}
         self.room = -1
-        self.crashes = 0  #: how often the machine died
+        self.crashes = 0  #: number of crashes of the machine
         self.before: Callable[[str, SimulatedProcess], None] = lambda call, process: None
         self._kept: dict[Path, File] = {}  #: names that are durable
         self._moves: list[dict[Path, File | None]] = []  #: changes of names since a sync, in order
         self._processes: list[SimulatedProcess] = []
 
     def process(self) -> SimulatedProcess:
-        """Return the disk as a new process sees it."""
+        """Return the system calls of a new process."""
         self._processes.append(SimulatedProcess(self))
         return self._processes[-1]
 
     def durable(self, path: Path) -> bytes:
-        """Return what a file holds for certain after whatever happens now."""
+        """Return the contents of a file that certainly survive a crash."""
         file = self._kept.get(path)
         return bytes(file.durable) if file else b""
 
     def read(self, path: Path) -> bytes:
-        """Return what processes see in a file."""
+        """Return the contents of a file as processes see them."""
         return bytes(self.names[path].data)
 
     def paths(self) -> list[Path]:
         return sorted(self.names)
 
     def crash(self) -> None:
-        """Let the machine die: unsynced changes are kept, lost or torn."""
+        """Crash the machine: unsynced changes are kept, lost or torn, and all processes die."""
         self.crashes += 1
         for process in self._processes:
             process.die()
@@ -103,7 +109,7 @@ class SimulatedDisk:
         self._moves.clear()
         self.names = dict(self._kept)
         for file in set(self.names.values()):
-            self._settle(file)
+            self._flush_some(file)
             file.data = bytearray(file.durable)
 
     # ------------------------------------------------------------------ for processes
@@ -124,12 +130,12 @@ class SimulatedDisk:
         file.pending.clear()
 
     def fail_sync(self, file: File) -> None:
-        """Lose some of what was pending, and believe that it is written."""
+        """Lose some of the pending changes, and count all of them as written."""
         file.errors += 1
-        self._settle(file)
+        self._flush_some(file)
 
     def forget(self, file: File) -> None:
-        """Show what the disk has, and what is still to be written to it."""
+        """Let processes see the durable contents and the pending changes only."""
         file.data = bytearray(file.durable)
         for change in file.pending:
             _apply(file.data, change)
@@ -143,9 +149,10 @@ class SimulatedDisk:
         self.room -= written
         return written
 
-    def _settle(self, file: File) -> None:
+    def _flush_some(self, file: File) -> None:
+        """Make each pending change durable or lose it, at random."""
         for change in file.pending:
-            for part in self._pieces(change):
+            for part in self._parts(change):
                 if self.rng.random() < 0.5:
                     _apply(file.durable, part)
         file.pending.clear()
@@ -153,25 +160,26 @@ class SimulatedDisk:
         if missing > 0 and self.rng.random() < 0.2:
             file.durable += bytes(missing)  # the size was written, the contents were not
 
-    def _pieces(self, change: Change) -> list[Change]:
+    def _parts(self, change: Change) -> list[Change]:
         offset, data = change
         if data is None:
             return [change]
-        cuts = self.rng.integers(0, len(data) + 1, size=self.rng.integers(MAX_PIECES))
+        cuts = self.rng.integers(0, len(data) + 1, size=self.rng.integers(MAX_PARTS))
         edges = [0, *sorted(int(cut) for cut in cuts), len(data)]
         spans = pairwise(edges)
-        return [(offset + begin, data[begin:end]) for begin, end in spans if begin < end]
+        return [(offset + start, data[start:end]) for start, end in spans if start < end]
 
 
 class SimulatedProcess(Disk):
-    """The calls that one process makes to a simulated disk."""
+    """The system calls of one process on a simulated disk."""
 
     def __init__(self, disk: SimulatedDisk) -> None:
-        self.disk, self.dead = disk, False
+        self.disk = disk
+        self.dead = False
         self._opened: dict[int, Opened] = {}
 
     def die(self) -> None:
-        """Let the process end as if killed: its locks are free, what it wrote stays."""
+        """Kill the process: its locks are released, its writes stay visible."""
         self.dead = True
         for fd in list(self._opened):
             self._drop(fd)
@@ -205,7 +213,7 @@ class SimulatedProcess(Disk):
         try:
             self._call("write")
         except Dead:
-            if crashes == self.disk.crashes:  # killed alone, maybe in the middle of it
+            if crashes == self.disk.crashes:  # only the process died, maybe during the write
                 self._put(file, opened, data[: self.disk.rng.integers(len(data) + 1)])
             raise
         return self._put(file, opened, data[: self.disk.take_room(len(data))])
@@ -293,10 +301,10 @@ class SimulatedProcess(Disk):
         return file
 
     def _put(self, file: File, opened: Opened, data: bytes) -> int:
-        change = (len(file.data) if opened.append else opened.place, data)
+        change = (len(file.data) if opened.append else opened.position, data)
         _apply(file.data, change)
         file.pending.append(change)
-        opened.place += len(data)
+        opened.position += len(data)
         return len(data)
 
     def _unlock(self, fd: int) -> None:
@@ -310,13 +318,13 @@ class SimulatedProcess(Disk):
 
 
 def _apply(data: bytearray, change: Change) -> None:
-    place, new = change
-    if len(data) < place:
-        data += bytes(place - len(data))
+    offset, new = change
+    if len(data) < offset:
+        data += bytes(offset - len(data))
     if new is None:
-        del data[place:]
+        del data[offset:]
     else:
-        data[place : place + len(new)] = new
+        data[offset : offset + len(new)] = new
 
 
 def _apply_names(names: dict[Path, File], change: dict[Path, File | None]) -> None:

@@ -1,4 +1,4 @@
-"""Time that jumps to whatever happens next, and inboxes that live in it."""
+"""Simulated time, which jumps to the next scheduled action, and inboxes that use it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import Event
 from hpdist.core.run.inbox import Stamped
 
-#: How often one may look for events at the same moment and find none.
-MOST_LOOKS_IN_VAIN = 1000
+#: Calls of `SimulatedInbox.take` in a row that may return nothing at the same time.
+MAX_EMPTY_TAKES = 1000
 
 
 class SimulatedClock:
-    """What will happen, in order of time.
+    """A schedule of actions, and the time of the last one.
 
     Attributes
     ----------
     now
-        Seconds since the beginning.
+        Simulated seconds since the start.
     wall_offset
-        What the wall clock shows beyond that; it may be set to anything, as wall clocks are.
+        Difference of the wall clock; it may be set to any value, to simulate changes of the clock.
     """
 
     def __init__(self) -> None:
@@ -32,11 +32,11 @@ class SimulatedClock:
         self._order = itertools.count()
 
     def after(self, delay: float, action: Callable[[], None]) -> None:
-        """Let ``action`` happen ``delay`` seconds from now."""
+        """Schedule ``action`` in ``delay`` seconds."""
         heapq.heappush(self._heap, (self.now + delay, next(self._order), action))
 
     def step(self, until: float | None) -> bool:
-        """Let the next thing happen; False if nothing does until the given time (None: ever)."""
+        """Run the next action; return False if none is due by ``until`` (None: at any time)."""
         if not self._heap or (until is not None and self._heap[0][0] > until):
             return False
         self.now, _, action = heapq.heappop(self._heap)
@@ -44,30 +44,30 @@ class SimulatedClock:
         return True
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Run all actions of the next seconds."""
         until = self.now + seconds
         while self.step(until):
             pass
         self.now = until
 
     def clear(self) -> None:
-        """Let nothing more happen."""
+        """Cancel all actions."""
         self._heap.clear()
 
 
 class SimulatedInbox:
-    """An inbox whose clock jumps to whatever happens next; several may share one clock."""
+    """An inbox whose clock jumps to the next action; several inboxes may share a clock."""
 
     def __init__(self, clock: SimulatedClock | None = None) -> None:
         self.clock = clock or SimulatedClock()
         self._waiting: list[Stamped] = []
-        self._in_vain = 0
+        self._empty_takes = 0
 
     def post(self, events: Sequence[Event]) -> None:
         self._waiting += [(self.clock.now, event) for event in events]
 
     def after(self, delay: float, action: Callable[[], None]) -> None:
-        """Let ``action`` happen ``delay`` simulated seconds from now."""
+        """Schedule ``action`` in ``delay`` simulated seconds."""
         self.clock.after(delay, action)
 
     def take(self, until: float | None) -> list[Stamped]:
@@ -80,9 +80,9 @@ class SimulatedInbox:
 
     def _wait(self, until: float | None) -> None:
         if until is None:
-            raise StateError("nothing will ever happen again: the run is stuck")
-        self._in_vain = self._in_vain + 1 if until <= self.clock.now else 0
-        if self._in_vain > MOST_LOOKS_IN_VAIN:
+            raise StateError("no action is scheduled: the run is stuck")
+        self._empty_takes = self._empty_takes + 1 if until <= self.clock.now else 0
+        if self._empty_takes > MAX_EMPTY_TAKES:
             raise StateError("time stands still: the loop spins")
         self.clock.now = max(self.clock.now, until)
 
@@ -93,5 +93,5 @@ class SimulatedInbox:
         return self.clock.wall_offset + self.clock.now
 
     def forget(self) -> None:
-        """Lose what has arrived and was not taken, as a killed master does."""
+        """Drop the events that were not taken, as a killed master does."""
         self._waiting = []

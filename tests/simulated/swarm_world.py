@@ -86,11 +86,11 @@ class Master:
             self.freezes = False
             world.freeze(self)
         elif self.machine:
-            world.happened[f"machine lost, master {where}"] += 1
+            world.fault_counts[f"machine lost, master {where}"] += 1
             world.disk.crash()
             raise Dead
         else:
-            world.happened[f"master killed {where}"] += 1
+            world.fault_counts[f"master killed {where}"] += 1
             self.process.die()
             raise Dead
 
@@ -150,7 +150,7 @@ class World:
             seed=swarm.seed,
         )
         self.judge = Judge(swarm, self.disk, PATH)
-        self.happened = self.cluster.happened
+        self.fault_counts = self.cluster.fault_counts
         self.deaths_left, self.bad_left = swarm.deaths, swarm.bad_budget
         self._masters: dict[SimulatedProcess, Master] = {}
         self._every(swarm.full_every_s, self._fill_disk)
@@ -174,9 +174,9 @@ class World:
 
     def _send_workers_back(self) -> None:
         """Start the workers again that were sent home, in case there is more to do after all."""
-        for agent in self.cluster.agents.values():
-            if agent.leaving and not agent.holds:
-                agent.start_again(0.0)
+        for worker in self.cluster.workers.values():
+            if worker.leaving and not worker.assigned:
+                worker.restart(0.0)
 
     # ------------------------------------------------------------------ masters
 
@@ -199,7 +199,7 @@ class World:
         except Dead:
             return None
         except JournalError as error:
-            self.happened[f"ended: {_short(error)}"] += 1
+            self.fault_counts[f"ended: {_short(error)}"] += 1
             return None
         if why.reason != "finished" or not run.study.done:
             return None
@@ -209,8 +209,8 @@ class World:
         try:
             return Journal.open(PATH, disk=process, sync_every=self.swarm.sync_every)
         except JournalDamaged:
-            demand(self.happened["second master"] > 0, "a damaged journal, with one master")
-            self.happened["journal repaired"] += 1
+            demand(self.fault_counts["second master"] > 0, "a damaged journal, with one master")
+            self.fault_counts["journal repaired"] += 1
             repair(PATH, process)
             return Journal.open(PATH, disk=process, sync_every=self.swarm.sync_every)
 
@@ -225,7 +225,7 @@ class World:
         replay(run, records)
         run.announce(master.inbox.wall())
         journal.commit()
-        self.happened["epochs"] = max(self.happened["epochs"], run.epoch)
+        self.fault_counts["epochs"] = max(self.fault_counts["epochs"], run.epoch)
         return run
 
     def _read_back(self) -> list[Record]:
@@ -233,13 +233,13 @@ class World:
         self.disk.room = -1
         journal = Journal.open(PATH, disk=self.disk.process())
         # A second master, come too late, may find the disk full and leave half a record.
-        torn = journal.cut_bytes and not self.happened["ended: No space left"]
+        torn = journal.cut_bytes and not self.fault_counts["ended: No space left"]
         demand(not torn, "a torn tail after an orderly end")
         return [record for _, record in journal.records]
 
     def freeze(self, master: Master) -> None:
         """Let a master stand still, and another one take the run over by force."""
-        self.happened["second master"] += 1
+        self.fault_counts["second master"] += 1
         self.clock.advance(float(self.rng.exponential(20.0)))
         self.disk.names.pop(PATH.with_name("lock"), None)
         second = self._new_master(nested=True)
@@ -259,11 +259,11 @@ class World:
         bad = name in ("write", "sync", "truncate") and self.rng.random() < self.swarm.bad_calls
         if bad and self.bad_left:
             self.bad_left -= 1
-            self.happened[f"{name} failed"] += 1
+            self.fault_counts[f"{name} failed"] += 1
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     def _fill_disk(self) -> None:
-        self.happened["disk full"] += 1
+        self.fault_counts["disk full"] += 1
         self.disk.room = int(self.rng.integers(400))
         self.clock.after(float(self.rng.exponential(5.0)), self._free_disk)
 
@@ -271,7 +271,7 @@ class World:
         self.disk.room = -1
 
     def _jump(self) -> None:
-        self.happened["clock jumped"] += 1
+        self.fault_counts["clock jumped"] += 1
         self.clock.wall_offset += float(self.rng.normal(0.0, 86_400.0))
 
     def _command(self, command: str) -> None:
@@ -285,7 +285,7 @@ class World:
 
     def _tell(self, command: str, arguments: dict[str, object] | None = None) -> None:
         if self.cluster.post is not None:
-            self.happened[f"command {command}"] += command != "resume"
+            self.fault_counts[f"command {command}"] += command != "resume"
             events: list[Event] = [ControlRequested(command, dict(arguments or {}))]
             self.cluster.post(events)
 
@@ -315,7 +315,7 @@ def play(seed: int) -> Counter[str]:
     if swarm.serial:
         undisturbed, _, _ = World(Swarm(seed)).run()
         demand(_search(records) == _search(undisturbed), "another search than without faults")
-    return world.happened
+    return world.fault_counts
 
 
 def _search(records: list[Record]) -> list[object]:

@@ -36,7 +36,7 @@ from hpdist.testing.simulate import (
     crashing,
     quadratic,
 )
-from hpdist.testing.simulated_time import MOST_LOOKS_IN_VAIN, SimulatedInbox
+from hpdist.testing.simulated_time import MAX_EMPTY_TAKES, SimulatedInbox
 
 SEEN = WorkerSeen("a", "a.1")
 PAYLOAD = payload_of({"x": 0.5}, budget=2.0)
@@ -104,7 +104,7 @@ def test_waiting_for_ever_for_nothing_is_an_error_not_a_hang() -> None:
 
 def test_looking_again_and_again_at_the_same_moment_is_an_error_not_a_hang() -> None:
     inbox = SimulatedInbox()
-    for _ in range(MOST_LOOKS_IN_VAIN):
+    for _ in range(MAX_EMPTY_TAKES):
         inbox.take(0.0)
     with pytest.raises(StateError, match="the loop spins"):
         inbox.take(0.0)
@@ -124,10 +124,10 @@ def arrivals(faults: Faults, n: int = 2000) -> dict[float, int]:
     """When which of ``n`` messages that are sent at once arrive."""
     inbox = SimulatedInbox()
     made = SimulatedCluster(inbox, ten_seconds, workers=1, faults=faults)
-    made.retire()
+    made.stop()
     times: dict[float, int] = {}
     for number in range(n):
-        made.travel(lambda number=number: times.update({inbox.now(): number}))
+        made.deliver(lambda number=number: times.update({inbox.now(): number}))
     inbox.take(1000.0)
     return times
 
@@ -201,7 +201,7 @@ def test_a_worker_that_dies_comes_back_as_another_that_knows_nothing() -> None:
     until(inbox, 1.5)
     made.perform([launch(0)])
     until(inbox, 2.0)
-    made.agents["w0"].die()
+    made.workers["w0"].die()
     made.perform([launch(1)])
     events = until(inbox, 60.0)
     joined = of(WorkerJoined, events)
@@ -216,7 +216,7 @@ def test_a_frozen_worker_is_silent_and_then_goes_on_where_it_was() -> None:
     until(inbox, 1.5)
     made.perform([launch(0)])
     until(inbox, 2.0)
-    made.agents["w0"].freeze()
+    made.workers["w0"].freeze()
     events = until(inbox, 2000.0)
     first = min(at for at, event in events if isinstance(event, AttemptFinished))
     before = [at for at, _ in events if 2.0 < at < first - 0.1]
@@ -237,7 +237,7 @@ def test_a_dismissed_worker_leaves_when_its_hands_are_empty() -> None:
 @pytest.mark.parametrize(
     ("faults", "happened"),
     [
-        (Faults(kill_every_s=20.0), lambda made, events: made.agents["w0"].life > 5),
+        (Faults(kill_every_s=20.0), lambda made, events: made.workers["w0"].life > 5),
         (
             Faults(freeze_every_s=50.0, freeze_s=20.0),
             lambda made, events: len(of(WorkerSeen, events)) < 175,
@@ -260,7 +260,7 @@ def test_after_close_and_retirement_nothing_is_heard() -> None:
     until(inbox, 1.5)
     made.close(1.0)
     assert until(inbox, 20.0) == []
-    made.retire()
+    made.stop()
     with pytest.raises(StateError):
         inbox.take(None)
 
