@@ -44,15 +44,15 @@ if __name__ == "__main__":
 
 
 class Crowd:
-    """Processes on one folder; whoever dies is replaced."""
+    """Processes on one folder; those that die are replaced."""
 
     def __init__(self, script: Path, count: int, folder: Path, seed: int) -> None:
         self._script, self._folder, self._rng = script, folder, random.Random(seed)
-        self.killed = self.holders_killed = 0
+        self.killed = self.leaders_killed = 0
         self._errors: list[str] = []
-        self.processes = [self._begin() for _ in range(count)]
+        self.processes = [self._start() for _ in range(count)]
 
-    def _begin(self) -> subprocess.Popen[str]:
+    def _start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, str(self._script)],
             stdout=subprocess.DEVNULL,
@@ -62,40 +62,40 @@ class Crowd:
         )
 
     def kill_one(self) -> None:
-        """Kill one of them, each eighth time the holder, and start another."""
-        holder = self._holder()
+        """Kill one of them, each eighth time the leader, and start another."""
+        leader = self._leader()
         alive = [each for each in self.processes if each.poll() is None]
         if not alive:
             return
-        held = [each for each in alive if each.pid == holder]
+        held = [each for each in alive if each.pid == leader]
         victim = held[0] if held and self.killed % 8 == 7 else self._rng.choice(alive)
-        self.holders_killed += victim.pid == holder
+        self.leaders_killed += victim.pid == leader
         self.killed += 1
         victim.send_signal(signal.SIGKILL)
         victim.wait()
-        self.processes[self.processes.index(victim)] = self._begin()
+        self.processes[self.processes.index(victim)] = self._start()
 
     def finished(self) -> bool:
         """Whether the search has ended; processes that failed by themselves are an error."""
         for each in self.processes:
             if each.poll() not in (None, 0, -signal.SIGKILL):
                 raise SystemExit(f"a process failed: {each.stderr and each.stderr.read()}")
-        return self._said().get("state") == FINISHED
+        return self._heartbeat().get("state") == FINISHED
 
     def wait(self) -> None:
         for each in self.processes:
             each.communicate(timeout=60)
 
-    def _said(self) -> dict[str, Any]:
-        beats = sorted((self._folder / "holders").glob("*.beat"), key=lambda p: int(p.stem))
+    def _heartbeat(self) -> dict[str, Any]:
+        files = sorted((self._folder / "holders").glob("*.beat"), key=lambda p: int(p.stem))
         try:
-            said: dict[str, Any] = json.loads(beats[-1].read_bytes())
+            heartbeat: dict[str, Any] = json.loads(files[-1].read_bytes())
         except (IndexError, OSError, ValueError):
             return {}
-        return said
+        return heartbeat
 
-    def _holder(self) -> int:
-        name = str(self._said().get("holder", ""))
+    def _leader(self) -> int:
+        name = str(self._heartbeat().get("holder", ""))
         return int(name.split("-")[-2]) if name.count("-") >= 2 else 0
 
 
@@ -120,33 +120,37 @@ def judge(folder: Path, log: Path, trials: int) -> dict[str, int]:
 
 def kills(count: int, trials: int, seconds: float, seed: int) -> dict[str, Any]:
     """Have ``count`` processes evaluate ``trials``, with a SIGKILL each second."""
-    with tempfile.TemporaryDirectory() as place:
-        folder, log, script = Path(place, "run"), Path(place, "log"), Path(place, "mine.py")
+    with tempfile.TemporaryDirectory() as directory:
+        folder, log, script = (
+            Path(directory, "run"),
+            Path(directory, "log"),
+            Path(directory, "mine.py"),
+        )
         script.write_text(
             SCRIPT.format(seconds=seconds, log=str(log), folder=str(folder), trials=trials)
         )
-        began = time.monotonic()
+        started = time.monotonic()
         crowd = Crowd(script, count, folder, seed)
         while not crowd.finished():
             time.sleep(1.0)
             crowd.kill_one()
-        took = time.monotonic() - began
+        took = time.monotonic() - started
         crowd.wait()
         found = judge(folder, log, trials)
-    return {**found, "killed": crowd.killed, "holders": crowd.holders_killed, "seconds": took}
+    return {**found, "killed": crowd.killed, "holders": crowd.leaders_killed, "seconds": took}
 
 
 def cost(trials: int) -> list[tuple[int, float]]:
     """Seconds an evaluation, by one process, over the last tenth before each number of trials."""
     from hpdist.folder import run
 
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as directory:
         for count in (100, trials):
-            run(_nothing, {"x": (0.0, 1.0)}, place, n_trials=count, optimizer="random",
+            run(_nothing, {"x": (0.0, 1.0)}, directory, n_trials=count, optimizer="random",
                 isolation="none")  # fmt: skip
         at = [
             when
-            for when, record in read_journal(Path(place) / "journal").records
+            for when, record in read_journal(Path(directory) / "journal").records
             if isinstance(record, AttemptEnded) and record.final
         ]
     return [(n, (at[n - 1] - at[n - n // 2]) / (n // 2 - 1)) for n in (100, trials // 10, trials)]

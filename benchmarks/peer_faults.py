@@ -70,8 +70,8 @@ class Run:
         until = time.monotonic() + LIMIT_S
         while self.count("end") < number:
             if time.monotonic() > until:
-                told = (self.directory / "master.out").read_text()[-2000:]
-                raise RuntimeError(f"only {self.count('end')} evaluations ended:\n{told}")
+                output = (self.directory / "master.out").read_text()[-2000:]
+                raise RuntimeError(f"only {self.count('end')} evaluations ended:\n{output}")
             time.sleep(0.05)
 
     def ports(self) -> list[int]:
@@ -152,11 +152,11 @@ FAULTS = (
 )
 
 
-# ------------------------------------------------------------------------- what came of it
+# ------------------------------------------------------------------------- the outcome
 
 
 def observe(command: list[str], fault: Callable[[Run], None]) -> str:
-    """Run it once, and say what came of it."""
+    """Run it once, and return a line with the outcome."""
     with tempfile.TemporaryDirectory(prefix="peer-") as directory, ExitStack() as stack:
         run = Run(command, Path(directory), stack)
         run.start("nameserver")
@@ -165,9 +165,9 @@ def observe(command: list[str], fault: Callable[[Run], None]) -> str:
         run.start("master")
         run.wait_for(AFTER)
         fault(run)
-        began = time.monotonic()
+        started = time.monotonic()
         ended = _wait(run)
-        return _told(run, ended, time.monotonic() - began)
+        return _outcome(run, ended, time.monotonic() - started)
 
 
 def _wait(run: Run) -> bool:
@@ -182,7 +182,7 @@ def _wait(run: Run) -> bool:
     return True
 
 
-def _told(run: Run, ended: bool, seconds: float) -> str:
+def _outcome(run: Run, ended: bool, seconds: float) -> str:
     again = run.count("start") - len({str(line["job"]) for line in run.log()})
     repeated = f", {again} evaluated again" if again else ""
     if not ended:

@@ -53,7 +53,7 @@ WARM_UP_S = 0.7
 
 
 class ShortLoop:
-    """Acknowledges each result and hands out the next job."""
+    """Acknowledges each result and assigns the next job."""
 
     def __init__(self, executor: RemoteExecutor, inbox: QueueInbox, journal: Journal) -> None:
         self.executor, self.inbox, self.journal = executor, inbox, journal
@@ -128,7 +128,7 @@ def work_in_threads(serializer: str, key: bytes, uri: str, process: int, threads
 
 
 def measure(serializer: str, workers: int, seconds: float) -> float:
-    """Return evaluations per second, from hand-out to acknowledgement."""
+    """Return evaluations per second, from assignment to acknowledgement."""
     pyro.SERIALIZER = serializer
     key, inbox = secrets.token_bytes(32), QueueInbox()
     executor = RemoteExecutor(Timing(), 1, RUN)
@@ -152,9 +152,9 @@ def measure(serializer: str, workers: int, seconds: float) -> float:
         while loop.finished < workers:
             time.sleep(0.01)
         time.sleep(WARM_UP_S)
-        before, began = loop.finished, time.perf_counter()
+        before, started = loop.finished, time.perf_counter()
         time.sleep(seconds)
-        rate = (loop.finished - before) / (time.perf_counter() - began)
+        rate = (loop.finished - before) / (time.perf_counter() - started)
         executor.close(1.0)
         server.close()
         loop.stopped.set()

@@ -36,11 +36,11 @@ Costs = tuple[float, float]  # microseconds by the clock, and of the processor
 
 
 def cost_of(do: Callable[[], object], times: int) -> Costs:
-    began, worked = time.perf_counter(), time.process_time()
+    started, worked = time.perf_counter(), time.process_time()
     for _ in range(times):
         do()
     scale = 1e6 / times
-    return scale * (time.perf_counter() - began), scale * (time.process_time() - worked)
+    return scale * (time.perf_counter() - started), scale * (time.process_time() - worked)
 
 
 def measure(tls: Tls | None, calls: int, connections: int) -> dict[str, Costs]:

@@ -95,23 +95,23 @@ def measure(executor: str, jobs: int = 50) -> Trip:
     codes: list[CodeType] = []
     ends: list[int] = []
 
-    def heard(frame: FrameType, event: str, _: object) -> None:
+    def record_call(frame: FrameType, event: str, _: object) -> None:
         # At each call of each thread: appending takes no lock, and names can wait.
         if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
             codes.append(frame.f_code)
 
-    with _profiled(heard):
+    with _profiled(record_call):
         _search(executor, WARM_UP + jobs + REST, lambda _: ends.append(len(codes)))
     bounds = ends[WARM_UP - 1 : WARM_UP + jobs]
-    return Trip([[_named(code) for code in codes[begin:end]] for begin, end in pairwise(bounds)])
+    return Trip([[_named(code) for code in codes[start:end]] for start, end in pairwise(bounds)])
 
 
 @contextmanager
-def _profiled(heard: Callable[[FrameType, str, Any], None]) -> Iterator[None]:
-    """Have a function hear of all calls in this thread, and in those that start meanwhile."""
+def _profiled(record_call: Callable[[FrameType, str, Any], None]) -> Iterator[None]:
+    """Let a function record all calls in this thread and in those started meanwhile."""
     here, elsewhere = sys.getprofile(), threading.getprofile()
-    threading.setprofile(heard)
-    sys.setprofile(heard)
+    threading.setprofile(record_call)
+    sys.setprofile(record_call)
     try:
         yield
     finally:
@@ -120,9 +120,9 @@ def _profiled(heard: Callable[[FrameType, str, Any], None]) -> Iterator[None]:
 
 
 def _search(executor: str, trials: int, settled: Callable[[object], None]) -> None:
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory() as directory:
         hpdist.minimize(objective, {"x": (0.0, 1.0)}, n_trials=trials, executor=executor,
-            workers=1, optimizer="random", run=Path(place) / "run", progress="none",
+            workers=1, optimizer="random", run=Path(directory) / "run", progress="none",
             callbacks=[settled])  # fmt: skip
 
 

@@ -60,7 +60,7 @@ def durations(engines: int) -> list[float]:
 
 
 def best(engines: int) -> float:
-    """The speed-up of the best schedule: heavy tasks first, then whoever is free."""
+    """The speed-up of the best schedule: heavy tasks first, each on the first free engine."""
     free = [0.0] * engines
     for seconds in durations(engines):
         free.sort()
@@ -71,7 +71,10 @@ def best(engines: int) -> float:
 def own(engines: int, repeats: int) -> dict[str, list[float]]:
     """Speed-ups of hpdist's views, by a clock around the map."""
     work = durations(engines)
-    with tempfile.TemporaryDirectory() as place, Client(Path(place) / "run", engines=engines) as rc:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Client(Path(directory) / "run", engines=engines) as rc,
+    ):
         views: dict[str, Callable[..., object]] = {
             "balanced": rc.load_balanced_view().map_sync,
             "static": rc[:].map_sync,
@@ -85,23 +88,23 @@ def own(engines: int, repeats: int) -> dict[str, list[float]]:
 
 
 def _timed(run: Callable[[], object], work: Sequence[float]) -> float:
-    began = time.perf_counter()
+    started = time.perf_counter()
     run()
-    return sum(work) / (time.perf_counter() - began)
+    return sum(work) / (time.perf_counter() - started)
 
 
 def peer(name: str, python: str, engines: int, repeats: int) -> dict[str, list[float]]:
     """Speed-ups of a peer in its own interpreter; empty where it is not installed."""
     work = durations(engines)
     values = {"engines": engines, "repeats": repeats, "durations": work, "total": sum(work)}
-    with tempfile.TemporaryDirectory() as place:
-        script = Path(place) / "peer.py"
+    with tempfile.TemporaryDirectory() as directory:
+        script = Path(directory) / "peer.py"
         script.write_text(PEERS[name].format(**values))
-        told = subprocess.run(
-            [python, str(script)], capture_output=True, text=True, cwd=place, timeout=600
+        done = subprocess.run(
+            [python, str(script)], capture_output=True, text=True, cwd=directory, timeout=600
         )
     found: dict[str, list[float]] = {}
-    for line in told.stdout.splitlines():
+    for line in done.stdout.splitlines():
         if line.startswith("RESULT"):
             _, kind, value = line.split()
             found.setdefault(kind, []).append(float(value))
@@ -118,8 +121,8 @@ def main(arguments: Sequence[str]) -> None:
     rows = {"hpdist": own(options.engines, options.repeats)}
     rows |= {name: peer(name, options.python, options.engines, options.repeats) for name in PEERS}
     for name, found in rows.items():
-        told = [
+        speed_ups = [
             f"{kind} {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
             for kind, values in found.items()
         ]
-        print(f"{name:12} {'   '.join(told) or 'is not installed there'}")
+        print(f"{name:12} {'   '.join(speed_ups) or 'is not installed there'}")

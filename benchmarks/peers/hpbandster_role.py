@@ -1,7 +1,7 @@
 """One process of an HpBandSter run: ``hpbandster_role.py ROLE JOBS``, in its own environment.
 
 Roles: nameserver, worker, master. All meet in the current directory; each evaluation writes a line
-to ``evaluations.log`` when it begins and when it ends. Needs Python 3.8 with ``hpbandster==0.7.4
+to ``evaluations.log`` when it starts and when it ends. Needs Python 3.8 with ``hpbandster==0.7.4
 ConfigSpace<0.6 numpy<1.24``.
 """
 

@@ -28,7 +28,7 @@ from benchmarks.quality.regret import regrets
 from benchmarks.quality.results import SHARES, Row
 from benchmarks.quality.sets import PROTOCOLS, Protocol
 from benchmarks.quality.simulation import DURATIONS, Searcher, simulate
-from benchmarks.quality.tables import by_group, duels, plot, standings
+from benchmarks.quality.tables import by_group, duels, plot, ranking_table
 
 RESULTS = Path(__file__).parents[1] / "results"
 Make = Callable[[Problem, int], Searcher]
@@ -152,7 +152,7 @@ def _show(
     text = "\n\n".join(
         [
             f"Set {name}: {len(found.problems())} problems, seeds below {end}",
-            standings(found, rows),
+            ranking_table(found, rows),
             f"{optimizers[0]} paired with the others (at 25 / 50 / 100 %):",
             duels(found, optimizers[0]),
             "log10 regret at the end:",

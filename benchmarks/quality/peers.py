@@ -62,8 +62,8 @@ class PeerSearcher:
         return None if job is None else Job(*job)
 
     def tell(self, job: Job, loss: Any) -> None:
-        told = {"tell": job.key, "config": job.config, "budget": job.budget, "loss": float(loss)}
-        self._exchange(told)
+        message = {"tell": job.key, "config": job.config, "budget": job.budget, "loss": float(loss)}
+        self._exchange(message)
 
     def close(self) -> None:
         self._process.kill()

@@ -17,7 +17,7 @@ ETA = 3
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter in words that every library can be told.
+    """A parameter, described independently of any library.
 
     ``kind`` is "float", "int", "categorical" or "ordinal"; the latter two have ``choices``.
     """

@@ -1,6 +1,6 @@
 """The marks of a problem: 0 is the best value known, 1 what a random configuration gives.
 
-They are found by a long search with the truth at hand, once, and kept in ``data``.
+They are found once, by a long search on the noise-free losses, and kept in ``data``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from benchmarks.quality.results import SHARES, Row
 
 Array = NDArray[np.float64]
 
-FLOOR = 1e-3  #: regrets below this are not told apart
+FLOOR = 1e-3  #: lower regrets count as this one
 CHECKPOINTS = tuple(SHARES.index(share) for share in (0.25, 0.5, 1.0))
 RESAMPLES = 1000
 

@@ -1,4 +1,4 @@
-"""Problems by formula. Optima lie off the centre, so that beginning there is no advantage."""
+"""Problems by formula. Optima lie off the centre, so that starting there is no advantage."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def borehole() -> Problem:
 
 
 def learning_curves(seed: int) -> Problem:
-    """Power laws that cross: what ends best is slow to begin with.
+    """Power laws that cross: the best at the end are slow at the start.
 
     Eight parameters as of a neural network; the final loss has interactions and a plateau of
     divergence, and the exponent of the curve depends on the learning rate.

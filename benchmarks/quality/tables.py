@@ -15,7 +15,7 @@ from benchmarks.quality.results import SHARES, Row
 MOST_TICKS = (0.25, 0.5, 0.75, 1.0)
 
 
-def standings(found: Regrets, rows: Sequence[Row]) -> str:
+def ranking_table(found: Regrets, rows: Sequence[Row]) -> str:
     """Compare optimizers over all problems they have in common, the best first."""
     problems, ranks = found.problems(), found.ranks(found.problems())
     lines = [["optimizer", "runs", "mean rank", "log10 regret", "90 % at end", "ms", "idle"]]

@@ -57,7 +57,7 @@ def _searched(task: Task, data: Split, seconds: float, seed: int, **how: Any) ->
 
 
 def optuna_tpe(task: Task, data: Split, seconds: float, seed: int) -> list[Change]:
-    """Optuna's default sampler with its Hyperband pruner, where training goes on by steps."""
+    """Optuna's default sampler with its Hyperband pruner, where training continues by steps."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

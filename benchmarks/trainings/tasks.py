@@ -49,7 +49,7 @@ class Task:
     budgets
         Lowest and highest budget.
     continues
-        Whether a model trained with a lower budget is a beginning.
+        Whether a model trained with a lower budget is trained further.
     """
 
     name: str

@@ -115,7 +115,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_regrets_are_shares_of_the_way_from_random_to_the_best() -> None:
     from benchmarks.quality.regret import FLOOR, regrets, signed_rank
-    from benchmarks.quality.tables import by_group, duels, standings
+    from benchmarks.quality.tables import by_group, duels, ranking_table
 
     rows = [row("gp", "a", seed, 0.1) for seed in range(4)]
     rows += [row("random", "a", seed, 0.5) for seed in range(4)]
@@ -128,7 +128,7 @@ def test_regrets_are_shares_of_the_way_from_random_to_the_best() -> None:
     assert (found.differences("gp", "random")[:, -1] < 0).all()
     perfect = regrets([row("gp", "a", 0, 0.0)], {"a": (0.0, 1.0)})
     assert perfect.mean("gp", ["a"])[-1] == np.log10(FLOOR)
-    assert "gp" in standings(found, rows)
+    assert "gp" in ranking_table(found, rows)
     assert duels(found, "gp").splitlines()[3].split()[:5] == ["random", "4", "4", "/", "0"]
     assert signed_rank(np.zeros(5)) == 1.0
     assert by_group(found, []).startswith("=")

@@ -47,10 +47,10 @@ def serve(make, replies=None):
     searcher = make(json.loads(sys.stdin.readline()))
     print(json.dumps({"ready": True}), file=replies, flush=True)
     for line in sys.stdin:
-        told = json.loads(line)
+        message = json.loads(line)
         started = time.process_time()
-        if "tell" in told:
-            searcher.tell(told["tell"], told["config"], told["budget"], told["loss"])
+        if "tell" in message:
+            searcher.tell(message["tell"], message["config"], message["budget"], message["loss"])
             reply = {}
         else:
             reply = {"job": searcher.ask()}
