@@ -47,11 +47,12 @@ def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Arra
         ratio = -u * math.sqrt(math.pi / 2) * erfcx(-u / math.sqrt(2))
         far = log_density + np.log1p(-ratio)
         beyond = log_density - 2 * np.log(np.abs(u))
+    # Where u Phi(u) + phi(u) cancels the second form is exact, and far out its asymptote is.
     improvement: Array = np.where(u > -1, near, np.where(u > -1e3, far, beyond))
     return improvement + np.log(deviation)
 
 
-def candidates(
+def search_candidates(
     score: Score, encoded_space: EncodedSpace, best_observed: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Return encoded configurations by descending score, and their scores.
@@ -67,16 +68,16 @@ def candidates(
     pool = np.concatenate([drawn, near])
     scores = score(pool)
     first = np.argsort(-scores, kind="stable")[:NUM_CLIMBERS]
-    found, found_scores = pool, scores
+    candidates, candidate_scores = pool, scores
     climbers, best_scores = pool[first], scores[first]
     for step in CLIMB_STEPS:
         climbers, best_scores, tried, tried_scores = _climb(
             score, encoded_space, climbers, best_scores, step, share, rng
         )
-        found = np.concatenate([found, tried])
-        found_scores = np.concatenate([found_scores, tried_scores])
-    order = np.argsort(-found_scores, kind="stable")
-    return found[order], found_scores[order]
+        candidates = np.concatenate([candidates, tried])
+        candidate_scores = np.concatenate([candidate_scores, tried_scores])
+    order = np.argsort(-candidate_scores, kind="stable")
+    return candidates[order], candidate_scores[order]
 
 
 def _climb(

@@ -30,10 +30,12 @@ def embedding_kernel(column: Array, losses: Array, num_choices: int) -> Array:
     counts = np.bincount(codes, minlength=num_choices)
     sums = np.bincount(codes, weights=ranks[active], minlength=num_choices)
     positions = (sums + PRIOR_COUNT * ranks.mean()) / (counts + PRIOR_COUNT)
-    width = max(float(positions.std()), 1e-6) * (1 + len(codes) / num_choices) ** -0.5
-    kernel = np.exp(-0.5 * ((positions[:, None] - positions[None, :]) / width) ** 2)
+    # Narrower with more observations of each category; 1e-6 avoids a division by zero.
+    bandwidth = max(float(positions.std()), 1e-6) * (1 + len(codes) / num_choices) ** -0.5
+    kernel = np.exp(-0.5 * ((positions[:, None] - positions[None, :]) / bandwidth) ** 2)
     kernel = kernel / kernel.sum(axis=1, keepdims=True)
     uniform = 1.0 / num_choices
+    # A uniform kernel counts as one observation of each category.
     share = num_choices / (num_choices + len(codes))
     kernel = share * uniform + (1 - share) * (
         (1 - IDENTITY_SHARE) * kernel + IDENTITY_SHARE * np.eye(num_choices)

@@ -55,6 +55,8 @@ class DEHB(SequentialOptimizer):
         self, trial_id: int, budget: float, pending: list[Pending], rng: np.random.Generator
     ) -> Suggestion:
         own, parents = self._populations(budget)
+        # By experiment: evolving a smaller population starts earlier, and loses its variety. A
+        # mutant needs three parents.
         if len(own) < self._population // 2 or len(parents) < 4:
             return self.sample_random(rng)
         offspring = np.array([self._child(own, parents, rng) for _ in range(NUM_OFFSPRING)])

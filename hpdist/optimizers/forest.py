@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpdist.core.model.errors import MissingExtra
 from hpdist.core.model.values import JsonValue
 from hpdist.core.space.space import Space
-from hpdist.optimizers.acquisition import candidates, log_expected_improvement
+from hpdist.optimizers.acquisition import log_expected_improvement, search_candidates
 from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.features import FeatureEncoding
 from hpdist.optimizers.loss_transform import transform_losses
@@ -100,16 +100,16 @@ class Forest(ModelBased):
 
         expected, _ = predict(points)
         best = float(expected.min())
-        found, scores = candidates(
+        candidates, scores = search_candidates(
             lambda some: log_expected_improvement(*predict(some), best),
             self.encoded_space,
             lowest_distinct(points, expected),
             rng,
         )
-        chosen = self.history.first_new(found, pending)
+        chosen = self.history.first_new(candidates, pending)
         if chosen is None:
             return self.sample_random(rng)
-        (mean,), (deviation,) = predict(found[chosen][None])
+        (mean,), (deviation,) = predict(candidates[chosen][None])
         info: dict[str, JsonValue] = {
             "origin": "model",
             "acquisition": "expected improvement",
@@ -118,7 +118,7 @@ class Forest(ModelBased):
             "deviation": float(deviation),
             "best": best,
         }
-        return Suggestion(self.encoded_space.decode(found[chosen]), info)
+        return Suggestion(self.encoded_space.decode(candidates[chosen]), info)
 
     def _with_fantasies(
         self,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hpdist.core.model.validation import check_choice
 from hpdist.core.model.values import JsonValue
 from hpdist.core.space.space import Space
-from hpdist.optimizers.acquisition import candidates, log_expected_improvement
+from hpdist.optimizers.acquisition import log_expected_improvement, search_candidates
 from hpdist.optimizers.base import Pending, Suggestion
 from hpdist.optimizers.batch_strategies import ACQUISITIONS, PENDING, draw_kappa, trial_order
 from hpdist.optimizers.gp_surrogate import Surrogate
@@ -99,13 +99,15 @@ class GaussianProcess(ModelBased):
                 return kappa * deviation - mean
             return log_expected_improvement(mean, deviation, predictor.best)
 
-        found, scores = candidates(score, self.encoded_space, predictor.best_points, rng)
+        candidates, scores = search_candidates(
+            score, self.encoded_space, predictor.best_points, rng
+        )
         order = trial_order(self._acquisition, scores, rng)
-        found, scores = found[order], scores[order]
-        chosen = self.history.first_new(found, pending)
+        candidates, scores = candidates[order], scores[order]
+        chosen = self.history.first_new(candidates, pending)
         if chosen is None:  # a small space, all of whose candidates are observed or pending
             return self.sample_random(rng)
-        (mean,), (deviation,) = predictor.predict(found[chosen][None])
+        (mean,), (deviation,) = predictor.predict(candidates[chosen][None])
         info = {
             "origin": "model",
             "acquisition": "expected improvement" if kappa is None else "confidence bound",
@@ -114,7 +116,7 @@ class GaussianProcess(ModelBased):
             "deviation": float(deviation),
             "best": predictor.best,
         }
-        return Suggestion(self.encoded_space.decode(found[chosen]), info)
+        return Suggestion(self.encoded_space.decode(candidates[chosen]), info)
 
     def exploration_share(self, budget: float, budgets: BudgetRange) -> float:
         """Return a share that rises at low budgets, the less they predict the highest one."""

@@ -181,7 +181,7 @@ class Kernel:
         weights = np.exp(-theta[: self.num_parameters])[self.owners]
         left, right = a * weights, b * weights
         squared = (left**2).sum(1)[:, None] + (right**2).sum(1)[None, :] - 2 * left @ right.T
-        distance = np.sqrt(np.maximum(squared, 1e-14))
+        distance = np.sqrt(np.maximum(squared, 1e-14))  # rounding may make it negative
         decay = np.exp(-ROOT5 * distance)
         return (1 + ROOT5 * distance + 5.0 / 3.0 * distance**2) * decay, distance, decay
 

@@ -33,6 +33,7 @@ def transform_losses(losses: Array) -> Array:
     Biometrika 2000, equation 2.1.
     """
     best, median = np.percentile(losses, [0, 50])
+    # The lower bounds, here and below, avoid a division by zero where losses are equal.
     spread = max(median - best, 1e-12 * abs(median), 1e-300)
     return _standardised(_powered(np.minimum((losses - median) / spread, CUT_OFF)))
 

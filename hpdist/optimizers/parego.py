@@ -141,11 +141,16 @@ class ParEGO:
         return combined
 
 
+# Far from the front, differences do not matter to the model, and overflow would.
+MAX_SCALED = 1e6
+
+
 def _scaled(losses: Array) -> Array:
     """Return each objective scaled so that the front reaches from 0 to 1, or the median is 1."""
     front = losses[non_dominated(losses)]
     best, worst = front.min(axis=0), front.max(axis=0)
     with np.errstate(over="ignore"):
         span = np.where(worst > best, worst - best, np.median(losses, axis=0) - best)
+        # The lower bound avoids a division by zero where an objective is constant.
         scaled: Array = (losses - best) / np.maximum(span, 1e-12 * np.abs(best) + 1e-300)
-    return np.minimum(scaled, 1e6)
+    return np.minimum(scaled, MAX_SCALED)

@@ -38,7 +38,7 @@ class PriorBand(SequentialOptimizer):
         The space to search.
     prior
         Values that the user expects to be good, for some parameters or for all: a mapping of
-        names to values. ``space.default()`` says that defaults are.
+        names to values. ``space.default()`` expects the defaults to be good.
     confidence
         How sure the user is: "low", "medium" or "high".
     eta

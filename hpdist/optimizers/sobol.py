@@ -35,7 +35,7 @@ class Sobol:
         self.space = Space.of(space)
         self._seed = check_seed(seed)
         self._last_trial = -1
-        self._num_points = 64
+        self._num_points = 64  #: computed so far; doubled on demand
         self._allowed: list[tuple[int, dict[str, JsonValue]]] = []
 
     def ask(

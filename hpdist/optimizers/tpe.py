@@ -88,6 +88,7 @@ class TPE(DensityRatio):
         n, d = points.shape
         bandwidth = max(BANDWIDTH * max(n, 1) ** (-1.0 / (d + 4)), 1.0 / min(MAGIC_CLIP, n + 2))
         transitions = [
+            # As if the component had been observed n times, and each category once
             aitchison_aitken(k, (k - 1) / (k + n)) if k else None
             for k in self.encoded_space.num_choices.tolist()
         ]

@@ -17,11 +17,11 @@ Array = NDArray[np.float64]
 #: Configurations whose neighbours are candidates. By experiment; more of them cost time in each
 #: suggestion, fewer make the search more local.
 NUM_LOCAL_CENTRES = 6
-#: Of the observations that are kept, the rank bonus of those at the highest budget and of the
-#: latest ones (ranks are in [0, 1)), and the share that counts as latest. By experiment; a larger
-#: bonus keeps fewer of the best observations at low budgets.
+#: When observations are selected by rank, in [0, 1): the bonus of those at the highest budget, and
+#: of the latest ones. By experiment; a larger bonus keeps fewer of the best at low budgets.
 SELECTION_BONUS = 0.3
-LATEST_SHARE = 4  #: one in so many
+#: One in so many of the selected observations counts as latest. By experiment, as above.
+LATEST_FRACTION = 4
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def select_observations(
     if n <= max_count:
         return np.arange(n)
     rank = np.argsort(np.argsort(targets, kind="stable"), kind="stable") / n
-    latest = np.arange(n) >= n - max_count // LATEST_SHARE
+    latest = np.arange(n) >= n - max_count // LATEST_FRACTION
     score = rank - SELECTION_BONUS * at_highest - SELECTION_BONUS * latest
     return np.sort(np.argsort(score, kind="stable")[:max_count])
 

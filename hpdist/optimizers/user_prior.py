@@ -47,6 +47,7 @@ def user_prior(
             do=f"{name} is {encoded_space.space.parameters[name]}",
         )
     transitions = [
+        # At deviation 1 all categories would be equally probable
         aitchison_aitken(k, deviation * (k - 1) / k) if k else None
         for k in encoded_space.num_choices.tolist()
     ]

@@ -89,5 +89,5 @@ def _no_connection(path: Path, cause: str) -> ConfigurationError:
     return ConfigurationError(
         f"{path} does not say how to reach a dispatcher",
         cause=cause,
-        do=f"rm {path}; a running dispatcher writes it anew when it is started again",
+        do=f"rm {path}; a dispatcher writes it when it starts",
     )

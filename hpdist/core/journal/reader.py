@@ -85,7 +85,9 @@ class JournalReader:
         except OSError as error:
             raise JournalError(f"{self.path} cannot be read", cause=_reason(error)) from error
         if size < self._offset:
-            raise JournalError(f"{self.path} was replaced by a shorter file", do="read it anew")
+            raise JournalError(
+                f"{self.path} was replaced by a shorter file", do="read it from the start"
+            )
         found = scan(data[: data.rfind(b"\n") + 1], self._crc, self._line)
         check_intact(self.path, found, self._offset)
         self._offset += found.good_bytes
