@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import click
 import pytest
 from cli_scene import BOWL, Commands, write
+from repeated import tried_with
 
 from hpdist import HpdistError
 from hpdist.cli import failures
@@ -57,21 +58,21 @@ def loaded_after(*arguments: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("words", ALL)
+@tried_with("words", ALL)
 def test_the_help_of_each_command_has_an_example(hpdist: Commands, words: str) -> None:
     said = hpdist(*words.split(), "--help")
     assert said.code == 0
     assert f"\n    hpdist {words}" in said.out.split("Examples:")[1]
 
 
-@pytest.mark.parametrize("words", LEAVES)
+@tried_with("words", LEAVES)
 def test_each_option_has_help_or_a_default_that_says_it(words: str) -> None:
     for param in LEAVES[words].params:
         if isinstance(param, click.Option) and not param.hidden:
             assert param.help or param.name in ("workers", "seed", "progress", "run"), param.name
 
 
-@pytest.mark.parametrize("words", LEAVES)
+@tried_with("words", LEAVES)
 def test_an_unknown_option_is_refused_with_a_suggestion(hpdist: Commands, words: str) -> None:
     said = hpdist(*words.split(), "--debuk")
     assert said.code == Exit.USAGE
@@ -128,7 +129,7 @@ def test_a_commands_own_variable_counts_more_than_the_common_one(
     assert hpdist("plan", "--json").json["evaluations"] == 22
 
 
-@pytest.mark.parametrize("words", LEAVES)
+@tried_with("words", LEAVES)
 def test_every_option_has_a_variable_in_the_environment(words: str) -> None:
     for param in LEAVES[words].params:
         if isinstance(param, click.Option):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from disk_scene import FIRST, PATH, at_call, begun, count_calls, die, until_dead
+from repeated import tried_with
 
 from hpdist.core.journal.durable_files import create_file, replace_file
 from hpdist.core.journal.journal import Journal
@@ -25,7 +26,7 @@ def damaged(seed: int) -> tuple[SimulatedDisk, bytes]:
 
 
 @WAYS
-@pytest.mark.parametrize("seed", range(6))
+@tried_with("seed", range(6))
 def test_an_end_at_any_call_of_a_repair_loses_neither_records_nor_the_copy(
     seed: int, machine: bool
 ) -> None:
@@ -45,7 +46,7 @@ def test_an_end_at_any_call_of_a_repair_loses_neither_records_nor_the_copy(
 
 
 @WAYS
-@pytest.mark.parametrize("seed", range(6))
+@tried_with("seed", range(6))
 def test_a_note_is_the_old_one_or_the_new_one_after_an_end_at_any_call(
     seed: int, machine: bool
 ) -> None:
@@ -63,7 +64,7 @@ def test_a_note_is_the_old_one_or_the_new_one_after_an_end_at_any_call(
 
 
 @WAYS
-@pytest.mark.parametrize("seed", range(6))
+@tried_with("seed", range(6))
 def test_a_key_is_whole_or_absent_after_an_end_at_any_call(seed: int, machine: bool) -> None:
     path, key = Path("/runs/r/key"), b"ab" * 32 + b"\n"
     calls = count_calls(lambda process: create_file(path, key, process), SimulatedDisk())
@@ -81,7 +82,7 @@ def test_a_key_is_whole_or_absent_after_an_end_at_any_call(seed: int, machine: b
         assert create_file(path, b"other", disk.process()) == absent
 
 
-@pytest.mark.parametrize("number", range(8))
+@tried_with("number", range(8))
 def test_a_process_that_makes_the_key_at_any_call_of_another_is_first_or_second(
     number: int,
 ) -> None:

@@ -21,6 +21,7 @@ from disk_scene import (
     live,
     until_dead,
 )
+from repeated import tried_with
 
 from hpdist.core.journal.disk import Disk
 from hpdist.core.journal.journal import Journal
@@ -46,7 +47,7 @@ def test_the_calls_are_those_that_are_thought_of() -> None:
 
 
 @WAYS
-@pytest.mark.parametrize("seed", range(6))
+@tried_with("seed", range(6))
 def test_an_end_at_any_call_of_the_first_life_loses_nothing_that_was_safe(
     seed: int, machine: bool
 ) -> None:
@@ -59,7 +60,7 @@ def test_an_end_at_any_call_of_the_first_life_loses_nothing_that_was_safe(
 
 
 @WAYS
-@pytest.mark.parametrize("seed", range(12))
+@tried_with("seed", range(12))
 def test_an_end_at_any_call_loses_nothing_that_was_safe(seed: int, machine: bool) -> None:
     for number in range(len(CALLS)):
         disk, told = begun(seed)
@@ -68,7 +69,7 @@ def test_an_end_at_any_call_loses_nothing_that_was_safe(seed: int, machine: bool
         check_recovered(disk, told)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@tried_with("seed", range(3))
 @pytest.mark.parametrize("ways", [(False, True), (True, False), (True, True)])
 def test_an_end_at_any_call_of_the_recovery_loses_nothing_either(
     seed: int, ways: tuple[bool, bool]
@@ -109,7 +110,7 @@ def test_an_error_at_any_call_is_told_and_loses_nothing(
     assert happened or call == "truncate"  # which comes only after another fault
 
 
-@pytest.mark.parametrize("free", range(0, 700, 7))
+@tried_with("free", range(0, 700, 7))
 def test_a_disk_that_is_full_after_any_number_of_bytes_loses_nothing(free: int) -> None:
     disk, told = begun(free)
     process = disk.process()
@@ -134,7 +135,7 @@ def test_a_disk_that_is_full_after_any_number_of_bytes_loses_nothing(free: int) 
     check_recovered(disk, told)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@tried_with("seed", range(10))
 def test_a_master_that_wakes_from_a_full_disk_cuts_nothing_of_another_ones(seed: int) -> None:
     for number in range(6):
         disk, told = begun(seed)
@@ -147,7 +148,7 @@ def test_a_master_that_wakes_from_a_full_disk_cuts_nothing_of_another_ones(seed:
         check_two(disk, told)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@tried_with("seed", range(40))
 def test_what_a_failed_sync_left_in_memory_is_not_believed(seed: int) -> None:
     """The kernel calls pages clean that it could not write, and the next sync a success."""
     disk, told = begun(seed)
@@ -168,7 +169,7 @@ def test_what_a_failed_sync_left_in_memory_is_not_believed(seed: int) -> None:
 
 
 @WAYS
-@pytest.mark.parametrize("seed", range(30))
+@tried_with("seed", range(30))
 def test_with_rarer_syncs_a_machine_may_take_results_and_never_the_order(
     seed: int, machine: bool
 ) -> None:
@@ -227,7 +228,7 @@ def check_two(disk: SimulatedDisk, told: Told) -> None:
     assert len(set(found)) == len(found)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@tried_with("seed", range(10))
 def test_a_second_master_at_any_call_of_the_first_ones_commit_costs_no_safe_record(
     seed: int,
 ) -> None:
@@ -246,7 +247,7 @@ def test_a_second_master_at_any_call_of_the_first_ones_commit_costs_no_safe_reco
     assert fenced, "the first was never stopped: this shows nothing"
 
 
-@pytest.mark.parametrize("seed", range(10))
+@tried_with("seed", range(10))
 def test_a_first_master_that_wakes_at_any_call_of_the_second_costs_no_safe_record(
     seed: int,
 ) -> None:
@@ -264,7 +265,7 @@ def test_a_first_master_that_wakes_at_any_call_of_the_second_costs_no_safe_recor
     assert stopped, "the second was never stopped: this shows nothing"
 
 
-@pytest.mark.parametrize("number", range(16))
+@tried_with("number", range(16))
 def test_who_stands_still_while_opening_keeps_others_out(number: int) -> None:
     """He may be about to cut a torn tail, and would cut off what they wrote."""
     disk, told = begun(number)
