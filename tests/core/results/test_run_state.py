@@ -13,9 +13,19 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
+from hpdist.core.model.values import (
+    Failure,
+    FailureKind,
+    Job,
+    JobState,
+    Limits,
+    Success,
+    Trial,
+    WorkerInfo,
+)
 from hpdist.core.results.run_state import RunState
 from hpdist.core.results.run_state_json import run_state_json
+from hpdist.core.run.user_callbacks import ResultCallbacks
 
 HEADER = RunCreated(1, "demo")
 
@@ -234,3 +244,42 @@ def test_the_json_form_is_json_and_complete():
     assert [(rung["bracket"], rung["created"]) for rung in data["rungs"]] == [(0, 2), (1, 1)]
     assert data["incumbents"][-1]["loss"] == 0.5
     assert data["ended"] == {"reason": "stopped", "message": "by hand"}
+
+
+def test_running_attempts_and_open_jobs_are_known():
+    state = state_of(
+        created(0),
+        created(1),
+        created(2),
+        AttemptStarted(0, 2, "w"),
+        AttemptStarted(1, 1, "v"),
+        done(1, 0.5, worker="v"),
+    )
+    assert state.running == {0: ("w", 2)}
+    assert state.open_job((0, 0, 0)) == 0
+    assert state.open_job((0, 0, 1)) is None
+    assert state.open_job((0, 0, 2)) == 2
+
+
+def test_the_iterations_of_a_finished_run_are_those_it_was_extended_to():
+    header = RunCreated(1, "demo", limits={"n_iterations": 0})
+    first = [header, Controlled("extend", {"n_iterations": 2})]
+    assert state_of(*first, RunEnded("stopped")).finished_iterations == 0
+    first += [RunEnded("finished")]
+    again = [*first, RunResumed(2), Controlled("extend", {"n_iterations": 5, "n_trials": 9})]
+    for records in (first, again, [*again, RunEnded("stopped")]):
+        assert state_of(*records).finished_iterations == 2
+    ended = state_of(*again, RunEnded("finished"))
+    assert ended.finished_iterations == 5
+    assert ended.limits == Limits(n_iterations=5, n_trials=9)
+
+
+def test_output_is_kept_where_it_is_wanted_and_given_to_callbacks_in_any_case():
+    ended = AttemptEnded(0, 1, "w", Success(0.5), output="printed")
+    for keeps in (True, False):
+        state = RunState(keep_output=keeps)
+        state.update([(0.0, created(0)), (1.0, ended)])
+        assert state.evaluation(0).output == ("printed" if keeps else "")
+        seen = []
+        ResultCallbacks([seen.append, seen.append], state)([(1.0, ended)])
+        assert [one.output for one in seen] == ["printed", "printed"]
