@@ -84,10 +84,12 @@ def _holder(found: RunStatus) -> str:
 
 
 def _show_workers(state: RunState) -> None:
+    from hpdist.core.model.states import WorkerState
+
     rows = [
         (each.info.worker_id, each.info.host, each.state, len(each.holds), each.done)
         for each in state.workers.values()
-        if each.state in ("joined", "quarantined")
+        if each.state in (WorkerState.JOINED, WorkerState.QUARANTINED)
     ]
     if rows:
         click.echo()

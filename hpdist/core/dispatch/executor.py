@@ -1,19 +1,15 @@
-"""The port of an executor: how attempts get run."""
+"""The port of an executor, which runs attempts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from hpdist.core.model.events import (
-    Event,
-)
-from hpdist.core.model.orders import (
-    Order,
-)
+from hpdist.core.model.events import Event
+from hpdist.core.model.orders import Order
 
 Post = Callable[[Sequence[Event]], None]
-"""Hand events to the loop, from any thread; those of one call are handled together."""
+"""Post events to the loop, from any thread; those of one call are handled together."""
 
 
 class Executor(Protocol):
@@ -22,17 +18,17 @@ class Executor(Protocol):
     Attributes
     ----------
     keeps_running
-        Whether attempts outlive this process, so that after a restart they may be handed in.
+        Whether attempts outlive this process, so that their results may be reported to the next.
     """
 
     keeps_running: bool
 
     def start(self, post: Post) -> None:
-        """Begin; from now on events may be posted."""
+        """Start; from now on events may be posted."""
         ...
 
     def perform(self, orders: Sequence[Order]) -> None:
-        """Carry out ``orders``; returns soon, and reports trouble as events only."""
+        """Carry out ``orders``; returns soon, and reports failures as events only."""
         ...
 
     def close(self, grace_s: float) -> None:

@@ -1,4 +1,4 @@
-"""What a loop is given: what there is to do, and where it is written down."""
+"""The ports of a loop: the source of its jobs, and the journal."""
 
 from __future__ import annotations
 
@@ -10,33 +10,45 @@ from hpdist.core.model.payload import Payload
 
 
 class JobSource(Protocol):
-    """What there is to do: a `Study`, or whatever hands in jobs."""
+    """Creates jobs: a `Study`, or a queue of submitted ones."""
 
     @property
     def done(self) -> bool:
         """Whether nothing is open and nothing more will be proposed."""
         ...
 
-    def propose(self) -> JobCreated | None: ...
+    def propose(self) -> JobCreated | None:
+        """Return the next job, None while there is none; changes nothing."""
+        ...
 
     def withdraw(self, job_ids: Collection[int], reason: str, at: float) -> None:
-        """Settle as cancelled which of these jobs were handed in and are not created yet."""
+        """Settle as cancelled those of these jobs that were submitted and are not created yet."""
         ...
 
-    def apply(self, record: Record) -> None: ...
+    def apply(self, record: Record) -> None:
+        """Change the source by a record, live and on replay alike."""
+        ...
 
-    def payload(self, job_id: int) -> Payload: ...
+    def payload(self, job_id: int) -> Payload:
+        """Return what a worker needs to know of a job."""
+        ...
 
     def stops_early(self, job_id: int) -> bool:
-        """Whether a running job should end, because of what it has reported."""
+        """Whether a running job should end early, because of what it has reported."""
         ...
 
-    def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]: ...
+    def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]:
+        """Return which of these jobs (None: all) failed, and may be created again."""
+        ...
 
 
 class JournalPort(Protocol):
-    """Where records go: a `Journal` or its stand-in in memory."""
+    """Keeps records: a `Journal`, or its stand-in in memory."""
 
-    def append(self, record: Record, at: float) -> None: ...
+    def append(self, record: Record, at: float) -> None:
+        """Add a record of the wall time ``at``."""
+        ...
 
-    def commit(self) -> None: ...
+    def commit(self) -> None:
+        """Make all that was added durable."""
+        ...

@@ -1,4 +1,4 @@
-"""What can go wrong for the person who runs a search.
+"""The exceptions that hpdist raises, for the person who runs a search.
 
 An evaluation that fails is a value (`hpdist.core.model.values.Failure`), never an exception.
 Exceptions are for the caller's and the operator's mistakes, and each message has up to four parts:
@@ -78,7 +78,7 @@ class MasterNotFound(TransportError):
 
 
 class RunOver(MasterNotFound):
-    """The run has finished, and its workers were sent home; ``ended_at`` tells ends apart."""
+    """The run has finished, and its workers were shut down; ``ended_at`` tells ends apart."""
 
     ended_at = ""
 
@@ -96,14 +96,14 @@ class ProtocolMismatch(TransportError):
 
 
 class UnauthenticatedPeer(ProtocolMismatch):
-    """Whatever answers has not shown that it is hpdist and has the key: maybe a stranger."""
+    """The peer has not shown that it is hpdist and has the key."""
 
 
 PERMANENT_ERRORS = (AuthenticationError, ProtocolMismatch)
-"""What trying again does not cure."""
+"""Errors that trying again does not mend."""
 
 UNAUTHENTICATED_ERRORS = (AuthenticationError, UnauthenticatedPeer)
-"""What is raised where the peer has not shown that it has the key."""
+"""Errors raised where the peer has not shown that it has the key."""
 
 
 class StateError(HpdistError, RuntimeError):

@@ -1,4 +1,4 @@
-"""The whole protocol in one file: what can happen, what can be ordered, what is recorded.
+"""Events and records: what can happen, and what is recorded.
 
 *Events* are facts in the past tense that reach the loop. *Orders* are imperatives that the loop
 gives to an executor. *Records* are what the journal keeps; applying them is the only way in which

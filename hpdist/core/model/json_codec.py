@@ -1,7 +1,7 @@
 """Messages as text: the one form in which data crosses the network.
 
 JSON with limits. What `encode` accepts, `decode` of the other side accepts; whatever else arrives
-is refused with a clear word.
+is refused with a message that says why.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Orders: what a worker is told to do, once the records that they follow from are durable."""
+"""Orders to workers, given once the records that they follow from are durable."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Recall:
-    """Hand this attempt back if it has not begun."""
+    """Return this attempt if it has not started."""
 
     worker_id: str
     incarnation: str
@@ -61,7 +61,7 @@ class StopEarly:
 
 @dataclass(frozen=True)
 class Registered:
-    """The introduction is accepted."""
+    """The registration is accepted."""
 
     worker_id: str
     incarnation: str
@@ -69,7 +69,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Reregister:
-    """The worker is not known (any more): it has to introduce itself, keeping what it holds."""
+    """The worker is not known (any more): it has to register again, keeping its attempts."""
 
     worker_id: str
     incarnation: str
@@ -77,7 +77,7 @@ class Reregister:
 
 @dataclass(frozen=True)
 class ShutDown:
-    """Leave: after the attempts in hand (``drain``), or at once, handing them back."""
+    """Shut down: after the in-flight attempts (``drain``), or at once, returning them."""
 
     worker_id: str
     incarnation: str
@@ -90,7 +90,7 @@ Order = Launch | Acknowledge | Cancel | Recall | StopEarly | Registered | Reregi
 
 @dataclass
 class Decision:
-    """What a call led to: records to write first, orders to give once they are durable."""
+    """The result of a call: records to write first, orders to give once they are durable."""
 
     records: list[Record] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)

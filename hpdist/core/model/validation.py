@@ -1,4 +1,4 @@
-"""Checks of what people give: each returns the plain value, or says what was wrong with it.
+"""Checks of arguments: each returns the plain value, or raises an error that says what is wrong.
 
 A value is checked once, where it is made or comes in, and is plain Python from there on: a numpy
 scalar is the number that it stands for, a bool is no number, and "5" is none either. The message

@@ -5,25 +5,34 @@ from __future__ import annotations
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.states import Command
 from hpdist.core.model.validation import short_repr
 from hpdist.core.model.values import Limits
 
 #: Commands that are taken from outside.
-COMMANDS = ("stop", "drain", "pause", "resume", "retry", "extend", "cancel")
+COMMANDS = (
+    Command.STOP,
+    Command.DRAIN,
+    Command.PAUSE,
+    Command.RESUME,
+    Command.RETRY,
+    Command.EXTEND,
+    Command.CANCEL,
+)
 
 
 _ALLOWED: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "retry": {"jobs": list},
-    "cancel": {"jobs": list, "reason": str},
-    "extend": {
+    Command.RETRY: {"jobs": list},
+    Command.CANCEL: {"jobs": list, "reason": str},
+    Command.EXTEND: {
         "n_iterations": int,
         "n_trials": int,
         "n_evaluations": int,
         "max_cost": (int, float),
         "target_loss": (int, float),
     },
-    "stop": {"reason": str},
-    "drain": {"reason": str},
+    Command.STOP: {"reason": str},
+    Command.DRAIN: {"reason": str},
 }
 
 
@@ -43,11 +52,11 @@ def check_arguments(command: str, arguments: dict[str, Any]) -> dict[str, Any]:
                 f"{command} does not take {name}={short_repr(value)}",
                 do=f"it takes {', '.join(allowed) or 'nothing'}",
             )
-    if command == "extend":
+    if command == Command.EXTEND:
         Limits(**arguments)
     jobs = arguments.get("jobs", [])
     if not all(type(job_id) is int and job_id >= 0 for job_id in jobs):
         raise ConfigurationError(f"{command} takes jobs by their numbers, got {short_repr(jobs)}")
-    if command == "cancel" and "jobs" not in arguments:
+    if command == Command.CANCEL and "jobs" not in arguments:
         raise ConfigurationError("cancel needs jobs=[...]")
     return dict(arguments)

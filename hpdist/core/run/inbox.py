@@ -9,7 +9,7 @@ from typing import Protocol
 
 from hpdist.core.model.events import Event
 
-#: Seconds after which a wait is begun anew.
+#: Seconds after which a wait is started anew.
 SLICE_S = 1.0
 
 Stamped = tuple[float, Event]
