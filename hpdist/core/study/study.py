@@ -164,7 +164,10 @@ class Study:
         return not self.table.pending and self.propose() is None
 
     def _limit_reached(self) -> bool:
-        return self.table.limit_reached(self.limits, self.iter_generator.budgets)
+        if self.table.limit_reached(self.limits):
+            return True
+        target = self.limits.target_loss
+        return target is not None and self.table.reached(target, max(self.iter_generator.budgets))
 
     def _retry(self) -> JobCreated | None:
         if not self._retries:

@@ -90,15 +90,11 @@ class TrialTable:
         if self._best_rank is None or rank < self._best_rank:
             self.best, self._best_rank = entry, rank
 
-    def limit_reached(self, limits: Limits, budgets: Sequence[float]) -> bool:
-        """Return whether a limit of the whole search forbids further jobs."""
+    def limit_reached(self, limits: Limits) -> bool:
+        """Return whether the number of jobs or their cost forbids further jobs."""
         if limits.n_evaluations is not None and len(self.jobs) >= limits.n_evaluations:
             return True
-        if limits.max_cost is not None and self.total_cost >= limits.max_cost:
-            return True
-        if limits.target_loss is None:
-            return False
-        return self.reached(limits.target_loss, max(budgets))
+        return limits.max_cost is not None and self.total_cost >= limits.max_cost
 
     def reached(self, target_loss: float, budget: float) -> bool:
         """Whether the incumbent, evaluated at ``budget`` or more, is as good as the target."""
