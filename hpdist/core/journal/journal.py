@@ -182,7 +182,7 @@ class Journal:
         """
         if not self._buffer:
             return
-        data, crc = b"".join(line for line, _ in self._buffer), self._buffer[-1][1]
+        data, crc = b"".join([line for line, _ in self._buffer]), self._buffer[-1][1]
         try:
             while self._written < len(data):
                 self._written += self._disk.write(self._fd, data[self._written :])
