@@ -91,7 +91,7 @@ def master(
 
     def begin(opened: OpenRun) -> None:
         if not opened.study.done:
-            found = wait_for(place, lambda: find_nameserver(place), patience_s=wait)
+            found = wait_for(place, lambda: find_nameserver(place), timeout_s=wait)
             tell(f"nameserver of run {place.run_id} at {found}")
         absolute = {"script": loaded.reference, "run": str(Path(path).resolve())}
         write_command(path, "master", {**note, **absolute, "new": False})

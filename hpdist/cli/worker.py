@@ -98,7 +98,7 @@ def worker(
     found = wait_for(
         place,
         lambda: _nameserver(place, engine),
-        patience_s=wait,
+        timeout_s=wait,
         give_up=lambda: orphaned.is_set() or _is_over(place),
     )
     if orphaned.is_set():

@@ -1,4 +1,4 @@
-"""How a worker's evaluations are called: its function, or its `compute` method."""
+"""Calls of a worker's evaluations: of its function or its `compute` method."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from hpdist.core.objective.objective import Call, Objective
 
 @dataclass(frozen=True)
 class ComputeObjective:
-    """A `Worker` subclass, made anew from its constructor's arguments where it is to compute.
+    """A `Worker` subclass, made anew from its constructor's arguments in each child process.
 
-    So that data its constructor loads is loaded once in each child process.
+    Data that its constructor loads is loaded once in each child process.
     """
 
     kind: type
@@ -38,7 +38,7 @@ class ComputeObjective:
 
 @dataclass(frozen=True)
 class BoundObjective:
-    """The `compute` method of a worker that is here, called in its own process."""
+    """The `compute` method of a worker, called in the worker's own process."""
 
     compute: Callable[..., object]
     carry_over: bool = True
@@ -85,12 +85,12 @@ def direct_compute(objective: Objective) -> Callable[..., object]:
 
 
 def copy_contents(source: Path, target: Path) -> None:
-    """Copy what the lower budget left, links as links; the source stays as it is."""
+    """Copy the files of the lower budget, links as links."""
     shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
 
 
 def details_of(objective: Any) -> dict[str, str]:
-    """Return what a worker says of itself: its versions, and what it evaluates."""
+    """Return the details that a worker registers with: versions, and the name of its objective."""
     name = getattr(objective, "name", "")
     return {
         "hpdist": version("hpdist"),

@@ -1,4 +1,4 @@
-"""The dispatcher: hands jobs to the workers that dial in, and their results to whoever asked."""
+"""The dispatcher: assigns jobs to the workers that connect, and reports their results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Worker:
-    """A read-only handle on a worker that has joined."""
+    """A read-only handle on a registered worker."""
 
     name: str
     uri: str
@@ -52,11 +52,11 @@ class Worker:
         return self.dispatcher is not None and self.name in self.dispatcher.service.workers
 
     def is_busy(self) -> bool:
-        """Whether it holds an attempt."""
+        """Whether an attempt is assigned to it."""
         return self.dispatcher is not None and self.dispatcher.service.is_busy(self.name)
 
     def shutdown(self) -> None:
-        """Ask it to leave after the evaluation in hand."""
+        """Ask it to leave after its running evaluation."""
         if self.dispatcher is not None:
             self.dispatcher.post(ControlRequested(Command.SHUT_DOWN_WORKERS, {"worker": self.name}))
 
@@ -80,20 +80,20 @@ class Dispatcher:
         Address or name of the network interface to listen on; default: the one that leads to
         the nameserver.
     queue_callback
-        Called with the number of workers whenever that changes.
+        Called with the number of workers whenever it changes.
     working_directory
         Where ``<run_id>/`` with key and connection file is.
     nic_name, port
         Interface by name, and the port to listen on; 0 for any.
     work, instance
-        What to serve in place of `submit_job`, and of which run.
+        Work to serve in place of that from `submit_job`, and the run that it belongs to.
     observers
-        Called in the dispatcher's thread with what is recorded.
+        Called in the dispatcher's thread with new records.
     number_of
         Returns the number of the open job of a caller's id, None if there is none.
     executor
-        Runs jobs in place of workers that dial in, see `hpdist.executors.registry.make_executor`;
-        then nothing is listened to.
+        Runs jobs in place of workers that connect, see `hpdist.executors.registry.make_executor`;
+        then no port is opened.
     loop_options
         Further options of `hpdist.core.run.loop.Loop`.
     """
@@ -153,7 +153,7 @@ class Dispatcher:
         self._loop = make_loop(work, chosen, observers, **options)
         self._ready = threading.Event()
         self._over = threading.Event()
-        self._thread: int | None = None  #: the one that serves
+        self._thread: int | None = None  #: of the thread that serves
 
     # ------------------------------------------------------------------ life
 
@@ -163,7 +163,7 @@ class Dispatcher:
         Raises
         ------
         HpdistError
-            If it cannot listen, or another dispatcher serves this run, or the journal fails.
+            If it cannot listen, another dispatcher serves this run, or the journal fails.
         """
         try:
             self.job_runner()
@@ -192,11 +192,11 @@ class Dispatcher:
         return ready
 
     def shutdown(self, shutdown_workers: bool = False) -> None:
-        """Stop serving. What runs is left to the workers; with ``shutdown_workers`` they leave.
+        """Stop serving. Workers continue what runs; with ``shutdown_workers`` they leave.
 
         Waits for the end, unless a callback calls it.
         """
-        self.service.sends_home = shutdown_workers
+        self.service.shuts_down_workers = shutdown_workers
         self.post(
             ControlRequested(
                 Command.STOP, {"shut_down_workers": shutdown_workers, "reason": "shut down"}
@@ -234,11 +234,11 @@ class Dispatcher:
         Raises
         ------
         ConfigurationError
-            If there is no configuration in it, or a study says what is evaluated here.
+            If there is no configuration in it, or a study proposes the jobs.
         """
         if not self._takes_jobs:
             raise ConfigurationError(
-                f"job {id!r} cannot be handed in: a study decides what this dispatcher runs",
+                f"job {id!r} cannot be submitted: a study decides what this dispatcher runs",
                 do="give the study its first configurations: initial_configs=[...]",
             )
         job = self._submissions.add(id, kwargs, time.time())
@@ -246,28 +246,28 @@ class Dispatcher:
             self.post(WorkOffered())
 
     def register_result(self, id: Any = None, result: Any = None) -> bool:
-        """Hand in the result of a running job, as its worker would.
+        """Report the result of a running job, as its worker would.
 
         ``result`` is what `Worker.compute` returns, or a dict with ``result`` and ``exception``.
 
         Returns
         -------
         accepted
-            False if no such job runs: it is settled, or was never handed out.
+            False if no such job runs: it is settled, or was never assigned.
         """
         number = self._number_of(id)
         worker_id, attempt = self.service.running.get(-1 if number is None else number, ("", 0))
         info = self.service.workers.get(worker_id)
         if number is None or info is None:
             return False
-        told = AttemptResult(number, attempt, _outcome(id, result))
-        self.post(AttemptFinished(worker_id, info.incarnation, told))
+        reported = AttemptResult(number, attempt, _outcome(id, result))
+        self.post(AttemptFinished(worker_id, info.incarnation, reported))
         return True
 
     # ------------------------------------------------------------------ workers
 
     def number_of_workers(self) -> int:
-        """How many workers are here."""
+        """Return the number of registered workers."""
         return len(self.service.workers)
 
     def discover_workers(self) -> list[Worker]:
@@ -281,12 +281,12 @@ class Dispatcher:
         return [Worker(name, uri, info, self) for name, info in workers.items()]
 
     def trigger_discover_worker(self) -> None:
-        """Have the entries reviewed soon."""
+        """Request a review of the entries soon."""
         if self.service.registry is not None:
             self.service.registry.trigger()
 
     def shutdown_all_workers(self, rediscover: bool = False) -> None:
-        """Ask all workers to leave after the evaluation in hand."""
+        """Ask all workers to leave after their running evaluations."""
         self.post(ControlRequested(Command.SHUT_DOWN_WORKERS, {"reason": "shut down"}))
         if rediscover:
             self.trigger_discover_worker()
@@ -294,11 +294,11 @@ class Dispatcher:
     # ------------------------------------------------------------------ from other threads
 
     def post(self, event: Event) -> None:
-        """Give the loop an event, from any thread."""
+        """Post an event to the loop, from any thread."""
         self._loop.inbox.post([event])
 
     def control(self, command: str, **arguments: Any) -> None:
-        """Do what an operator asks; see `Service.control`."""
+        """Carry out an operator's command; see `Service.control`."""
         self.service.control(command, **arguments)
 
 

@@ -1,4 +1,4 @@
-"""A cluster of this process's own: nameserver, dispatcher and worker processes; others may join."""
+"""A cluster on this machine: nameserver, dispatcher and worker processes; others may join."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def own_cluster(
     listening: Listening | None = None,
     timing: Timing | None = None,
 ) -> RunHost:
-    """Return the executor of a run whose workers dial in, ``workers`` of them started here.
+    """Return the executor of a run whose workers connect, ``workers`` of them started here.
 
     Parameters
     ----------
@@ -82,6 +82,6 @@ def _arguments(options: Mapping[str, Any]) -> list[str]:
 
 
 def _threads(workers: int) -> dict[str, str]:
-    """Share the CPUs out, where the user has not: more threads than CPUs only wait."""
+    """Limit the threads of each worker, unless the user did: more threads than CPUs only wait."""
     each = str(max(1, available_cpus() // workers))
     return {name: each for name in _THREADS if name not in os.environ}

@@ -15,7 +15,7 @@ from hpdist.cluster.dispatcher import Dispatcher
 from hpdist.cluster.master_search import MasterSearch
 from hpdist.cluster.option_checks import check_iteration_kwargs, check_master, run_name
 from hpdist.cluster.result_views import ResultViews
-from hpdist.cluster.run_ends import Ends
+from hpdist.cluster.run_end_events import RunEndEvents
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.run_directory import RunDirectory
@@ -170,7 +170,7 @@ class Master:
         self.queue_sizes = QueueSizes.of(job_queue_sizes, dynamic_queue_size)
         self.logger = logger or logging.getLogger(__name__)
         self.directory = RunDirectory(Path(working_directory) / self.run_id)
-        self._ends = Ends()
+        self._ends = RunEndEvents()
         self._changed = threading.Event()
         journal = Path(checkpoint_file) if checkpoint_file else self.directory.journal
         self._search = MasterSearch(
@@ -242,7 +242,7 @@ class Master:
         with self.views.shown(len(self._run.study.table.jobs), planned):
             if kwargs:
                 self.dispatcher.post(ControlRequested(Command.ITERATION_KWARGS, kwargs))
-            self._ends.forget()
+            self._ends.clear()
             limits = {"n_iterations": target, **changed(self._options.limits)}
             self.dispatcher.post(ControlRequested(Command.EXTEND, limits))
             self._ends.wait()

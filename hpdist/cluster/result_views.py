@@ -1,4 +1,4 @@
-"""What a master shows of its results while it runs: incumbents, a logger, a progress bar."""
+"""Views of a master's results while it runs: incumbents, a logger, a progress bar."""
 
 from __future__ import annotations
 

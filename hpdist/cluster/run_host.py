@@ -1,4 +1,4 @@
-"""The executor of a run that workers dial: its dispatcher, and whatever else it is to start."""
+"""The executor of a run whose workers connect: its service, nameserver and worker processes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from hpdist.core.run.assembly import RunInstance
 
 logger = logging.getLogger(__name__)
 
-#: Seconds without any worker after which that is said, and said again.
+#: Seconds between two warnings that there is no worker.
 NO_WORKERS_EVERY_S = 30.0
 
-LOOK_EVERY_S = 1.0
+CHECK_EVERY_S = 1.0
 
 
 class RunNameServer(NameServer):
-    """The nameserver of a run directory, whatever that is called."""
+    """The nameserver of a run directory of any name."""
 
     def __init__(self, path: Path, where: Listening) -> None:
         super().__init__(
@@ -52,7 +52,7 @@ class RunNameServer(NameServer):
 
 
 class RunHost:
-    """Runs attempts on workers that dial in; to be told of the open run before it starts.
+    """Runs attempts on workers that connect; it has to know the open run before it starts.
 
     Parameters
     ----------
@@ -63,14 +63,14 @@ class RunHost:
     processes
         Worker processes to start on this machine.
     min_workers
-        How many workers to wait for before the first evaluation.
+        Number of workers to wait for before the first evaluation.
     worker_timeout_s
-        Stop the search when too few are there for so many seconds.
+        Stop the search when too few workers were there for this time.
 
     Attributes
     ----------
     failure
-        Why it had the run stopped; None if it had not.
+        Why it stopped the run; None if it did not.
     """
 
     keeps_running = True
@@ -86,25 +86,27 @@ class RunHost:
         min_workers: int = 0,
         worker_timeout_s: float = math.inf,
     ) -> None:
-        self.place, self.listening = place, listening or Listening()
+        self.place = place
+        self.listening = listening or Listening()
         self.timing = timing or Timing()
         self.failure: HpdistError | None = None
         self._own_nameserver = own_nameserver
         self._nameserver: NameServer | None = None
         self._processes = processes
-        self._min_workers, self._worker_timeout_s = min_workers, worker_timeout_s
+        self._min_workers = min_workers
+        self._worker_timeout_s = worker_timeout_s
         self._service: Service | None = None
         self._post: Post | None = None
-        self._held_back = min_workers > 1
-        self._given_up: HpdistError | None = None  #: why none of our own processes is left
+        self._waiting = min_workers > 1
+        self._given_up: HpdistError | None = None  #: why none of its own processes is left
         self._closing = threading.Event()
-        self._watch = threading.Thread(target=self._look, name="hpdist-watch", daemon=True)
+        self._watch = threading.Thread(target=self._monitor, name="hpdist-watch", daemon=True)
 
     # ------------------------------------------------------------------ the executor
 
     def take_over(self, instance: RunInstance) -> None:
         """Learn which run it serves, and make the service."""
-        # A port that was asked for is the nameserver's, where that is ours as well.
+        # A requested port is for the nameserver, if this process starts one.
         port = 0 if self._own_nameserver else self.listening.port
         self._service = Service(
             self.place,
@@ -116,12 +118,12 @@ class RunHost:
 
     @property
     def service(self) -> Service:
-        """The dispatcher; there is one once the run was taken over."""
+        """The service; there is one once the run was taken over."""
         assert self._service is not None
         return self._service
 
     def start(self, post: Post) -> None:
-        """Begin with the nameserver, and end with the workers.
+        """Start the nameserver, then the service, then the workers.
 
         Raises
         ------
@@ -129,7 +131,7 @@ class RunHost:
             As `NameServer.start` and `Service.start` do.
         """
         self._post = post
-        if self._held_back:
+        if self._waiting:
             post([ControlRequested(Command.PAUSE)])
         if self._own_nameserver and not answers(self.place):
             path = self.place.directory
@@ -159,37 +161,37 @@ class RunHost:
     # ------------------------------------------------------------------ who is there
 
     def _counted(self, count: int) -> None:
-        if self._held_back and count >= self._min_workers and self._post is not None:
-            self._held_back = False
+        if self._waiting and count >= self._min_workers and self._post is not None:
+            self._waiting = False
             self._post([ControlRequested(Command.RESUME)])
 
-    def _look(self) -> None:
-        """Say what is missing while too few are there; the body of a thread."""
-        began = told = time.monotonic()
-        while not self._closing.wait(LOOK_EVERY_S):
+    def _monitor(self) -> None:
+        """Warn while there are too few workers, and stop the run in the end; runs in a thread."""
+        last_enough = last_warning = time.monotonic()
+        while not self._closing.wait(CHECK_EVERY_S):
             now = time.monotonic()
             if self._given_up is not None and not self.service.workers:
                 self._stop(self._given_up)
                 return
             if self._enough:
-                began = told = now
-            elif now - began > self._worker_timeout_s:
-                self._stop(self._no_workers(now - began))
+                last_enough = last_warning = now
+            elif now - last_enough > self._worker_timeout_s:
+                self._stop(self._no_workers(now - last_enough))
                 return
-            elif now - told >= NO_WORKERS_EVERY_S:
-                told = now
-                logger.warning("%s", self._no_workers(now - began))
+            elif now - last_warning >= NO_WORKERS_EVERY_S:
+                last_warning = now
+                logger.warning("%s", self._no_workers(now - last_enough))
 
     @property
     def _enough(self) -> bool:
-        return bool(self.service.workers) and not self._held_back
+        return bool(self.service.workers) and not self._waiting
 
     def _no_workers(self, waited_s: float) -> NoWorkers:
-        wanted = self._min_workers if self._held_back else 1
+        wanted = self._min_workers if self._waiting else 1
         return why_no_workers(self.place, len(self.service.workers), wanted, waited_s)
 
     def _workers_ended(self, why: HpdistError) -> None:
-        """Stop the search as soon as nobody else works for it."""
+        """Stop the search as soon as no other worker is left."""
         self._given_up = why
         if self.service.workers:
             logger.warning("%s\n  the search goes on while other workers are there", why)

@@ -1,4 +1,4 @@
-"""The executor of a cluster: a server that workers dial, and its entries in the nameserver."""
+"""The executor of a cluster: a server for workers, and its entries in the nameserver."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Listening:
 
 
 class Service:
-    """Runs attempts on workers that dial in; also an observer, so as to know who is there.
+    """Runs attempts on workers that connect; also an observer, which keeps the list of workers.
 
     Parameters
     ----------
@@ -81,11 +81,11 @@ class Service:
         self.listening = listening or Listening()
         self.instance = instance or RunInstance("")
         self.timing = timing or Timing()
-        self.workers: dict[str, WorkerInfo] = {}  #: those that are here; replaced, never changed
+        self.workers: dict[str, WorkerInfo] = {}  #: registered workers; replaced, never changed
         self.running = dict(self.instance.running)  #: (worker id, attempt) by job
         self.registry: Registry | None = None
         self.uri = ""
-        self.sends_home = True  #: whether workers are to leave when the run has finished
+        self.shuts_down_workers = True  #: whether workers leave when the run has finished
         self._finished = False
         self._ping_interval = check_seconds("ping_interval", ping_interval, infinite=True)
         self._on_workers = on_workers
@@ -98,7 +98,7 @@ class Service:
     # ------------------------------------------------------------------ the executor
 
     def start(self, post: Post) -> None:
-        """Listen, and be found.
+        """Listen, and enter the address in the nameserver.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Service:
             self.place, self.uri, self.instance.epoch, lambda: self.workers, self.is_busy
         )
         registry = Registry(served, self._ping_interval)
-        registry.check_alone()  # before a word of this one is in the journal
+        registry.check_alone()  # before this one writes to the journal
         self.instance.announce(join_address(*self._server.address))
         registry.start()
         self.registry = registry
@@ -126,7 +126,7 @@ class Service:
 
     def close(self, grace_s: float) -> None:
         if self.registry is not None:
-            self.registry.close(finished=self._finished and self.sends_home)
+            self.registry.close(finished=self._finished and self.shuts_down_workers)
         self._remote.close(grace_s)
         if self._server is not None:
             self._server.close()
@@ -168,7 +168,7 @@ class Service:
     # ------------------------------------------------------------------ who is there
 
     def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
-        """Renew what other threads may know; called in the loop's thread."""
+        """Update what other threads read; called in the loop's thread."""
         before = self.workers
         for _, record in fresh:
             self._follow(record)
@@ -197,13 +197,13 @@ class Service:
         self.workers = others | {worker_id: record.worker} if here else others
 
     def is_busy(self, worker_id: str) -> bool:
-        """Whether a worker holds an attempt."""
-        return worker_id in [holder for holder, _ in list(self.running.values())]
+        """Whether an attempt is assigned to a worker."""
+        return worker_id in [name for name, _ in list(self.running.values())]
 
     # ------------------------------------------------------------------ commands
 
     def control(self, command: str, **arguments: Any) -> None:
-        """Do what an operator asks: stop, drain, pause, resume, retry, extend, cancel.
+        """Carry out an operator's command: stop, drain, pause, resume, retry, extend, cancel.
 
         Raises
         ------
@@ -220,12 +220,12 @@ class Service:
             self._post([request])
 
     def _control(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer a command from outside, whose sender has shown the key."""
+        """Answer a command of an authenticated sender."""
         mine = {"epoch": self.instance.epoch, "pid": os.getpid(), "host": socket.gethostname()}
         reply = {"v": PROTOCOL, "kind": "ok", "run": self.place.run_id, **mine}
         if message.get("v") != PROTOCOL or message.get("run") != self.place.run_id:
-            told = f"this is run {self.place.run_id!r}, protocol {PROTOCOL}"
-            return {**reply, "kind": "refused", "message": told}
+            text = f"this is run {self.place.run_id!r}, protocol {PROTOCOL}"
+            return {**reply, "kind": "refused", "message": text}
         try:
             if message.get("command") != "who":
                 self.control(str(message.get("command")), **dict(message.get("arguments") or {}))

@@ -27,7 +27,8 @@ from hpdist.core.model.errors import (
 logger = logging.getLogger(__name__)
 
 #: Seconds between two reminders, and between two tries.
-REMIND_S, RETRY_S = 60.0, 1.0
+REMIND_S = 60.0
+RETRY_S = 1.0
 
 T = TypeVar("T")
 
@@ -36,26 +37,26 @@ def wait_for(
     place: Place,
     find: Callable[[], T],
     *,
-    patience_s: float = math.inf,
+    timeout_s: float = math.inf,
     give_up: Callable[[], bool] = lambda: False,
 ) -> T | None:
-    """Call ``find`` until what it looks for is there.
+    """Call ``find`` until it succeeds.
 
     Parameters
     ----------
-    patience_s
-        How long an address may be known at which nothing answers. What was not started yet is
-        waited for without limit, unless this is 0.
+    timeout_s
+        Seconds for which a known address may not answer. For a nameserver or master that was
+        not started yet it waits without limit, unless this is 0.
     give_up
-        Asked before each further try; None is returned when it says so.
+        Called before each further try; if it returns True, None is returned.
 
     Raises
     ------
     TransportError
         If waiting cannot help: another key, an unknown host, an address that only its own
-        machine can reach; or when patience is over.
+        machine can reach; or after ``timeout_s``.
     """
-    until, remind = time.monotonic() + patience_s, -math.inf
+    until, remind = time.monotonic() + timeout_s, -math.inf
     while True:
         try:
             return find()
@@ -64,13 +65,13 @@ def wait_for(
         except TransportError as error:
             if give_up():
                 return None
-            _refuse_hopeless(place, error)
+            _check_reachable(place, error)
             now = time.monotonic()
             unlimited = isinstance(error, MasterNotFound) or not _address_known(place)
-            if patience_s <= 0 or (now > until and not unlimited):
+            if timeout_s <= 0 or (now > until and not unlimited):
                 raise
             if unlimited:
-                until = now + patience_s
+                until = now + timeout_s
             if now >= remind:
                 remind = now + REMIND_S
                 logger.warning("waiting: %s", error)
@@ -100,7 +101,7 @@ def _address_known(place: Place) -> bool:
     return True
 
 
-def _refuse_hopeless(place: Place, error: HpdistError) -> None:
+def _check_reachable(place: Place, error: HpdistError) -> None:
     try:
         host, _ = place.nameserver()
     except NameServerNotFound:

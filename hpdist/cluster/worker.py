@@ -50,9 +50,9 @@ class Worker(RecordsArguments):
     nameserver, nameserver_port
         Where the nameserver is; `load_nameserver_credentials` finds out by itself.
     host
-        What to call this machine; default its host name.
+        Name of this machine; default its host name.
     worker_id
-        Tells workers of one process apart; default a running number.
+        Distinguishes workers of one process; default a running number.
     timeout
         Seconds without a job after which the worker leaves, counted from its last job or, before
         the first, from its connection to a dispatcher; None: never.
@@ -65,12 +65,12 @@ class Worker(RecordsArguments):
     device
         What this worker's evaluations use, such as "cuda:0".
     prefetch
-        How many jobs to hold ahead.
+        Number of jobs that are assigned ahead.
     directory
         Where ``configs/`` with the attempts' directories is; default the run directory if that
         is known, else a temporary one.
     carry_over
-        Whether `compute` finds in its directory what the configuration's last lower budget left.
+        Whether `compute` finds in its directory the files of the configuration's last lower budget.
     reconnect_timeout
         Seconds to wait for a dispatcher that has gone away.
 
@@ -116,7 +116,7 @@ class Worker(RecordsArguments):
         self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{name}"
         self.reason = ""  #: why the worker left
         self._place = Place(self.run_id, nameserver, nameserver_port)
-        self._dispatcher = ""  #: where it was last
+        self._dispatcher = ""  #: its last known address
         self._function: Objective | None = None
         self._session: Session | None = None
         self._thread: threading.Thread | BaseProcess | None = None
@@ -204,7 +204,7 @@ class Worker(RecordsArguments):
     # ------------------------------------------------------------------ life
 
     def run(self, background: bool = False, concurrent_type: str = "thread") -> None:
-        """Serve the run until dismissed; returns at once with ``background``.
+        """Serve the run until it is shut down; returns at once with ``background``.
 
         Parameters
         ----------
@@ -235,11 +235,11 @@ class Worker(RecordsArguments):
         return self._session is not None and self._session.in_flight.busy
 
     def shutdown(self) -> None:
-        """Leave after the evaluation in hand; from any thread."""
+        """Leave after the running evaluation; from any thread."""
         self.leave("shut down", at_once=False)
 
     def leave(self, why: str, *, at_once: bool) -> None:
-        """Leave after the evaluation in hand, or at once, handing it back; from any thread."""
+        """Leave after the running evaluation, or at once and release it; from any thread."""
         self._left.set()
         if self._session is not None:
             self._session.leave(why, at_once=at_once)
@@ -247,13 +247,13 @@ class Worker(RecordsArguments):
             ask_to_leave(self._thread, at_once=at_once)
 
     def start_computation(self, callback: Any, config_id: Any, *args: Any, **kwargs: Any) -> None:
-        """Run one computation here and now, and hand it to ``callback.register_result``."""
+        """Run one computation in place, and report it to ``callback.register_result``."""
         register = register_of(callback)
         result: dict[str, Any] = {"result": None, "exception": None}
         try:
             compute = self.compute if self._function is None else direct_compute(self._function)
             result["result"] = compute(config_id, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001  (the callback is told of it)
+        except Exception as error:  # noqa: BLE001  (it is reported to the callback)
             result["exception"] = f"{type(error).__name__}: {error}"
         register(config_id, result)
 
@@ -301,7 +301,7 @@ class Worker(RecordsArguments):
             self._left.clear()  # it may be run again
 
     def _find_dispatcher(self) -> str:
-        """Ask the nameserver; while that is gone, or a stranger there, try where it was."""
+        """Ask the nameserver; if it is gone or not authenticated, use the last known address."""
         try:
             self._dispatcher = self._place.dispatcher()
         except (NameServerNotFound, *UNAUTHENTICATED_ERRORS):

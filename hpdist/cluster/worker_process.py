@@ -21,11 +21,11 @@ class ServingWorker(Protocol):
     worker_id: str
 
     def run(self) -> None:
-        """Serve until the run is over, or until told to leave."""
+        """Serve until the run is over, or the worker is shut down."""
         ...
 
     def leave(self, why: str, *, at_once: bool) -> None:
-        """Leave after the evaluation in hand, or at once."""
+        """Leave after the running evaluation, or at once."""
         ...
 
 
@@ -50,7 +50,7 @@ def start_process(
 
 
 def ask_to_leave(process: BaseProcess, *, at_once: bool) -> None:
-    """Have the worker there leave after the evaluation in hand, or at once."""
+    """Ask the worker in a process to leave after its running evaluation, or at once."""
     if process.pid is not None and process.is_alive():
         os.kill(process.pid, signal.SIGTERM if at_once else signal.SIGUSR1)
 
@@ -64,8 +64,8 @@ def _serve(data: bytes) -> None:
     vars(worker).update(found)
 
     def leave(number: int, frame: object) -> None:
-        options = {"why": "told to leave", "at_once": number == signal.SIGTERM}
-        # Not here: the signal may have interrupted whoever holds a lock that is needed.
+        options = {"why": "shut down", "at_once": number == signal.SIGTERM}
+        # In another thread: the signal may have interrupted one that holds a lock which is needed.
         threading.Thread(target=worker.leave, kwargs=options).start()
 
     for number in (signal.SIGTERM, signal.SIGUSR1):

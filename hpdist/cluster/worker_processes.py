@@ -18,25 +18,26 @@ from hpdist.core.model.errors import HpdistError
 
 logger = logging.getLogger(__name__)
 
-#: A worker that lived so many seconds has begun well: what ends it later is not held against it.
+#: Seconds after which the end of a worker does not count as a failed start.
 GOOD_START_S = 60.0
 
-#: How often in a row a worker may die early before it is given up.
+#: Failed starts in a row after which a worker is given up.
 MAX_EARLY_DEATHS = 3
 
 #: Seconds before a worker that died is started again, doubled each time in a row.
-PAUSE_S = 1.0
+RESTART_DELAY_S = 1.0
 
-#: Seconds that workers have to leave when they are dismissed, and when they get SIGTERM.
-LEAVE_S, TERMINATE_S = 2.0, 10.0
+#: Seconds that workers have to leave when they are shut down, and when they get SIGTERM.
+LEAVE_S = 2.0
+TERMINATE_S = 10.0
 
 _TAIL_BYTES = 4000
 
 
 class WorkerProcesses:
-    """``count`` processes that run ``hpdist worker``, each with a thread that looks after it.
+    """``count`` processes that run ``hpdist worker``, each monitored by a thread.
 
-    They get the key through a pipe, whose end also tells them that this process is gone.
+    They get the key through a pipe; its end also shows them that this process has ended.
 
     Parameters
     ----------
@@ -77,22 +78,22 @@ class WorkerProcesses:
         self._key, self._on_end = key, on_end
         for index in range(self._count):
             name = f"hpdist-worker-process-{index}"
-            thread = threading.Thread(target=self._keep, args=(index,), name=name, daemon=True)
+            thread = threading.Thread(target=self._supervise, args=(index,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
 
     @property
     def pids(self) -> list[int]:
-        """The processes that live."""
+        """Ids of the running processes."""
         with self._lock:
             return [process.pid for process in self._alive.values()]
 
     def log(self, index: int) -> Path:
-        """Where worker ``index`` writes."""
+        """Return the file that worker ``index`` writes to."""
         return self._logs / f"worker-{index}.log"
 
     def close(self) -> None:
-        """See them all out: those that stay are asked to leave, and then killed."""
+        """Wait until all have left: those that stay are terminated, and then killed."""
         self._closing.set()
         for number, seconds in ((signal.SIGTERM, LEAVE_S), (signal.SIGKILL, TERMINATE_S)):
             if self._wait(seconds):
@@ -110,23 +111,23 @@ class WorkerProcesses:
 
     # ------------------------------------------------------------------ one of them
 
-    def _keep(self, index: int) -> None:
+    def _supervise(self, index: int) -> None:
         early = 0
         while not self._closing.is_set():
-            began = time.monotonic()
+            start = time.monotonic()
             code = self._run(index)
-            # 0: it left of its own will, because it was dismissed or somebody asked it to.
+            # 0: it was shut down, or asked to leave.
             if self._closing.is_set():
                 return
             if code == 0:
                 self._gone(None)
                 return
-            early = early + 1 if time.monotonic() - began < GOOD_START_S else 1
+            early = early + 1 if time.monotonic() - start < GOOD_START_S else 1
             if early == MAX_EARLY_DEATHS:
                 self._give_up(index, code)
                 return
-            logger.warning("a worker ended with %s, see %s", _told(code), self.log(index))
-            self._closing.wait(PAUSE_S * 2 ** (early - 1))
+            logger.warning("a worker ended with %s, see %s", _describe_code(code), self.log(index))
+            self._closing.wait(RESTART_DELAY_S * 2 ** (early - 1))
 
     def _run(self, index: int) -> int:
         # One lock for starting and listing, so that `close` misses none.
@@ -138,7 +139,7 @@ class WorkerProcesses:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,  # Ctrl-C is for the one who started them
+                start_new_session=True,  # Ctrl-C is for this process only
                 env=self._environment,
             )
         assert process.stdin is not None
@@ -155,14 +156,14 @@ class WorkerProcesses:
     def _give_up(self, index: int, code: int) -> None:
         error = HpdistError(
             f"worker process {index} was given up: it ended {MAX_EARLY_DEATHS} times with "
-            f"{_told(code)} soon after its start",
+            f"{_describe_code(code)} soon after its start",
             cause=_tail(self.log(index)),
             do=f"read {self.log(index)}, mend the cause, and run the same command again",
         )
         self._gone(error)
 
     def _gone(self, error: HpdistError | None) -> None:
-        """Note that one is not replaced any more; the last one ends it if any was given up."""
+        """Count a worker that is not restarted; the last one reports if any was given up."""
         with self._lock:
             self._count_gone += 1
             self._failed = error or self._failed
@@ -181,7 +182,7 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     return own | kept | dict(more)
 
 
-def _told(code: int) -> str:
+def _describe_code(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     with suppress(ValueError):

@@ -18,21 +18,21 @@ from hpdist.cluster.worker import Worker
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that evaluations have to end once the process was told to go at once.
+#: Seconds that evaluations have to end after a signal to leave at once.
 AT_ONCE_S = 8.0
 
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 
 _SIGINT_TWICE = 130
 
-News = str | tuple[Worker, BaseException | None]
+Message = str | tuple[Worker, BaseException | None]
 """A signal's name, or the worker that ended and what it failed with."""
 
 
 class WorkerSlots:
     """Runs workers, each in a thread, until all have left.
 
-    SIGTERM hands what runs back and leaves at once; SIGINT waits for what runs, and the second
+    SIGTERM releases running evaluations and leaves at once; SIGINT waits for them, a second
     one does not. To be used in the main thread.
 
     Parameters
@@ -46,24 +46,24 @@ class WorkerSlots:
             worker._place = place
             if worker.directory is None:
                 worker.directory = place.directory
-        self._here = set(workers)
+        self._running = set(workers)
         # Filled by signal handlers, so of a kind that may be entered again while it is filled.
-        self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._interrupted = False
-        self._deadline = math.inf  #: when evaluations that do not end are left to themselves
+        self._deadline = math.inf  #: when evaluations that do not end are abandoned
         self._error: BaseException | None = None
         self._code = 0
 
     def run(self) -> int:
-        """Work until dismissed, and return the exit code.
+        """Work until shut down, and return the exit code.
 
         Raises
         ------
         BaseException
-            What the first of them failed with, once the others have left.
+            The error of the first worker that failed, once the others have left.
         """
         with self._listening():
-            for worker in self._here:
+            for worker in self._running:
                 name = f"hpdist-{worker.worker_id}"
                 threading.Thread(target=self._serve, args=(worker,), name=name).start()
             self._wait()
@@ -73,7 +73,7 @@ class WorkerSlots:
 
     def leave(self) -> None:
         """Leave at once; from any thread or signal handler."""
-        self._news.put("SIGTERM")
+        self._messages.put("SIGTERM")
 
     def _serve(self, worker: Worker) -> None:
         error: BaseException | None = None
@@ -81,45 +81,45 @@ class WorkerSlots:
             worker.run()
         except BaseException as failure:  # noqa: BLE001  (`run` raises it in the main thread)
             error = failure
-        self._news.put((worker, error))
+        self._messages.put((worker, error))
 
     def _wait(self) -> None:
-        while self._here:
+        while self._running:
             try:
-                # Not for ever: a signal that the kernel gives another thread wakes nobody here.
-                news = self._news.get(timeout=LOOK_EVERY_S)
+                # With a timeout: a signal that another thread gets does not end this wait.
+                message = self._messages.get(timeout=CHECK_EVERY_S)
             except queue.Empty:
                 if time.monotonic() > self._deadline:
                     self._break_off()
                 continue
-            if isinstance(news, str):
-                self._signalled(news)
+            if isinstance(message, str):
+                self._signalled(message)
             else:
-                self._ended(*news)
+                self._ended(*message)
 
     def _signalled(self, name: str) -> None:
         if name == "SIGINT" and not self._interrupted:
             self._interrupted = True
             logger.warning("finishing what runs, then leaving; Ctrl-C again leaves at once")
-            self._tell(name, at_once=False)
+            self._leave(name, at_once=False)
             return
         self._code = _SIGINT_TWICE if name == "SIGINT" else 0
         self._deadline = min(self._deadline, time.monotonic() + AT_ONCE_S)
-        self._tell(name, at_once=True)
+        self._leave(name, at_once=True)
 
     def _ended(self, worker: Worker, error: BaseException | None) -> None:
-        self._here.discard(worker)
+        self._running.discard(worker)
         if error is not None and self._error is None:
             self._error = error
-            self._tell("another worker of this process failed", at_once=False)
+            self._leave("another worker of this process failed", at_once=False)
 
-    def _tell(self, why: str, *, at_once: bool) -> None:
-        for worker in self._here:
+    def _leave(self, why: str, *, at_once: bool) -> None:
+        for worker in self._running:
             worker.leave(why, at_once=at_once)
 
     def _break_off(self) -> None:
-        """Leave although evaluations go on: threads cannot be ended by force."""
-        for worker in self._here:
+        """End the process although evaluations run: threads cannot be ended by force."""
+        for worker in self._running:
             session = worker._session
             if session is not None:
                 session.deregister()
@@ -129,7 +129,7 @@ class WorkerSlots:
     @contextmanager
     def _listening(self) -> Iterator[None]:
         def note(number: int, frame: FrameType | None) -> None:
-            self._news.put(signal.Signals(number).name)
+            self._messages.put(signal.Signals(number).name)
 
         numbers = [signal.SIGTERM]
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as nohup and scripts ask for

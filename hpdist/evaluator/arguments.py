@@ -1,4 +1,4 @@
-"""What callers hand to an evaluator, checked before anything is done with it."""
+"""Checks of the arguments of an evaluator."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def checked_search(storage: Storage, search_id: Hashable | None) -> str:
     if storage.has_search(str(search_id)):
         return str(search_id)
     raise ConfigurationError(
-        f"the storage has no search {short_repr(search_id)}", do="search_id=None begins one"
+        f"the storage has no search {short_repr(search_id)}", do="search_id=None starts one"
     )
 
 

@@ -29,10 +29,10 @@ from hpdist.evaluator.arguments import (
     checked_options,
     checked_search,
 )
-from hpdist.evaluator.callbacks import Callback, tell
+from hpdist.evaluator.callbacks import Callback, notify
 from hpdist.evaluator.job import Job
-from hpdist.evaluator.job_loop import Session, seconds_left
-from hpdist.evaluator.open_jobs import JobBoard, jobs_of_others
+from hpdist.evaluator.job_loop import JobLoop, seconds_left
+from hpdist.evaluator.open_jobs import OpenJobs, jobs_of_others
 from hpdist.evaluator.run_function import FAIL_RETURN_VALUE, RunFunction
 from hpdist.evaluator.storage import Storage, check_storage
 from hpdist.executors.registry import make_executor
@@ -44,7 +44,7 @@ METHODS: dict[str, type[Evaluator]] = {}
 class Evaluator:
     """Calls a function on parameters, ``num_workers`` calls at a time.
 
-    A job begins as soon as a worker is free; whether anybody gathers does not matter. An
+    A job starts as soon as a worker is free, whether or not its result is waited for. An
     exception, a result that is no number, a process that dies are that job's failure. One thread
     submits and gathers; callbacks are called in it.
 
@@ -58,12 +58,11 @@ class Evaluator:
     num_workers
         How many jobs run at once.
     callbacks
-        What is told of jobs, see `hpdist.evaluator.callbacks`.
+        Notified of jobs, see `hpdist.evaluator.callbacks`.
     run_function_kwargs
         The same for all jobs.
     storage
-        Where jobs are written down; evaluators of one storage and ``search_id`` see each
-        other's.
+        Where jobs are stored; evaluators of one storage and ``search_id`` see each other's.
     search_id
         A search that is in the storage; a new one by default.
     grace_s
@@ -105,7 +104,7 @@ class Evaluator:
         self._objective = RunFunction(run_function, dict(run_function_kwargs or {}))
         self._options = dict(executor_options or {})
         self._grace_s = check_seconds("grace_s", grace_s, zero=True)
-        self._board = JobBoard(self.storage, self.search_id)
+        self._jobs = OpenJobs(self.storage, self.search_id)
         self._waiting: dict[str, Job] = {}  #: submitted and not gathered
         self._own: set[str] = set()
         self._others: set[str] = set()
@@ -114,7 +113,7 @@ class Evaluator:
         self._timeout: float | None = None
         self._deadline = math.inf
         self._closed = False
-        self._session = self._new_session()
+        self._job_loop = self._new_job_loop()
 
     @staticmethod
     def create(
@@ -143,11 +142,11 @@ class Evaluator:
         if method:
             METHODS[method] = cls
 
-    def _new_session(self) -> Session:
-        session = Session(self._executor, self._board.finished, self._grace_s)
-        # also at the end of the program, so that no worker is left
-        self._finalizer = weakref.finalize(self, session.end)
-        return session
+    def _new_job_loop(self) -> JobLoop:
+        job_loop = JobLoop(self._executor, self._jobs.finish, self._grace_s)
+        # At the end of the program too, so that no worker is left.
+        self._finalizer = weakref.finalize(self, job_loop.end)
+        return job_loop
 
     def _executor(self, root: Path) -> Executor:
         return make_executor(
@@ -174,28 +173,28 @@ class Evaluator:
                 f"{len(jobs)} jobs more than the {self.num_jobs_submitted} submitted are too many",
                 do="set_maximum_num_jobs_submitted(-1) allows any number",
             )
-        session = self._started()
+        job_loop = self._started()
         for job in jobs:
-            self._board.take_in(job)
+            self._jobs.add(job)
             self._own.add(job.id)
             self._waiting[job.id] = job
             self.num_jobs_submitted += 1
             self._call("on_launch", job)
-            session.submit(job.id, job.args)
+            job_loop.submit(job.id, job.args)
 
-    def _started(self) -> Session:
-        """Return the session that takes jobs."""
+    def _started(self) -> JobLoop:
+        """Return the job loop that takes jobs."""
         if self._closed:
             raise ConfigurationError("the evaluator is closed", do="make another")
-        if self._session.error is not None:
-            raise self._session.error
-        if self._session.over and self.time_left != 0:
+        if self._job_loop.error is not None:
+            raise self._job_loop.error
+        if self._job_loop.over and self.time_left != 0:
             self._finalizer.detach()
-            self._session = self._new_session()
-        self._session.start()
+            self._job_loop = self._new_job_loop()
+        self._job_loop.start()
         if self._deadline < math.inf:
-            self._session.limit(seconds_left(self._deadline))
-        return self._session
+            self._job_loop.limit(seconds_left(self._deadline))
+        return self._job_loop
 
     def gather(self, type: str, size: int = 1) -> list[Job] | tuple[list[Job], list[Job]]:
         """Wait for jobs to end, and return those that have.
@@ -215,33 +214,33 @@ class Evaluator:
         wanted = len(self._waiting) if type == "ALL" else min(size, len(self._waiting))
         jobs: list[Job] = []
         while len(jobs) < wanted:
-            jobs += self._collected(self._board.done.get())
+            jobs += self._collected(self._jobs.done.get())
         jobs += self._at_once()
-        if self._session.error is not None and self._waiting:
-            raise self._session.error
+        if self._job_loop.error is not None and self._waiting:
+            raise self._job_loop.error
         others = self.gather_other_jobs_done()
         self._call("on_gather", jobs, others)
         return (jobs, others) if self._others else jobs
 
     def _at_once(self) -> list[Job]:
-        """What has ended by now."""
+        """Return the jobs that have ended by now."""
         jobs: list[Job] = []
         try:
             while True:
-                jobs += self._collected(self._board.done.get_nowait())
+                jobs += self._collected(self._jobs.done.get_nowait())
         except queue.Empty:
             return jobs
 
     def _collected(self, job: Job) -> list[Job]:
         if self._waiting.pop(job.id, None) is None:
             return []  # `execute` has it
-        job.metadata["timestamp_gather"] = self._board.now()
+        job.metadata["timestamp_gather"] = self._jobs.now()
         self.num_jobs_gathered += 1
         self._call("on_done", job)
         return [job]
 
     def gather_other_jobs_done(self) -> list[Job]:
-        """Return what ended at other evaluators of the search since the last call."""
+        """Return the jobs of other evaluators of the search that ended since the last call."""
         found = jobs_of_others(self.storage, self.search_id, self._marks, self._own)
         self._others |= {job.id for job in found}
         done = [job for job in found if job.status.settled]
@@ -260,14 +259,14 @@ class Evaluator:
         return job
 
     def cancel(self) -> None:
-        """Cancel all that has not ended; it is gathered as cancelled."""
-        self._session.cancel(list(self._waiting), "cancelled")
+        """Cancel all jobs that have not ended; they are gathered as cancelled."""
+        self._job_loop.cancel(list(self._waiting), "cancelled")
 
     # ------------------------------------------------------------------ limits
 
     @property
     def timeout(self) -> float | None:
-        """Seconds after which nothing starts; what runs then has the time of grace.
+        """Seconds after which no job starts; running jobs then have the time of grace.
 
         Counted from when it is set; None for no limit.
         """
@@ -278,10 +277,10 @@ class Evaluator:
         if seconds is not None:
             check_seconds("timeout", seconds)
         if self.time_left == 0:
-            self._session.join()  # its time was up: it ends, and jobs to come have another
+            self._job_loop.join()  # its time was up: it ends, and jobs to come have another
         self._timeout = seconds
         self._deadline = math.inf if seconds is None else time.monotonic() + seconds
-        self._session.limit(seconds_left(self._deadline))
+        self._job_loop.limit(seconds_left(self._deadline))
 
     @property
     def time_left(self) -> float | None:
@@ -289,7 +288,7 @@ class Evaluator:
         return None if self._timeout is None else seconds_left(self._deadline)
 
     def set_maximum_num_jobs_submitted(self, maximum: int) -> None:
-        """Allow so many jobs more; -1 for any number."""
+        """Allow ``maximum`` further jobs; -1 for unlimited."""
         maximum = check_whole("maximum", maximum, least=-1)
         self._most = math.inf if maximum == -1 else self.num_jobs_submitted + maximum
 
@@ -308,13 +307,13 @@ class Evaluator:
 
     @property
     def search_stopped(self) -> bool:
-        """Whether a callback has seen enough."""
+        """Whether a callback has ended the search."""
         return any(getattr(callback, "search_stopped", False) for callback in self.callbacks)
 
     # ------------------------------------------------------------------ the end
 
     def close(self) -> list[Job]:
-        """Cancel what has not ended, and end all workers.
+        """Cancel all jobs that have not ended, and end all workers.
 
         Returns
         -------
@@ -346,8 +345,8 @@ class Evaluator:
         }
 
     def announce(self, max_evals: int | None) -> None:
-        """Tell callbacks how many jobs are to come, None if that is open."""
+        """Notify callbacks of the number of jobs to come; None if that is open."""
         self._call("on_start", max_evals)
 
     def _call(self, method: str, *arguments: Any) -> None:
-        tell(self.callbacks, method, *arguments)
+        notify(self.callbacks, method, *arguments)

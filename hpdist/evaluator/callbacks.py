@@ -1,4 +1,4 @@
-"""What is told of the jobs of an evaluator; all in the thread that submits and gathers."""
+"""Callbacks of an evaluator, called in the thread that submits and gathers its jobs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Callback:
     Attributes
     ----------
     search_stopped
-        Set by a callback that has seen enough: a search then submits nothing more.
+        Set by a callback to end a search: it submits no further job.
     """
 
     search_stopped = False
 
     def on_start(self, max_evals: int | None) -> None:
-        """A search begins that will submit so many jobs, None if that is open."""
+        """A search starts that will submit ``max_evals`` jobs; None if their number is open."""
 
     def on_launch(self, job: Job) -> None:
         """A job was submitted."""
@@ -46,8 +46,8 @@ class Callback:
         """The evaluator was closed."""
 
 
-def tell(callbacks: Sequence[Callback], method: str, *arguments: Any) -> None:
-    """Call a method of each; what one raises must not end the search."""
+def notify(callbacks: Sequence[Callback], method: str, *arguments: Any) -> None:
+    """Call a method of each callback; a failing one must not stop the search."""
     for callback in callbacks:
         try:
             getattr(callback, method)(*arguments)
@@ -56,7 +56,7 @@ def tell(callbacks: Sequence[Callback], method: str, *arguments: Any) -> None:
 
 
 class _Best(Callback):
-    """Counts what ended, and keeps the best objective."""
+    """Counts the ended jobs, and keeps the best objective."""
 
     def __init__(self) -> None:
         self.num_done = self.num_failures = 0

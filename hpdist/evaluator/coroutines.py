@@ -36,7 +36,7 @@ from hpdist.evaluator.run_function import AsyncCall
 
 
 class AsyncObjective(Protocol):
-    """Makes what is called in the event loop."""
+    """Makes the coroutine function that is called in the event loop."""
 
     @property
     def name(self) -> str: ...
@@ -47,8 +47,8 @@ class AsyncObjective(Protocol):
 class CoroutineExecutor:
     """One worker whose ``workers`` attempts at a time take turns wherever they await something.
 
-    The event loop has a thread of its own, so that it goes along with one that runs in the
-    caller's, as in notebooks. A function that never awaits holds up the others, and cannot be
+    The event loop has a thread of its own, so that there may be another one in the caller's
+    thread, as in notebooks. A function that never awaits blocks the others, and cannot be
     cancelled.
     """
 
@@ -83,7 +83,7 @@ class CoroutineExecutor:
                 self._loop.call_soon_threadsafe(self._carry_out, order)
 
     def close(self, grace_s: float) -> None:
-        """Cancel what runs; a function that does not end within ``grace_s`` is left to itself."""
+        """Cancel running attempts; a function that does not end within ``grace_s`` is abandoned."""
         loop, self._post, self._loop = self._loop, None, None
         if loop is not None and self._thread is not None:
             loop.call_soon_threadsafe(self._end)
@@ -96,18 +96,18 @@ class CoroutineExecutor:
         asyncio.set_event_loop(loop)
         try:
             self._call = self._objective.build_async()
-            self._tell(WorkerJoined(self._worker))
+            self._report(WorkerJoined(self._worker))
             loop.run_forever()
-            loop.run_until_complete(_gone(list(self._tasks.values())))
+            loop.run_until_complete(_wait_for(list(self._tasks.values())))
             loop.run_until_complete(loop.shutdown_asyncgens())
         except BaseException as error:  # noqa: BLE001 - the top of a thread
-            self._tell(ExecutorFailed(repr(error), traceback.format_exc()))
+            self._report(ExecutorFailed(repr(error), traceback.format_exc()))
         finally:
             loop.close()
 
     def _end(self) -> None:
-        for held in self._tasks:
-            self._cancel(held)
+        for assignment in self._tasks:
+            self._cancel(assignment)
         asyncio.get_running_loop().stop()
 
     def _carry_out(self, order: Order) -> None:
@@ -117,41 +117,44 @@ class CoroutineExecutor:
         elif isinstance(order, Cancel):
             self._cancel((order.job_id, order.attempt))
         elif isinstance(order, ShutDown):
-            self._tell(WorkerLeft(*self._name, order.reason or "dismissed"))
+            self._report(WorkerLeft(*self._name, order.reason or "shut down"))
 
-    def _cancel(self, held: Assignment) -> None:
-        if held in self._tasks:
-            self._cancelled.add(held)
-            self._tasks[held].cancel()
+    def _cancel(self, assignment: Assignment) -> None:
+        if assignment in self._tasks:
+            self._cancelled.add(assignment)
+            self._tasks[assignment].cancel()
 
     async def _run(self, launch: Launch) -> None:
-        held = (launch.job_id, launch.attempt)
-        started, begin = time.time(), time.monotonic()
+        assignment = (launch.job_id, launch.attempt)
+        started_at = time.time()
+        start = time.monotonic()
         try:
-            outcome = await self._outcome(launch, held)
+            outcome = await self._outcome(launch, assignment)
         finally:
-            del self._tasks[held]
-            cancelled = held in self._cancelled
-            self._cancelled.discard(held)
+            del self._tasks[assignment]
+            cancelled = assignment in self._cancelled
+            self._cancelled.discard(assignment)
             if cancelled:
-                self._tell(AttemptReleased(*self._name, *held, "cancelled"))
+                self._report(AttemptReleased(*self._name, *assignment, "cancelled"))
         if not cancelled:
-            result = AttemptResult(*held, outcome, time.monotonic() - begin, started)
-            self._tell(AttemptFinished(*self._name, result))
+            result = AttemptResult(*assignment, outcome, time.monotonic() - start, started_at)
+            self._report(AttemptFinished(*self._name, result))
 
-    async def _outcome(self, launch: Launch, held: Assignment) -> Outcome:
+    async def _outcome(self, launch: Launch, assignment: Assignment) -> Outcome:
         assert launch.payload is not None, "the loop fills the payload"
         context = Context(
             launch.payload,
             launch.attempt,
             *self._directories.of(self._root, launch.payload, launch.attempt),
-            report=lambda step, loss: self._tell(ProgressReported(*self._name, *held, step, loss)),
-            stop_requested=lambda: held in self._cancelled,
+            report=lambda step, loss: self._report(
+                ProgressReported(*self._name, *assignment, step, loss)
+            ),
+            stop_requested=lambda: assignment in self._cancelled,
         )
         try:
             value = await self._call(launch.payload, context)
         except asyncio.CancelledError as error:
-            if held in self._cancelled:
+            if assignment in self._cancelled:
                 raise
             return failure_of(FailureKind.EXCEPTION, error)
         except MemoryError as error:
@@ -164,11 +167,11 @@ class CoroutineExecutor:
     def _name(self) -> tuple[str, str]:
         return self._worker.worker_id, self._worker.incarnation
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         post = self._post
         if post is not None:
             post([event])
 
 
-async def _gone(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _wait_for(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)

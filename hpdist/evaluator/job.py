@@ -1,4 +1,4 @@
-"""A job of an evaluator, and what came of it."""
+"""A job of an evaluator and its outcome."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Job:
     args
         The parameters.
     status
-        Where it stands.
+        Its state.
     objective
         A number or a tuple of numbers, larger is better; for a failure text that begins with "F";
         None as long as the job is open.
     failure
         Why there is no objective.
     metadata
-        What the function returned beside, and the times ``timestamp_submit``,
+        Further values that the function returned, and the times ``timestamp_submit``,
         ``timestamp_start``, ``timestamp_end`` and ``timestamp_gather``, in seconds since the
         evaluator was made.
     """
@@ -51,7 +51,7 @@ class Job:
         return self.status.value if self.failure is None else self.failure.kind.value
 
     def settle(self, outcome: Outcome) -> None:
-        """Enter what came of it."""
+        """Enter the outcome."""
         if not isinstance(outcome, Failure):
             objective = outcome.info["objective"]
             self.metadata.update(outcome.info["metadata"])
@@ -89,7 +89,7 @@ class Job:
         Raises
         ------
         ValueError, KeyError, TypeError
-            If nothing of the kind is described.
+            If the data describes no job.
         """
         objective, failure = data["objective"], data["failure"]
         job = cls(

@@ -1,4 +1,4 @@
-"""The thread in which an evaluator's jobs are handed out: one loop over one executor."""
+"""The thread of an evaluator: one loop over one executor."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from hpdist.core.model.values import Failure, FailureKind, JsonValue, Timing
 from hpdist.core.run.assembly import Work, make_loop
 from hpdist.core.run.finished_jobs import FinishedJob
 from hpdist.core.run.submissions import Submissions
-from hpdist.evaluator.place import temporary_place
+from hpdist.evaluator.temporary_directory import temporary_directory
 
 logger = logging.getLogger(__name__)
 
-#: Workers are in this process or watched by it: their silence means nothing.
+#: Workers are in this process or monitored by it: a missing heartbeat means nothing.
 _IN_PROCESS = Timing(lease_s=1e9)
 
-_EXTRA_S = 5.0  #: waited for beyond the time of grace
+_EXTRA_S = 5.0  #: waited in addition to the time of grace
 
 
-class Session:
-    """From the first job to the end, which is told by `stop` or comes when time is up.
+class JobLoop:
+    """Runs submitted jobs from the first one to `stop` or the end of the time.
 
     Parameters
     ----------
     make_executor
         Called with a directory for the attempts.
     on_finished
-        Called in the session's thread with each job that ends.
+        Called in the thread of the loop with each job that ends.
     """
 
     def __init__(
@@ -45,25 +45,25 @@ class Session:
         on_finished: Callable[[FinishedJob], None],
         grace_s: float,
     ) -> None:
-        place, self._remove = temporary_place(self)
+        directory, self._remove = temporary_directory(self)
         self._source = Submissions(on_finished)
         self._grace_s = grace_s
-        executor = make_executor(place)
+        executor = make_executor(directory)
         timing = executor.timing if isinstance(executor, RunHost) else _IN_PROCESS
         work = Work(self._source, DispatchState(timing=timing))
         self._loop = make_loop(work, executor, stay=True, grace_s=grace_s)
         self._inbox = self._loop.inbox
         self._thread = threading.Thread(target=self._serve, name="hpdist-evaluator", daemon=True)
-        self._over: Failure | None = None  #: what becomes of jobs that come too late
+        self._over: Failure | None = None  #: outcome of jobs that come too late
         self.error: BaseException | None = None
 
     @property
     def over(self) -> bool:
-        """Whether it evaluates nothing any more."""
+        """Whether it evaluates no further job."""
         return self._over is not None
 
     def start(self) -> None:
-        """Begin, unless it has begun."""
+        """Start the thread, unless it has started."""
         if self._thread.ident is None:
             self._thread.start()
 
@@ -83,26 +83,26 @@ class Session:
             self._source.abandon(self._over, time.time())
 
     def limit(self, seconds: float) -> None:
-        """End in ``seconds`` from now, those that run having the time of grace."""
+        """End in ``seconds`` from now; running jobs then have the time of grace."""
         self._inbox.post([ControlRequested(Command.TIME_LIMIT, {"seconds": seconds})])
 
     def cancel(self, job_ids: list[str], reason: str) -> None:
-        """Settle jobs as cancelled, and end those that run."""
+        """Settle jobs as cancelled, and end the running ones."""
         numbers = [self._source.number_of(job_id) for job_id in job_ids]
         jobs = [number for number in numbers if number is not None]
         self._inbox.post([ControlRequested(Command.CANCEL, {"jobs": jobs, "reason": reason})])
 
     def stop(self) -> None:
-        """Ask it to end now."""
+        """Request its end now, without waiting."""
         self._inbox.post([ControlRequested(Command.STOP, {"reason": "closed"})])
 
     def end(self) -> None:
-        """End it now, and wait for that."""
+        """End it now, and wait until it has ended."""
         self.stop()
         self.join()
 
     def join(self) -> None:
-        """Wait for its end, if it has begun."""
+        """Wait for its end, if it has started."""
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(self._grace_s + _EXTRA_S)
         else:

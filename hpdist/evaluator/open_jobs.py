@@ -1,4 +1,4 @@
-"""The open jobs of an evaluator, and how those that end get to it."""
+"""The table of an evaluator's open jobs, and the queue of those that have ended."""
 
 from __future__ import annotations
 
@@ -15,33 +15,34 @@ from hpdist.evaluator.storage import Storage
 logger = logging.getLogger(__name__)
 
 
-class JobBoard:
-    """Between the thread that evaluates and the one that submits and gathers.
+class OpenJobs:
+    """Shared by the thread that evaluates and the one that submits and gathers.
 
-    Times are seconds since it was made. `take_in` belongs to the submitting thread, `finished` to
-    the evaluating one, which hands jobs over by the queue `done`.
+    Times are seconds since it was made. `add` is called by the submitting thread, `finish` by the
+    evaluating one, which puts ended jobs in the queue `done`.
     """
 
     def __init__(self, storage: Storage, search_id: str) -> None:
-        self.storage, self.search_id = storage, search_id
-        self.begun = time.time()
-        self._begun = time.monotonic()
+        self.storage = storage
+        self.search_id = search_id
+        self.started_at = time.time()
+        self._start = time.monotonic()
         self._open: dict[str, Job] = {}
         self.done: queue.SimpleQueue[Job] = queue.SimpleQueue()
 
     def now(self) -> float:
         """Seconds since this was made."""
-        return time.monotonic() - self._begun
+        return time.monotonic() - self._start
 
-    def take_in(self, job: Job) -> None:
-        """Give a job its id, and write it down."""
+    def add(self, job: Job) -> None:
+        """Give a job its id, and store it."""
         job.id = self.storage.new_job(self.search_id)
         job.metadata["timestamp_submit"] = self.now()
         self._open[job.id] = job
         self.storage.write(self.search_id, job.to_json())
 
-    def finished(self, ended: FinishedJob) -> None:
-        """Enter what came of a job."""
+    def finish(self, ended: FinishedJob) -> None:
+        """Enter the outcome of a job."""
         job = self._open.pop(ended.id)
         assert ended.ended is not None
         assert ended.ended.outcome is not None
@@ -49,32 +50,33 @@ class JobBoard:
         self._date(job, ended)
         try:
             self.storage.write(self.search_id, job.to_json())
-        finally:  # it is finished, whether or not others get to know
+        finally:  # it has ended, whether or not the storage could be written
             self.done.put(job)
             job.ended.set_result(None)
 
     def _date(self, job: Job, ended: FinishedJob) -> None:
-        """Enter when it ran, on this clock: within the time from hand-out to return.
+        """Enter when it ran, on this clock: between its assignment and its report.
 
-        The clock of another host may be off; the duration there is not.
+        The clock of another host may be off; the duration measured there is not.
         """
-        record, told = ended.ended, job.metadata
-        handed, back = ended.timestamps.get("started"), ended.timestamps["finished"]
-        start = told.get("timestamp_start", record.started if record else 0.0)
-        if handed is None or record is None or not start:
-            return  # it never ran, or nobody knows when
-        end = told.get("timestamp_end", start + record.seconds)
-        shift = clock_offset(start, end, handed, back)
-        earliest = job.metadata["timestamp_submit"]
-        begin = max(earliest, start + shift - self.begun)
-        told["timestamp_start"] = begin
-        told["timestamp_end"] = max(begin, min(end + shift, back) - self.begun)
+        record = ended.ended
+        metadata = job.metadata
+        assigned = ended.timestamps.get("started")
+        reported = ended.timestamps["finished"]
+        start = metadata.get("timestamp_start", record.started if record else 0.0)
+        if assigned is None or record is None or not start:
+            return  # it never ran, or its times are not known
+        end = metadata.get("timestamp_end", start + record.seconds)
+        offset = clock_offset(start, end, assigned, reported)
+        started = max(metadata["timestamp_submit"], start + offset - self.started_at)
+        metadata["timestamp_start"] = started
+        metadata["timestamp_end"] = max(started, min(end + offset, reported) - self.started_at)
 
 
 def jobs_of_others(
     storage: Storage, search_id: str, marks: dict[str, int], own: Collection[str]
 ) -> list[Job]:
-    """Return what others have written since the last call with these ``marks``."""
+    """Return the jobs that other evaluators stored since the last call with these ``marks``."""
     jobs = []
     for entry in storage.read(search_id, marks):
         if entry["job_id"] in own:
@@ -82,5 +84,5 @@ def jobs_of_others(
         try:
             jobs.append(Job.from_json(entry))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning("the storage has something that is no job: %r", error)
+            logger.warning("the storage has an entry that is no job: %r", error)
     return jobs

@@ -1,4 +1,4 @@
-"""A space that is put together one hyperparameter at a time."""
+"""A space that is built one hyperparameter at a time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OURS = (Float, Int, Categorical, Ordinal, Constant)
 
 
 class HpProblem:
-    """What is searched.
+    """A search space.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class HpProblem:
         if name in self._written:
             raise ConfigurationError(f"there is a hyperparameter {name!r} already")
         written = _read(name, value, default_value)
-        Space.of({name: written})  # raises what is wrong with it
+        Space.of({name: written})  # raises if the value is invalid
         self._written[name] = written
 
     def add_hyperparameters(self, values: dict[str, Any]) -> None:
@@ -60,12 +60,12 @@ class HpProblem:
 
     @property
     def hyperparameter_names(self) -> list[str]:
-        """Their names."""
+        """Names of the hyperparameters."""
         return list(self._written)
 
     @property
     def default_configuration(self) -> dict[str, JsonValue]:
-        """All defaults."""
+        """Default values by name."""
         return self.space.default()
 
     @property

@@ -1,4 +1,4 @@
-"""When a function ran and what it used, told beside what it returned."""
+"""A decorator that adds to a function's value when it ran and what it used."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def profile(
     Parameters
     ----------
     memory
-        Run each call in a fresh process, and tell ``memory_peak``, the bytes resident there.
+        Run each call in a fresh process, and add ``memory_peak``, the bytes resident there.
         What the function takes must be picklable, what it returns JSON.
     memory_limit
         Bytes that the function and its own processes may take, in a fresh process likewise;
-        -1 for any number.
+        -1 for unlimited.
     raise_exception
         Raise a MemoryError beyond the limit; else the output is "F_memory_limit_exceeded".
 
@@ -85,20 +85,20 @@ def profile(
 
 
 def _timed(function: Function) -> Function:
-    # Functions, not objects: so pickle finds what is decorated by its name.
+    # Functions, not objects, so that pickle finds the decorated function by its name.
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def timed_coroutine(*arguments: Any, **options: Any) -> dict[str, Any]:
-            begun = _clocks()
-            return _result(begun, await function(*arguments, **options))
+            start = _clocks()
+            return _result(start, await function(*arguments, **options))
 
         return timed_coroutine
 
     @functools.wraps(function)
     def timed(*arguments: Any, **options: Any) -> dict[str, Any]:
-        begun = _clocks()
-        return _result(begun, function(*arguments, **options))
+        start = _clocks()
+        return _result(start, function(*arguments, **options))
 
     return timed
 
@@ -107,11 +107,11 @@ def _clocks() -> tuple[float, float, float]:
     return time.time(), time.monotonic(), time.process_time()
 
 
-def _result(begun: tuple[float, float, float], output: Any) -> dict[str, Any]:
-    wall, monotonic, cpu = begun
+def _result(start: tuple[float, float, float], output: Any) -> dict[str, Any]:
+    wall, monotonic, cpu = start
     metadata = {
         "timestamp_start": wall,
-        # a clock that is set meanwhile has no effect
+        # Not affected by a clock that is set meanwhile.
         "timestamp_end": wall + time.monotonic() - monotonic,
         "cpu_start": cpu,
         "cpu_end": time.process_time(),
@@ -168,7 +168,7 @@ def _in_a_process(function: Function, limit: int | None, raise_exception: bool) 
             result = runner.run(_PAYLOAD, (0, 1), directory_root=Path())
         finally:
             runner.close()
-        assert result is not None, "nobody could cancel it"
+        assert result is not None, "there is no other thread to cancel it"
         if isinstance(result.outcome, Failure):
             return _failed(result.outcome, raise_exception)
         value = result.outcome.info.pop("value")

@@ -1,4 +1,4 @@
-"""Run functions: what an evaluator calls with a dict of parameters, and what they return."""
+"""Run functions, which an evaluator calls with a dict of parameters, and their results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hpdist.core.objective.objective import Call, function_name
 from hpdist.core.objective.returned_value import InvalidResult, to_number
 
 FAIL_RETURN_VALUE = "F"
-"""What a run function's result begins with, and a failed job's objective, if there is none."""
+"""First letter of a run function's result that is a failure, and of a failed job's objective."""
 
 AsyncCall = Callable[[Payload, Context], Awaitable[object]]
 
@@ -65,20 +65,20 @@ class RunFunction:
         return function_name(self.function)
 
     def build(self) -> Call:
-        """Return what calls it; what is awaitable is awaited in an event loop of its own."""
+        """Return the call; an awaitable value is awaited in an event loop of its own."""
 
         def call(payload: Payload, context: Context) -> object:
             value = self._call(payload)
-            return told(asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value)
+            return to_result(asyncio.run(_awaited(value)) if inspect.isawaitable(value) else value)
 
         return call
 
     def build_async(self) -> AsyncCall:
-        """Return what calls it within an event loop."""
+        """Return the call for use within an event loop."""
 
         async def call(payload: Payload, context: Context) -> object:
             value = self._call(payload)
-            return told(await value if inspect.isawaitable(value) else value)
+            return to_result(await value if inspect.isawaitable(value) else value)
 
         return call
 
@@ -114,13 +114,13 @@ def _check(function: object, options: object) -> None:
         ) from error
 
 
-def told(returned: object) -> dict[str, JsonValue]:
+def to_result(returned: object) -> dict[str, JsonValue]:
     """Turn what a run function returned into a result with ``loss`` and ``info``.
 
     Raises
     ------
     InvalidResult
-        If it is nothing that a run function may return.
+        If a run function may not return this.
     """
     objective, metadata = _parts(returned)
     if isinstance(objective, str) and objective.startswith(FAIL_RETURN_VALUE):
@@ -140,7 +140,7 @@ def _number(value: object) -> float:
         raise InvalidResult(
             f"the objective is {short_repr(value)}; accepted are finite numbers, "
             "several of them, and "
-            f"text that begins with {FAIL_RETURN_VALUE!r}"
+            f"text that starts with {FAIL_RETURN_VALUE!r}"
         )
     return number
 

@@ -1,4 +1,4 @@
-"""Searches on an evaluator: what is submitted next depends on what came of the jobs before."""
+"""Searches on an evaluator: the next job depends on the results of the jobs before."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "qUCBd": {"acquisition": "qucbd", "pending": "believer"},
     "boltzmann": {"acquisition": "boltzmann", "pending": "believer"},
 }
-"""What `CBO` calls options of `hpdist.optimizers.GaussianProcess`."""
+"""Names that `CBO` has for options of `hpdist.optimizers.GaussianProcess`."""
 
 
 class Search:
@@ -53,13 +53,13 @@ class Search:
     problem
         An `HpProblem`, or a space as `hpdist.core.space.space.Space.of` takes it.
     evaluator
-        Runs the jobs; it stays open. Jobs of other evaluators of its search are learnt from.
+        Runs the jobs; it stays open. Results of other evaluators of its search are used, too.
     optimizer
         Chooses parameters: a name, or an object that was built with the space.
     random_state
         Decides all random choices; by default each search differs.
     num_objectives
-        How many numbers the run function returns.
+        Number of values that the run function returns.
 
     Raises
     ------
@@ -91,19 +91,19 @@ class Search:
             objectives=["loss", *(f"objective_{index}" for index in range(1, count))],
         )
         self._open: dict[str, Evaluation] = {}
-        self._learnt = 0  #: jobs of other evaluators
+        self._num_learnt = 0  #: jobs of other evaluators
 
     def search(self, max_evals: int = -1, timeout: float | None = None) -> pd.DataFrame:
-        """Search on, and return all jobs of this search so far.
+        """Continue the search, and return all its jobs so far.
 
-        Ends at the first limit, or when a callback has seen enough; then what runs is waited for.
+        Ends at the first limit, or when a callback ends it; running jobs are waited for.
 
         Parameters
         ----------
         max_evals
-            Jobs that are submitted in this call; -1 for any number.
+            Number of jobs to submit in this call; -1 for unlimited.
         timeout
-            Seconds after which nothing starts; what runs then has the evaluator's time of grace.
+            Seconds after which no job starts; running jobs then have the evaluator's time of grace.
 
         Returns
         -------
@@ -111,7 +111,7 @@ class Search:
             A row for each job: parameters as ``p:*``; ``objective``, NaN for a failure (with
             several ``objective_0, objective_1, ...``); ``job_id``; ``job_status``, "completed"
             or why it failed ("exception", "invalid", "crash", "cancelled", ...); ``m:*``, times
-            in seconds since the evaluator was made, and what else the run function told.
+            in seconds since the evaluator was made, and the run function's metadata.
 
         Raises
         ------
@@ -140,11 +140,11 @@ class Search:
             self._gather()
 
     def _submit(self, left: float) -> int:
-        """Give each free worker a job; return how many."""
+        """Submit a job for each free worker; return their number."""
         free = int(min(left, self.evaluator.num_workers - len(self._open)))
         submitted = 0
         while submitted < free and not self._over and (evaluation := self._study.ask()):
-            if self._over:  # choosing takes its time
+            if self._over:  # the time may have run out while it was chosen
                 late = Failure(FailureKind.CANCELLED, "the search ended before it was submitted")
                 self._study.apply(AttemptEnded(evaluation.job.job_id, 1, "", late))
                 break
@@ -162,18 +162,18 @@ class Search:
         own, others = found if isinstance(found, tuple) else (found, [])
         for job in own:
             evaluation = self._open.pop(job.id, None)
-            if evaluation is not None:  # else the evaluator's user submitted it
-                self._tell(evaluation, job)
+            if evaluation is not None:  # otherwise the caller submitted it himself
+                self._report(evaluation, job)
         for job in others:
             self._learn(job)
 
-    def _tell(self, evaluation: Evaluation, job: Job) -> None:
+    def _report(self, evaluation: Evaluation, job: Job) -> None:
         outcome = self._outcome(job)
         self._study.apply(AttemptEnded(evaluation.job.job_id, 1, "", outcome))
         self.jobs.append(job)
 
     def _outcome(self, job: Job) -> Outcome:
-        """Return what the study is told; a wrong number of objectives is a failure."""
+        """Return the outcome for the study; a wrong number of objectives is a failure."""
         values = job.objective if isinstance(job.objective, tuple) else (job.objective,)
         names = self._study.objectives
         if job.failure is None and len(values) != len(names):
@@ -186,7 +186,7 @@ class Search:
         return Success(numbers[0], None, dict(zip(names[1:], numbers[1:], strict=True)))
 
     def _learn(self, job: Job) -> None:
-        """Tell the optimizer of a job of another evaluator."""
+        """Report a job of another evaluator to the optimizer."""
         try:
             config = self.space.check(job.args)
         except ConfigurationError as error:
@@ -196,12 +196,12 @@ class Search:
         self.jobs.append(job)
         if isinstance(outcome, Failure) and not outcome.kind.counts:
             return
-        self._learnt += 1
+        self._num_learnt += 1
         loss = -outcome.loss if isinstance(outcome, Success) else math.inf
         losses = None
         if isinstance(outcome, Success):
             losses = (loss, *(-value for value in outcome.info.values()))
-        self._study.optimizer.tell(Observation(-self._learnt, config, 1.0, loss, losses))
+        self._study.optimizer.tell(Observation(-self._num_learnt, config, 1.0, loss, losses))
 
 
 class CBO(Search):

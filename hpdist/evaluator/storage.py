@@ -1,4 +1,4 @@
-"""Where jobs are written down, for other evaluators of the same search to see."""
+"""Storages: the jobs of searches, readable by all evaluators of a search."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hpdist.core.journal.durable_files import make_directory, write_all
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import check_path, short_repr
 from hpdist.core.model.values import JsonValue
-from hpdist.evaluator.place import temporary_place
+from hpdist.evaluator.temporary_directory import temporary_directory
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Storage(ABC):
 
     @abstractmethod
     def new_search(self) -> str:
-        """Begin a search and return its id."""
+        """Start a search and return its id."""
 
     @abstractmethod
     def has_search(self, search_id: str) -> bool:
@@ -43,11 +43,11 @@ class Storage(ABC):
 
     @abstractmethod
     def write(self, search_id: str, entry: Entry) -> None:
-        """Write down what is known of a job; from any thread."""
+        """Write the present state of a job; from any thread."""
 
     @abstractmethod
     def read(self, search_id: str, marks: dict[str, int]) -> list[Entry]:
-        """Return what was written since ``marks``, which are moved on; {} for the beginning."""
+        """Return the jobs written since ``marks``, which are updated; {} for all."""
 
 
 class MemoryStorage(Storage):
@@ -74,15 +74,16 @@ class MemoryStorage(Storage):
 
     def read(self, search_id: str, marks: dict[str, int]) -> list[Entry]:
         entries = self._entries[search_id]
-        begin, marks[search_id] = marks.get(search_id, 0), len(entries)
-        return entries[begin : marks[search_id]]
+        start = marks.get(search_id, 0)
+        marks[search_id] = len(entries)
+        return entries[start:]
 
 
 class JournalStorage(Storage):
     """In a directory: any number of processes that see it share what is in it.
 
     Each search is a directory, in which each process appends lines of JSON to a file of its own,
-    so that nobody waits for a lock. What is written outlives the process, not the machine.
+    so that there is no lock to wait for. What is written outlives the process, not the machine.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -91,7 +92,7 @@ class JournalStorage(Storage):
         self._forget()
 
     def _forget(self) -> None:
-        """Begin without files: after a fork they are the other process's."""
+        """Start without open files: after a fork they belong to the other process."""
         self._pid = os.getpid()
         self._files: dict[str, tuple[int, str, itertools.count[int]]] = {}
 
@@ -163,8 +164,8 @@ class SharedMemoryStorage(JournalStorage):
     """
 
     def __init__(self) -> None:
-        place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-        directory, self._remove = temporary_place(self, place)
+        parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        directory, self._remove = temporary_directory(self, parent)
         super().__init__(directory)
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from hpdist.views.client import Client
 from hpdist.views.direct import DirectView
 from hpdist.views.magics import load_ipython_extension
 from hpdist.views.result import AsyncResult, CompositeError, RemoteError
-from hpdist.views.values import SealedValue
+from hpdist.views.values import PickledValue
 
 __all__ = [
     "AsyncResult",
@@ -16,7 +16,7 @@ __all__ = [
     "CompositeError",
     "DirectView",
     "LoadBalancedView",
+    "PickledValue",
     "RemoteError",
-    "SealedValue",
     "load_ipython_extension",
 ]

@@ -28,7 +28,7 @@ class LoadBalancedView:
         How often a call is tried again after an exception; on another engine where there is one.
         A call whose engine dies is tried again without counting.
     timeout
-        Seconds that a task may run; its engine begins anew after it.
+        Seconds that a task may run; its engine restarts after it.
     after, follow
         Results that have to be there first; and whose engines may run it (with the policy
         "affinity": are to be preferred).

@@ -1,4 +1,4 @@
-"""A client: it serves the engines of a run directory, and hands out views on them."""
+"""A client: it serves the engines of a run directory, and makes views on them."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from hpdist.core.model.values import Failure, FailureKind, Timing, WorkerInfo
 from hpdist.core.run.assembly import RunInstance, Work
 from hpdist.views.balanced import LoadBalancedView
 from hpdist.views.direct import DirectView
-from hpdist.views.long_calls import fetch_tasks, in_pieces
+from hpdist.views.long_calls import fetch_tasks, in_chunks
 from hpdist.views.result import AsyncResult
 from hpdist.views.task import Task
 from hpdist.views.task_source import ENGINE_LEFT, TaskSource
 
 logger = logging.getLogger(__name__)
 
-#: What an engine evaluates, as its worker says.
+#: Objective of an engine, in the details of its worker.
 ENGINE = "hpdist.views.engine:execute"
 
 #: Jobs are numbered from the milliseconds since 1970 on, so many bits for each, which no client can
@@ -39,8 +39,8 @@ _BITS = 12
 _TIMING = Timing(lease_s=15.0, heartbeat_s=3.0, closed_s=2.0, poll_s=10.0, backoff_s=1.0)
 
 
-class _Unkept:
-    """A log of which nothing is kept: what a client asks for lives as long as it does."""
+class _NullJournal:
+    """A journal that keeps nothing: the tasks of a client end with it."""
 
     def append(self, record: Record, at: float) -> None:
         pass
@@ -61,14 +61,14 @@ class Client:
     host
         Address to listen on; default: loopback.
     unpickle
-        Open objects that engines answer, too, which lets whoever has the key of the run directory
-        run code here. Else the values of calls are data: Python's plain types, numpy arrays,
-        tables of pandas.
+        Unpickle objects that engines return, too, which lets all who have the key of the run
+        directory run code here. Otherwise the values of calls are data: Python's plain types,
+        numpy arrays, tables of pandas.
 
     Raises
     ------
     HpdistError
-        If the directory is in use, or nobody can listen there.
+        If the directory is in use, or it cannot listen at the address.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Client:
         self._tasks = TaskSource(is_engine, first_number=int(1000 * time.time()) << _BITS)
         self._changed = threading.Condition()
         self._timers: dict[Task, threading.Timer] = {}
-        self._open: dict[Task, Future[Any]] = {}  #: of what has not ended
-        self._over: Failure | None = None  #: what becomes of it when nothing is served any more
+        self._open: dict[Task, Future[Any]] = {}  #: of tasks that have not ended
+        self._over: Failure | None = None  #: outcome of open tasks once the dispatcher has ended
         self._nameserver = NameServer(path.name, path.parent, host=host)
         dispatch = DispatchState(timing=_TIMING, policy=self._tasks)
         self._dispatcher = Dispatcher(
@@ -94,13 +94,13 @@ class Client:
             path.name,
             host=host,
             working_directory=path.parent,
-            work=Work(self._tasks, dispatch, _Unkept()),
+            work=Work(self._tasks, dispatch, _NullJournal()),
             instance=RunInstance(ENGINE),  # that of all clients: engines go from one to the next
             observers=[self._observe],
             timing=_TIMING,
         )
         self._processes: WorkerProcesses | None = None
-        self.failure: HpdistError | None = None  #: why none of its own engines is left
+        self.failure: HpdistError | None = None  #: why none of the engines that it started is left
         self._nameserver.start()
         threading.Thread(target=self._serve, name="hpdist-views", daemon=True).start()
         try:
@@ -115,14 +115,14 @@ class Client:
 
     @property
     def ids(self) -> list[int]:
-        """The numbers of the engines that are here, in the order in which they came."""
+        """Numbers of the registered engines, in the order of their registration."""
         return sorted(self._tasks.engines)
 
     def __len__(self) -> int:
         return len(self._tasks.engines)
 
     def info(self, engine: int) -> WorkerInfo:
-        """What an engine says of itself: host, process, versions."""
+        """Return the details of an engine: host, process, versions."""
         self._check([engine])
         return self._tasks.engines[engine]
 
@@ -179,14 +179,14 @@ class Client:
     # ------------------------------------------------------------------ tasks
 
     def submit(self, tasks: Sequence[Task], flat: str = "values") -> AsyncResult:
-        """Have tasks run; what views are made of."""
+        """Run tasks for a view."""
         if self._over is not None:
             raise self._dispatcher.error or ConfigurationError(
                 "the client is closed", do="make another"
             )
         for targets in {task.targets for task in tasks if task.targets is not None}:
             self._check(sorted(targets))
-        shipped = [each for task in tasks for each in in_pieces(task)]
+        shipped = [each for task in tasks for each in in_chunks(task)]
         futures: list[Future[Any]] = []
         for task in tasks:
             future: Future[Any] = Future()
@@ -196,11 +196,11 @@ class Client:
         self._tasks.offer(shipped)
         self._dispatcher.post(WorkOffered())
         if self._over is not None:
-            self._abandon()  # it ended meanwhile
+            self._abandon()  # the dispatcher ended meanwhile
         return AsyncResult(tasks, futures, flat, self._unpickle)
 
     def cancel(self, result: AsyncResult) -> None:
-        """Cancel what is not done of a result."""
+        """Cancel the tasks of a result that are not done."""
         self._cancel(result.tasks, "cancelled")
 
     def close(self) -> None:
@@ -241,23 +241,23 @@ class Client:
         for task in list(self._open):
             self._settle(task, self._over)
 
-    def _settle(self, task: Task, told: Any) -> None:
+    def _settle(self, task: Task, reply: Any) -> None:
         future = self._open.pop(task, None)
         if future is not None:
             task.times["received"] = time.time()
-            future.set_result(told)
+            future.set_result(reply)
 
-    def _ended(self, task: Task, told: Any) -> None:
+    def _ended(self, task: Task, reply: Any) -> None:
         if (timer := self._timers.pop(task, None)) is not None:
             timer.cancel()
-        if task.timed_out and isinstance(told, Failure):
-            told = Failure(FailureKind.TIMEOUT, f"not done after {task.timeout:g} s")
-        if isinstance(told, dict) and "held" in told:
-            fetching = fetch_tasks(task, told, lambda whole: self._settle(task, whole))
+        if task.timed_out and isinstance(reply, Failure):
+            reply = Failure(FailureKind.TIMEOUT, f"not done after {task.timeout:g} s")
+        if isinstance(reply, dict) and "held" in reply:
+            fetching = fetch_tasks(task, reply, lambda whole: self._settle(task, whole))
             self._tasks.offer(fetching, first=True)
             self._dispatcher.post(WorkOffered())
         else:
-            self._settle(task, told)
+            self._settle(task, reply)
 
     def _observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
         """Start the timers of tasks, and note which engines are here; in the loop's thread."""
@@ -295,5 +295,5 @@ class Client:
 
 
 def is_engine(worker: WorkerInfo) -> bool:
-    """Whether a worker takes code; ordinary ones are sent none."""
+    """Whether a worker is an engine; other workers are sent no code."""
     return worker.details.get("evaluates") == ENGINE

@@ -94,7 +94,7 @@ class DirectView:
 
     def execute(self, code: str) -> AsyncResult:
         """Run statements in each engine's names."""
-        compile(code, "<cell>", "exec")  # a slip is told here, with its line
+        compile(code, "<cell>", "exec")  # a syntax error is raised here, with its line
         return self._each("cell", None, [((code,), {})])
 
     def scatter(self, name: str, sequence: Sequence[Any]) -> AsyncResult:
@@ -142,4 +142,4 @@ def blocks(sequence: Sequence[Any], count: int) -> list[Sequence[Any]]:
     """Cut a sequence into ``count`` blocks in order; the first ones have one more where needed."""
     size, more = divmod(len(sequence), count)
     starts = [number * size + min(number, more) for number in range(count + 1)]
-    return [sequence[begin:end] for begin, end in itertools.pairwise(starts)]
+    return [sequence[start:end] for start, end in itertools.pairwise(starts)]

@@ -1,4 +1,4 @@
-"""What an engine runs: code that an authenticated client ships, in a namespace that lasts.
+"""Execution of the code that an authenticated client sends, in a namespace that lasts.
 
 The names live in the engine's child process for as long as that does. Who has the run's key can
 run anything here; ordinary workers never do this.
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpdist.core.objective.context import Context
+from hpdist.views.chunks import call_of, fetch, keep, reply_with
 from hpdist.views.pickled import unpack
-from hpdist.views.pieces import answer, call_of, fetch, keep
 from hpdist.views.values import write_value
 
 NAMESPACE: dict[str, Any] = {"__name__": "__main__", "__builtins__": __builtins__}
@@ -28,29 +28,29 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 CALL = "hpdist_call"
 """Under which a call stands in a configuration."""
 
-IN_PIECES = "in pieces"
-"""The kind of a call that was sent before, piece by piece."""
+IN_CHUNKS = "in chunks"
+"""The kind of a call that was sent before, in chunks."""
 
 
 def execute(config: dict[str, Any], budget: float, ctx: Context) -> dict[str, Any]:
     """Carry out a call, and return its values with the times of each.
 
-    The values are told one by one, so that the client learns which one cannot be.
+    The values are written one by one, so that the client learns which one cannot be.
     """
     kind, function, calls = config[CALL]
-    if kind == IN_PIECES:
+    if kind == IN_CHUNKS:
         kind, function, calls = call_of(function)
     run = _KINDS[kind](_function(function))
     argument_lists: list[Call] = unpack(calls)
     values, times = [], []
     for number, (arguments, named) in enumerate(argument_lists):
-        began = time.time()
+        start = time.time()
         value = run(*arguments, **named)
-        times.append([began, time.time()])
+        times.append([start, time.time()])
         values.append(write_value(value))
         if len(argument_lists) > 1:
             ctx.report(number + 1, 0.0)
-    return {"loss": 0.0, "info": {**answer(values), "times": times, "pid": os.getpid()}}
+    return {"loss": 0.0, "info": {**reply_with(values), "times": times, "pid": os.getpid()}}
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Calls that are too long for one message, and values that are: as several tasks of one engine."""
+"""Calls and values that are too long for one message, as several tasks of one engine."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError, HpdistError
 from hpdist.core.model.values import Failure, FailureKind
-from hpdist.views.engine import IN_PIECES, Call
+from hpdist.views.chunks import LONGEST_CALL, cut
+from hpdist.views.engine import IN_CHUNKS, Call
 from hpdist.views.pickled import pack
-from hpdist.views.pieces import LONGEST_CALL, cut
 from hpdist.views.task import Task
 from hpdist.views.values import read_value
 
 #: Of one value: some 60 GB.
-MOST_PIECES = 100_000
+MAX_CHUNKS = 100_000
 
 
-def in_pieces(task: Task) -> list[Task]:
-    """Return the tasks that are to run for ``task``, it the last of them.
+def in_chunks(task: Task) -> list[Task]:
+    """Return the tasks that run ``task``: those that send its chunks, and itself.
 
     Raises
     ------
@@ -37,62 +37,66 @@ def in_pieces(task: Task) -> list[Task]:
             cause=f"at most {LONGEST_CALL:,} go in one message",
             do='put what is large on the engines first, rc[:]["data"] = data, and name it in calls',
         )
-    token, pieces = uuid.uuid4().hex, cut(json.dumps(task.call))
-    calls: list[Call] = [((token, number, piece), {}) for number, piece in enumerate(pieces)]
-    task.call = (IN_PIECES, token, "")
+    token, chunks = uuid.uuid4().hex, cut(json.dumps(task.call))
+    calls: list[Call] = [((token, number, chunk), {}) for number, chunk in enumerate(chunks)]
+    task.call = (IN_CHUNKS, token, "")
     return [*_tasks(task.targets, "keep", calls), task]
 
 
-def fetch_tasks(task: Task, told: dict[str, Any], on_whole: Callable[[Any], None]) -> list[Task]:
+def fetch_tasks(
+    task: Task, reply: dict[str, Any], on_complete: Callable[[Any], None]
+) -> list[Task]:
     """Return the tasks that fetch the values of ``task``, which its engine holds.
 
     Parameters
     ----------
-    on_whole
-        Called with what would have been told, had it been shorter; or with a failure.
+    on_complete
+        Called with the reply as it would be without chunks; or with a failure.
     """
-    token, count = told["held"], told.get("pieces")
-    if task.engine is None or not isinstance(count, int) or not 0 < count <= MOST_PIECES:
-        on_whole(_unreadable(f"it is held in {count!r} pieces"))
+    token, count = reply["held"], reply.get("chunks")
+    if task.engine is None or not isinstance(count, int) or not 0 < count <= MAX_CHUNKS:
+        on_complete(_unreadable(f"it is held in {count!r} chunks"))
         return []
-    pieces = _Pieces(count, told, on_whole)
+    chunks = _Chunks(count, reply, on_complete)
     calls: list[Call] = [((token, number), {}) for number in range(count)]
     tasks = _tasks(frozenset([task.engine]), "fetch", calls)
     for each in tasks:
-        each.on_end = pieces.came
+        each.on_end = chunks.add
     return tasks
 
 
-class _Pieces:
-    """Puts a value together; its pieces come in order, since one engine has them all."""
+class _Chunks:
+    """Puts a value together; its chunks come in order, since one engine has them all."""
 
-    def __init__(self, count: int, told: dict[str, Any], on_whole: Callable[[Any], None]) -> None:
-        self._missing, self._told, self._on_whole = count, told, on_whole
-        self._pieces: list[str] = []
+    def __init__(
+        self, count: int, reply: dict[str, Any], on_complete: Callable[[Any], None]
+    ) -> None:
+        self._missing, self._reply, self._on_complete = count, reply, on_complete
+        self._chunks: list[str] = []
 
-    def came(self, task: Task, told: Any) -> None:
-        """Take the next one in; the first failure is that of the whole."""
+    def add(self, task: Task, reply: Any) -> None:
+        """Add the next chunk; the first failure is that of the whole value."""
         if not self._missing:
             return
         try:
-            whole = told if isinstance(told, Failure) else self._taken(told)
+            whole = reply if isinstance(reply, Failure) else self._append(reply)
         except (HpdistError, LookupError, TypeError, ValueError) as error:
             whole = _unreadable(str(error))
         if whole is not None:
             self._missing = 0
-            self._on_whole(whole)
+            self._on_complete(whole)
 
-    def _taken(self, told: Any) -> dict[str, Any] | None:
-        """Take a piece in; returns the whole with the last."""
-        self._pieces.append(read_value(told["values"][0], unpickle=False))
-        if len(self._pieces) < self._missing:
+    def _append(self, reply: Any) -> dict[str, Any] | None:
+        """Append a chunk; returns the whole reply with the last one."""
+        self._chunks.append(read_value(reply["values"][0], unpickle=False))
+        if len(self._chunks) < self._missing:
             return None
-        values = json.loads(base64.b64decode("".join(self._pieces)))
-        return {**self._told, "values": list(map(str, values))}
+        values = json.loads(base64.b64decode("".join(self._chunks)))
+        return {**self._reply, "values": list(map(str, values))}
 
 
 def _unreadable(why: str) -> Failure:
-    return Failure(FailureKind.INVALID, f"what the engine holds cannot be read: {why}")
+    return Failure(FailureKind.INVALID, f"the value that the engine holds cannot be read: {why}")
 
 
 def _tasks(targets: frozenset[int], kind: str, calls: Sequence[Call]) -> list[Task]:

@@ -21,7 +21,7 @@ class Load:
     load
         Seconds of work that it has had.
     used
-        Rises with each task that is handed out: which one it had last, 0 for none.
+        Number of the last task that started there, counted over all engines; 0 for none.
     known
         Whether it ran what this task goes on from.
     """

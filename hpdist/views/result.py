@@ -42,7 +42,7 @@ class CompositeError(HpdistError):
 
 
 class Submitter(Protocol):
-    """What views hand their tasks to: a `hpdist.views.client.Client`."""
+    """Runs the tasks of views: a `hpdist.views.client.Client`."""
 
     def submit(self, tasks: Sequence[Task], flat: str = "values") -> AsyncResult:
         """Queue the tasks, and return their result."""
@@ -55,7 +55,7 @@ class AsyncResult:
     Parameters
     ----------
     futures
-        One a task: what its engine told, or a `hpdist.core.model.values.Failure`.
+        One for each task: the reply of its engine, or a `hpdist.core.model.values.Failure`.
     flat
         "values": a list of all values; "single": the only value; "engines": a value an engine.
     unpickle
@@ -94,10 +94,10 @@ class AsyncResult:
         ------
         TimeoutError
             If they are not there within ``timeout`` seconds.
-        SealedValue
-            If an engine answered what only unpickling would open, and the client does not.
+        PickledValue
+            If an engine returned an object that only unpickling could read.
         RemoteError, CompositeError
-            If one call failed, or several; with ``return_exceptions`` each stands in its place.
+            If one call failed, or several; with ``return_exceptions`` each error is a value.
         """
         if not self.wait(timeout):
             raise TimeoutError(f"{self.progress} of {len(self)} calls are done")
@@ -182,7 +182,7 @@ class AsyncResult:
         """Return when each call ran, and as which one of its engine.
 
         Columns: engine_id, pid, started, completed (seconds since 1970), rel_started,
-        rel_completed (seconds since the first began), order (from 0, for each engine).
+        rel_completed (seconds since the first started), order (from 0, for each engine).
         """
         import pandas as pd
 
@@ -198,10 +198,10 @@ class AsyncResult:
     # ------------------------------------------------------------------ within
 
     def _values(self, number: int) -> list[Any]:
-        told, task = self._futures[number].result(), self.tasks[number]
-        if isinstance(told, Failure):
-            return [RemoteError(told, task.engine)] * task.count
-        return [read_value(value, self._unpickle) for value in told["values"]]
+        reply, task = self._futures[number].result(), self.tasks[number]
+        if isinstance(reply, Failure):
+            return [RemoteError(reply, task.engine)] * task.count
+        return [read_value(value, self._unpickle) for value in reply["values"]]
 
     def _errors(self) -> list[RemoteError]:
         return [
@@ -212,16 +212,16 @@ class AsyncResult:
 
     def _rows(self, number: int) -> list[dict[str, Any]]:
         future, task = self._futures[number], self.tasks[number]
-        told = future.result() if future.done() else None
-        if not isinstance(told, dict):
+        reply = future.result() if future.done() else None
+        if not isinstance(reply, dict):
             return []
         shared = {
             "engine_id": task.engine,
-            "pid": told["pid"],
+            "pid": reply["pid"],
             "submitted": task.times["submitted"],
             "received": task.times["received"],
             "status": "ok",
-            "stdout": told.get("output", ""),
+            "stdout": reply.get("output", ""),
         }
-        spans = task.spans(told["times"])
-        return [{**shared, "started": began, "completed": ended} for began, ended in spans]
+        spans = task.spans(reply["times"])
+        return [{**shared, "started": start, "completed": end} for start, end in spans]

@@ -189,7 +189,7 @@ class TaskSource:
     def _cancel(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
             del self._queue[task]
-            self._settle(task, Failure(FailureKind.CANCELLED, "cancelled before it began"))
+            self._settle(task, Failure(FailureKind.CANCELLED, "cancelled before it started"))
 
     def _drop_unsatisfiable(self) -> None:
         for task in [task for task in self._queue if self._unsatisfiable(task)]:

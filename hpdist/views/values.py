@@ -1,7 +1,7 @@
-"""What engines answer: data as text, which is read without running anything.
+"""Values of calls: data as text, which is read without running any code.
 
-Python's own plain types, numpy arrays and scalars, and tables of these are told as they are; other
-objects travel pickled, marked as such, and are opened only where the client says so.
+Python's own plain types, numpy arrays and scalars, and tables of these are written as data; other
+objects are sent pickled, marked as such, and are unpickled only if the client allows it.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class _NoData(Exception):
     """Something that only pickle can carry."""
 
 
-class SealedValue(HpdistError):
-    """An engine answered an object that only unpickling would open."""
+class PickledValue(HpdistError):
+    """An engine returned an object that only unpickling could read."""
 
 
 def write_value(value: Any) -> str:
@@ -46,8 +46,7 @@ def write_value(value: Any) -> str:
         If it cannot be pickled either.
     """
     try:
-        told = {"data": _written(value)}
-        return json.dumps(told)
+        return json.dumps({"data": _written(value)})
     except (_NoData, ValueError, RecursionError):  # or a number with too many digits
         return json.dumps({"pickled": pack(value), "type": type(value).__qualname__})
 
@@ -57,25 +56,25 @@ def read_value(text: str, unpickle: bool) -> Any:
 
     Raises
     ------
-    SealedValue
-        If it is pickled, and not to be opened.
+    PickledValue
+        If it is pickled, and not to be unpickled.
     ProtocolMismatch
         If it cannot be understood.
     """
     try:
-        told = json.loads(text)
-        if "data" in told:
-            return _read(told["data"])
-        kind, pickled = str(told["type"]), str(told["pickled"])
+        data = json.loads(text)
+        if "data" in data:
+            return _read(data["data"])
+        kind, pickled = str(data["type"]), str(data["pickled"])
     except _UNREADABLE as error:
         raise ProtocolMismatch(
-            "an engine answered what nobody can read", cause=repr(error)
+            "an engine sent a value that cannot be read", cause=repr(error)
         ) from error
     if unpickle:
         return unpack(pickled)
-    raise SealedValue(
-        f"an engine answered a {kind}, which only unpickling would open",
-        cause="who has the run's key could answer what runs code here",
+    raise PickledValue(
+        f"an engine returned a {kind}, which only unpickling would open",
+        cause="with the run's key one could return an object that runs code here",
         do="return numbers, text, lists, dicts, arrays or tables; "
         "or, if all who have the key may do that: Client(..., unpickle=True)",
     )
@@ -139,10 +138,10 @@ def _column(values: Any) -> Any:
 # ------------------------------------------------------------------ and back
 
 
-def _read(told: Any) -> Any:
-    if not isinstance(told, list):
-        return told
-    return _READERS[told[0]](*told[1:])
+def _read(data: Any) -> Any:
+    if not isinstance(data, list):
+        return data
+    return _READERS[data[0]](*data[1:])
 
 
 def _read_dict(*items: Any) -> dict[Any, Any]:
@@ -153,17 +152,17 @@ def _read_array(text: str) -> Any:
     return npy.read_array(io.BytesIO(base64.b64decode(text)), allow_pickle=False)
 
 
-def _read_column(dtype: str, told: Any) -> Any:
+def _read_column(dtype: str, data: Any) -> Any:
     import pandas as pd
 
-    values = _read(told) if isinstance(told, list) else _read_array(told)
+    values = _read(data) if isinstance(data, list) else _read_array(data)
     return pd.Series(values, dtype=dtype)
 
 
-def _read_index(dtype: str, told: Any, name: Any) -> Any:
+def _read_index(dtype: str, data: Any, name: Any) -> Any:
     import pandas as pd
 
-    return pd.Index(_read_column(dtype, told), name=_read(name))
+    return pd.Index(_read_column(dtype, data), name=_read(name))
 
 
 def _read_series(index: Any, column: Any, name: Any) -> Any:

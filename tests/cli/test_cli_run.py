@@ -70,7 +70,7 @@ def test_ctrl_c_waits_for_what_runs_and_resume_goes_on(
 def test_workers_that_cannot_begin_end_the_search_with_their_log(
     hpdist: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpdist.cluster.worker_processes.PAUSE_S", 0.01)
+    monkeypatch.setattr("hpdist.cluster.worker_processes.RESTART_DELAY_S", 0.01)
     text = "import os\nif 'OMP_NUM_THREADS' in os.environ: raise OSError('not in a worker')\n"
     write("fragile.py", text + BOWL)
     said = hpdist("run", "fragile.py", "--workers", 1)

@@ -65,7 +65,7 @@ class TestWaiting:
 
     def test_patience_ends_where_nothing_answers(self) -> None:
         with pytest.raises(NameServerNotFound):
-            wait_for(KNOWN, answers_of(NameServerNotFound("x")), patience_s=300)
+            wait_for(KNOWN, answers_of(NameServerNotFound("x")), timeout_s=300)
 
     @pytest.mark.parametrize(
         ("place", "error"),
@@ -75,11 +75,11 @@ class TestWaiting:
         self, place: Place, error: TransportError
     ) -> None:
         find = answers_of(*[error] * 1000, "here")
-        assert wait_for(place, find, patience_s=10) == "here"
+        assert wait_for(place, find, timeout_s=10) == "here"
 
     def test_without_patience_nothing_is_waited_for(self) -> None:
         with pytest.raises(NameServerNotFound):
-            wait_for(UNKNOWN, answers_of(NameServerNotFound("x"), "here"), patience_s=0)
+            wait_for(UNKNOWN, answers_of(NameServerNotFound("x"), "here"), timeout_s=0)
 
     def test_it_gives_up_when_told(self) -> None:
         over = iter([False, False, True])
@@ -138,7 +138,7 @@ def test_a_nameserver_that_is_gone_does_not_answer(directory: Path) -> None:
 def test_a_run_host_that_nobody_joins_says_why_and_stops(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpdist.cluster.run_host.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("hpdist.cluster.run_host.CHECK_EVERY_S", 0.01)
     monkeypatch.setattr("hpdist.cluster.run_host.NO_WORKERS_EVERY_S", 0.02)
     said: list[str] = []
     monkeypatch.setattr(

@@ -34,7 +34,7 @@ def lives(pid: int) -> bool:
 
 @pytest.fixture
 def make(monkeypatch: pytest.MonkeyPatch) -> Iterator[Made]:
-    monkeypatch.setattr(worker_processes, "PAUSE_S", 0.01)
+    monkeypatch.setattr(worker_processes, "RESTART_DELAY_S", 0.01)
     made = []
 
     def begin(count: int, *arguments: str) -> tuple[WorkerProcesses, queue.Queue[HpdistError]]:

@@ -160,7 +160,7 @@ def test_what_cannot_be_ended_deregisters_and_is_left_to_itself(
     monkeypatch.setattr(slot, "_session", talk, raising=False)
     monkeypatch.setattr(slot, "_left", go)
     monkeypatch.setattr(worker_slots, "AT_ONCE_S", 0.05)
-    monkeypatch.setattr(worker_slots, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(worker_slots, "CHECK_EVERY_S", 0.05)
     monkeypatch.setattr(worker_slots.os, "_exit", leave)
     monkeypatch.setattr(worker_slots.logging, "shutdown", lambda: None)
     try:

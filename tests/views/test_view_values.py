@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from hpdist.core.model.errors import ProtocolMismatch
 from hpdist.views.pickled import pack
-from hpdist.views.values import _READERS, SealedValue, read_value, write_value
+from hpdist.views.values import _READERS, PickledValue, read_value, write_value
 
 scalars = st.one_of(
     st.none(),
@@ -130,7 +130,7 @@ class Model:
 )
 def test_other_objects_are_opened_only_where_that_is_asked_for(value: Any) -> None:
     text = write_value(value)
-    with pytest.raises(SealedValue, match="unpickle=True"):
+    with pytest.raises(PickledValue, match="unpickle=True"):
         read_value(text, unpickle=False)
     assert pack(read_value(text, unpickle=True)) == pack(value)
 
@@ -143,5 +143,5 @@ def test_what_cannot_be_sent_at_all_says_so() -> None:
 @given(jsons)
 def test_garbage_is_refused_or_read_as_data(garbage: Any) -> None:
     for text in (json.dumps(garbage), json.dumps({"data": garbage})):
-        with suppress(ProtocolMismatch, SealedValue):
+        with suppress(ProtocolMismatch, PickledValue):
             read_value(text, unpickle=False)

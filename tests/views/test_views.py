@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from hpdist.core.model.errors import ConfigurationError, NoWorkers
-from hpdist.views import Client, CompositeError, RemoteError, SealedValue
+from hpdist.views import Client, CompositeError, PickledValue, RemoteError
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_a_map_returns_the_values_in_order(rc: Client, kind: str) -> None:
 def test_objects_of_ones_own_are_opened_only_by_who_asks_for_that(
     rc: Client, tmp_path: Path
 ) -> None:
-    with pytest.raises(SealedValue, match="answered a Fraction"):
+    with pytest.raises(PickledValue, match="returned a Fraction"):
         rc[0].apply_sync(fractions.Fraction, 1, 3)
     assert rc[0].apply_sync(lambda: {"a": (1, b"2")}) == {"a": (1, b"2")}
     with Client(tmp_path / "run", engines=1, unpickle=True) as trusting:

@@ -1,4 +1,4 @@
-"""What a loop is put together from: the work, the executor, and who observes."""
+"""Makes a loop from its parts: the work, the executor and the observers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the description of an object in a journal to the object."""
+"""Make objects from their descriptions in a journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process that holds a run: opens its journal, evaluates on this machine, and shows it."""
+"""A run of one process: opens its journal, drives its executor, and shows its progress."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hpdist.core.run.user_callbacks import Callback, ResultCallbacks
 
 @dataclass(frozen=True)
 class LocalRun:
-    """A search in its directory, and who evaluates it.
+    """A search, its run directory and its executor.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class LocalRun:
         check_seconds("time_limit_s", self.time_limit_s, infinite=True)
 
     def run(self) -> Results:
-        """Go on to the end, and return what came of it.
+        """Run the search to its end, and return its results.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class LocalRun:
         try:
             run = self._open()
         except BaseException:
-            _take_back([each for each in new if each.is_dir()])  # no file is ours without the lock
+            _remove_created([each for each in new if each.is_dir()])
             raise
         try:
             notes = self._notes(run)
@@ -102,7 +102,7 @@ class LocalRun:
                 self.progress.end()
         except BaseException:
             if not run.resumed and not run.study.table.jobs:
-                _take_back(new)
+                _remove_created(new)
             raise
         finally:
             run.journal.close()
@@ -110,7 +110,7 @@ class LocalRun:
 
     @property
     def _paths(self) -> list[Path]:
-        """What a search makes of its own; directories after what lies in them."""
+        """Paths that a search creates; directories after their contents."""
         directory = self.directory
         files = [directory.journal, directory.lock]
         return [*files, directory.path, *directory.path.parents]
@@ -132,7 +132,7 @@ class LocalRun:
         )
 
     def _notes(self, run: OpenRun) -> list[str]:
-        """Say what was found of an earlier session."""
+        """Return lines about the earlier sessions."""
         header = run.state.run
         if not run.resumed or header is None:
             return []
@@ -140,11 +140,11 @@ class LocalRun:
         if run.journal.cut_bytes:
             notes.append(f"a torn record of {run.journal.cut_bytes} bytes was cut off")
         if kept := self.search.kept_from(header):
-            notes.append(f"{' and '.join(kept)} stay as the run began with")
+            notes.append(f"{' and '.join(kept)} stay as at the start of the run")
         return notes
 
     def _prepare(self, run: OpenRun) -> bool:
-        """Record what has changed since the last session; return whether anything is to be done."""
+        """Record the changes since the last session; return whether there is work left."""
         at = time.time()
         if run.resumed and not self.keep_limits:
             change_limits(run, self.search.limits, at)
@@ -154,7 +154,7 @@ class LocalRun:
             change(run, Controlled(Command.RESUME), at)
         has_work = not run.study.done
         if has_work and not self.executor.keeps_running:
-            run.announce(at)  # others do so themselves, with their address
+            run.announce(at)  # other executors do so, with their address
         elif not has_work and not run.state.finished:
             change(run, RunEnded(EndReason.FINISHED), at)
         run.journal.commit()
@@ -176,8 +176,8 @@ class LocalRun:
         )
 
 
-def _take_back(made: Sequence[Path]) -> None:
-    """Remove what was made for a search that failed before its first evaluation."""
+def _remove_created(made: Sequence[Path]) -> None:
+    """Remove the files of a search that failed before its first evaluation."""
     for path in made:
         # A directory in which there is anything else stays.
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Would this installation propose again what a journal says was proposed? A test of determinism."""
+"""Recompute the proposals of a journal with this installation: a check of determinism."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Deviation:
 
 
 def recompute(records: Iterable[Record], study: Study) -> tuple[int, Deviation | None]:
-    """Replay a journal, and compare each proposal with what ``study`` proposes at that place.
+    """Replay a journal, and compare each proposal with what ``study`` proposes at that point.
 
     A proposal was made when all that stands before it was known, and nothing that stands after
     it: also one that was made ahead of demand.
@@ -94,7 +94,7 @@ def study_of(records: Sequence[Record]) -> Study:
     """
     header = records[0] if records else None
     if not isinstance(header, RunCreated) or header.iter_generator is None:
-        raise _cannot("its jobs were handed in one by one, no search proposed them")
+        raise _cannot("its jobs were submitted one by one, no search proposed them")
     if any(
         isinstance(each, Controlled) and each.command == Command.ITERATION_KWARGS
         for each in records

@@ -1,4 +1,4 @@
-"""Open a run's journal: a new one, or the one of before, replayed through the live code."""
+"""Open a run's journal: a new one, or an existing one, which is replayed through the live code."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ MakeStudy = Callable[[RunCreated | None], Study]
 """Builds the study; given the first record of a journal that is resumed, with its limits,
 first configurations and warm start."""
 
-#: What makes two searches different, in the order in which differences are shown.
+#: Fields in which two searches may differ, in the order in which differences are shown.
 IDENTITY = (
     *("space", "direction", "seed", "iter_generator", "optimizer"),
     *("early_stopping", "objectives", "objective"),
 )
 
-#: What can never change, because it says what the recorded results mean.
+#: Fields that can never change, because they define what the recorded results mean.
 FIXED = frozenset(("space", "direction", "objectives"))
 
 
@@ -59,7 +59,7 @@ class OpenRun:
 
     @property
     def resumed(self) -> bool:
-        """Whether there was anything before."""
+        """Whether there was an earlier session."""
         return self.epoch > 1
 
     @property
@@ -69,7 +69,7 @@ class OpenRun:
 
     @property
     def instance(self) -> RunInstance:
-        """What identifies this session; the run is told by when its journal was started."""
+        """Identity of this session; the run instance id is the start time of its journal."""
         return RunInstance(
             repr(self.state.first_at),
             self.epoch,
@@ -148,7 +148,7 @@ def open_run(path: Path, make_study: MakeStudy, how: Opening) -> OpenRun:
 
 
 def check_ways(resume: str, on_change: str) -> None:
-    """Refuse words that say neither when to resume nor what to do about changes."""
+    """Check the choices of when to resume and what to do about changes."""
     RunPolicy(resume=resume, on_change=on_change)
 
 
@@ -166,17 +166,17 @@ def _header(path: Path, resume: str) -> RunCreated | None:
             do="choose another run directory, or leave resume='never' out to go on with this one",
         )
     if found is not None and not isinstance(found, RunCreated):
-        raise JournalMismatch(f"{path} does not begin with the header of a run")
+        raise JournalMismatch(f"{path} does not start with the header of a run")
     return found
 
 
 def _check_unchanged(journal: Journal, header: RunCreated | None) -> None:
-    """Refuse a journal that another process began or replaced before it was locked."""
+    """Reject a journal that another process started or replaced before it was locked."""
     found = journal.records[0][1] if journal.records else None
     if found != header:
         raise JournalLocked(
             f"{journal.path} was written by another process just now",
-            do="the same command again goes on with what it began",
+            do="the same command again continues the run",
         )
 
 
@@ -186,7 +186,8 @@ def _resumed(journal: Journal, study: Study, dispatch: DispatchState, on_change:
         replay(run, journal.records)
     except (StateError, LookupError, TypeError, ValueError) as error:
         raise JournalMismatch(
-            f"{journal.path} holds what this search would not have done: {error or repr(error)}",
+            f"{journal.path} holds records that this search would not have made: "
+            f"{error or repr(error)}",
             cause="the iteration generator is another one than the journal's"
             if on_change == "continue"
             else "another version of hpdist, or of the iteration generator, wrote it",
@@ -222,7 +223,7 @@ def change(run: OpenRun, record: Record, at: float) -> None:
 
 
 def header_arguments(header: RunCreated) -> dict[str, Any]:
-    """What a study is built with again: from the journal, not from what the caller says now."""
+    """Return arguments of a resumed study: the journal's, not those of the present call."""
     try:
         limits = Limits(**header.limits)
     except (TypeError, ConfigurationError) as error:
@@ -239,7 +240,7 @@ def header_arguments(header: RunCreated) -> dict[str, Any]:
 
 
 def check_same_search(header: RunCreated, now: RunCreated, path: Path, on_change: str) -> None:
-    """Refuse to go on with another search than the journal's.
+    """Reject a search that is not the journal's.
 
     Raises
     ------
@@ -275,6 +276,6 @@ def _difference(name: str, old: Any, new: Any) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions that matter when a result is to be understood later."""
+    """Return the versions that results may depend on."""
     found = {name: version(name) for name in ("hpdist", "numpy", "ConfigSpace")}
     return {"python": platform.python_version(), **found}

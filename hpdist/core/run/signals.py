@@ -18,15 +18,15 @@ from hpdist.core.run.inbox import Inbox
 def interruptible(inbox: Inbox, on_first: Callable[[], None]) -> Iterator[None]:
     """Turn signals into events for as long as the block lasts.
 
-    The first SIGINT asks the loop to drain: nothing new starts, and what runs may finish. The
-    second raises KeyboardInterrupt. SIGTERM asks the loop to stop at once, sending nobody home. A
-    signal that was ignored stays so. Outside the main thread, where Python delivers no signals,
-    nothing changes.
+    The first SIGINT asks the loop to drain: nothing new starts, and running evaluations may
+    finish. The second raises KeyboardInterrupt. SIGTERM asks the loop to stop at once; workers
+    stay. A signal that was ignored stays so. Outside the main thread, where Python delivers no
+    signals, nothing changes.
 
     Parameters
     ----------
     on_first
-        Called inside the signal handler at the first SIGINT, to tell the user; it must not wait
+        Called inside the signal handler at the first SIGINT, to inform the user; it must not wait
         for a lock.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -43,7 +43,7 @@ def interruptible(inbox: Inbox, on_first: Callable[[], None]) -> Iterator[None]:
         on_first()
 
     def terminate(number: int, frame: FrameType | None) -> None:
-        # Workers of other processes wait for whoever goes on with the run.
+        # Workers of other processes wait until the run is resumed.
         inbox.post(
             [ControlRequested(Command.STOP, {"reason": "SIGTERM", "shut_down_workers": False})]
         )

@@ -1,4 +1,4 @@
-"""Jobs that a caller hands in one by one: a job source without a study."""
+"""Jobs that a caller submits one by one: a job source without a study."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hpdist.multi_fidelity import check_budget
 
 
 class Submissions:
-    """Proposes the jobs that were handed in, in their order.
+    """Proposes the submitted jobs, in their order.
 
     Ids are the caller's; inside, jobs are numbered. `add`, `number_of` and `abandon` may be called
     from any thread, all else is the loop's; after `add`, a `WorkOffered` wakes the loop.

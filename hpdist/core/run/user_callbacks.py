@@ -1,4 +1,4 @@
-"""Calls of functions that users gave: what these raise is logged and stops nothing."""
+"""Calls of users' functions: a failing one is logged and does not stop the search."""
 
 from __future__ import annotations
 

@@ -215,7 +215,7 @@ def test_a_generator_that_would_have_done_otherwise_cannot_go_on(path: Path) -> 
     evaluate(run, [Success(float(n)) for n in range(4)])
     run.journal.close()
     wider = search(iter_generator=Hyperband(1, 27))
-    with pytest.raises(JournalMismatch, match="would not have done"):
+    with pytest.raises(JournalMismatch, match="would not have made"):
         opened(path, wider, on_change="continue")
     opened(path, what).journal.close()
 
@@ -269,5 +269,5 @@ def test_a_journal_that_does_not_begin_with_a_header_is_refused(path: Path) -> N
     journal = Journal.open(path)
     journal.append(RunEnded("finished"), NOW)
     journal.close()
-    with pytest.raises(JournalError, match="does not begin"):
+    with pytest.raises(JournalError, match="does not start"):
         opened(path)

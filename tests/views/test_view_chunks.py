@@ -8,9 +8,9 @@ import pytest
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.values import Failure, FailureKind
-from hpdist.views import pieces
+from hpdist.views import chunks
 from hpdist.views.engine import CALL, execute
-from hpdist.views.long_calls import fetch_tasks, in_pieces
+from hpdist.views.long_calls import fetch_tasks, in_chunks
 from hpdist.views.pickled import pack
 from hpdist.views.task import Task
 from hpdist.views.values import read_value, write_value
@@ -32,12 +32,12 @@ def ran(each: Task) -> dict[str, Any]:
 
 def test_a_short_call_is_left_as_it_is() -> None:
     short = task("a")
-    assert in_pieces(short) == [short]
+    assert in_chunks(short) == [short]
     assert [read_value(each, False) for each in ran(short)["values"]] == ["A"]
 
 
-def test_a_long_call_and_its_long_value_go_in_pieces() -> None:
-    tasks = in_pieces(long := task(LONG))
+def test_a_long_call_and_its_long_value_go_in_chunks() -> None:
+    tasks = in_chunks(long := task(LONG))
     assert tasks[-1] is long
     assert len(tasks) > 3
     for each in tasks:
@@ -51,24 +51,24 @@ def test_a_long_call_and_its_long_value_go_in_pieces() -> None:
         each.on_end(each, ran(each))
     (found,) = whole
     assert [read_value(each, False) for each in found["values"]] == [LONG.upper()]
-    assert not pieces._HELD, "nothing stays behind"
+    assert not chunks._HELD, "nothing stays behind"
 
 
 def test_a_long_call_for_any_engine_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="too long for a load-balanced view"):
-        in_pieces(task(LONG, static=False))
+        in_chunks(task(LONG, static=False))
 
 
-def test_pieces_whose_process_has_ended_are_missed() -> None:
-    first, second, *_, last = in_pieces(task(LONG))
+def test_chunks_whose_process_has_ended_are_missed() -> None:
+    first, second, *_, last = in_chunks(task(LONG))
     ran(first)
-    pieces._HELD.clear()  # another process
+    chunks._HELD.clear()  # another process
     for each in (second, last):
-        with pytest.raises(LookupError, match="the process that had the pieces"):
+        with pytest.raises(LookupError, match="the process that had the chunks"):
             ran(each)
     with pytest.raises(LookupError, match="the process that held the value"):
-        pieces.fetch("token", 0)
-    assert not pieces._HELD
+        chunks.fetch("token", 0)
+    assert not chunks._HELD
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_pieces_whose_process_has_ended_are_missed() -> None:
         {"values": [write_value("NQ==")]},
     ],
 )
-def test_a_piece_that_cannot_be_is_the_failure_of_the_whole(told: Any) -> None:
+def test_a_chunk_that_cannot_be_is_the_failure_of_the_whole(told: Any) -> None:
     whole: list[Any] = []
-    tasks = fetch_tasks(task(engine=3), {"held": "token", "pieces": 1}, whole.append)
+    tasks = fetch_tasks(task(engine=3), {"held": "token", "chunks": 1}, whole.append)
     for each in tasks * 2:
         each.on_end(each, told)
     assert [type(each) for each in whole] == [Failure]
 
 
 @pytest.mark.parametrize("count", [0, -1, 10**9, "3", None])
-def test_a_number_of_pieces_that_cannot_be_is_a_failure(count: Any) -> None:
+def test_a_number_of_chunks_that_cannot_be_is_a_failure(count: Any) -> None:
     whole: list[Any] = []
-    assert fetch_tasks(task(engine=3), {"held": "token", "pieces": count}, whole.append) == []
+    assert fetch_tasks(task(engine=3), {"held": "token", "chunks": count}, whole.append) == []
     assert [each.kind for each in whole] == [FailureKind.INVALID]

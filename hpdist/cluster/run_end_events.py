@@ -1,4 +1,4 @@
-"""How calls of `Master.run` learn that the loop, in its own thread, has come to an end."""
+"""Run-end events, by which `Master.run` waits for the loop in its own thread."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import RunEnded
 from hpdist.core.model.states import EndReason
 
-#: Seconds after which a wait is begun anew: a signal that another thread caught does not end it.
+#: Seconds of one wait: a signal that another thread caught does not end it.
 SLICE_S = 1.0
 
 
-class Ends:
-    """Ends of a run, put in by the dispatcher's thread."""
+class RunEndEvents:
+    """A queue of run ends, filled by the dispatcher's thread."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[RunEnded | BaseException] = queue.SimpleQueue()
         self._closed = False
 
     def put(self, ended: RunEnded | BaseException) -> None:
-        """Note an end; after any but "finished" there is nothing to wait for any more."""
+        """Add an end; after any but "finished" no further one can be waited for."""
         self._closed = not (isinstance(ended, RunEnded) and ended.reason == EndReason.FINISHED)
         self._queue.put(ended)
 
-    def forget(self) -> None:
-        """Drop ends that answer former commands.
+    def clear(self) -> None:
+        """Remove the ends of former calls.
 
         Raises
         ------
         StateError
-            If the dispatcher serves no further call; or what it failed with.
+            If the dispatcher serves no further call; or the error it failed with.
         """
         while not self._queue.empty():
             ended = self._queue.get()
@@ -41,7 +41,7 @@ class Ends:
             raise StateError("this master has ended; make another to go on with the run")
 
     def wait(self) -> None:
-        """Wait for the next end; raises what the dispatcher failed with."""
+        """Wait for the next end; raises the error that the dispatcher failed with."""
         while True:
             with suppress(queue.Empty):
                 ended = self._queue.get(timeout=SLICE_S)
