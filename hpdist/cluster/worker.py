@@ -103,9 +103,13 @@ class Worker(RecordsArguments):
         self.run_id = run_name(run_id)
         check_worker(locals())
         self.host = host or socket.gethostname()
-        self.debug, self.isolation = debug, "none" if debug else isolation
-        self.job_timeout, self.memory_limit, self.device = job_timeout, memory_limit, device
-        self.carry_over, self.prefetch = carry_over, prefetch
+        self.debug = debug
+        self.isolation = "none" if debug else isolation
+        self.job_timeout = job_timeout
+        self.memory_limit = memory_limit
+        self.device = device
+        self.carry_over = carry_over
+        self.prefetch = prefetch
         self.directory = None if directory is None else Path(directory)
         self.timeouts = Timeouts(
             idle_s=float("inf") if timeout is None else float(timeout),

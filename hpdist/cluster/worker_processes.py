@@ -56,7 +56,8 @@ class WorkerProcesses:
         path: Path,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        self._count, self._arguments = count, ["--from-parent", *arguments]
+        self._count = count
+        self._arguments = ["--from-parent", *arguments]
         self._logs = RunDirectory(path).logs
         self._environment = _environment(environment or {})
         self._closing = threading.Event()
@@ -75,7 +76,8 @@ class WorkerProcesses:
             Called, in a thread of its own, when the last one is gone and any was given up.
         """
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._key, self._on_end = key, on_end
+        self._key = key
+        self._on_end = on_end
         for index in range(self._count):
             name = f"hpdist-worker-process-{index}"
             thread = threading.Thread(target=self._supervise, args=(index,), name=name, daemon=True)

@@ -32,7 +32,7 @@ from hpdist.evaluator.arguments import (
 from hpdist.evaluator.callbacks import Callback, notify
 from hpdist.evaluator.job import Job
 from hpdist.evaluator.job_loop import JobLoop, seconds_left
-from hpdist.evaluator.open_jobs import OpenJobs, jobs_of_others
+from hpdist.evaluator.open_jobs import OpenJobs
 from hpdist.evaluator.run_function import FAIL_RETURN_VALUE, RunFunction
 from hpdist.evaluator.storage import Storage, check_storage
 from hpdist.executors.registry import make_executor
@@ -53,7 +53,7 @@ class Evaluator:
     run_function
         Called as ``run_function(job, **run_function_kwargs)``, where ``job`` is a dict of the
         parameters. Returns what is to be large: a number or a tuple of numbers; or text that
-        begins with "F" for a failure; or a dict with that as "objective", and "metadata". May be
+        starts with "F" for a failure; or a dict with that as "objective", and "metadata". May be
         ``async``.
     num_workers
         How many jobs run at once.
@@ -106,9 +106,6 @@ class Evaluator:
         self._grace_s = check_seconds("grace_s", grace_s, zero=True)
         self._jobs = OpenJobs(self.storage, self.search_id)
         self._waiting: dict[str, Job] = {}  #: submitted and not gathered
-        self._own: set[str] = set()
-        self._others: set[str] = set()
-        self._marks: dict[str, int] = {}
         self._most = math.inf
         self._timeout: float | None = None
         self._deadline = math.inf
@@ -176,7 +173,6 @@ class Evaluator:
         job_loop = self._started()
         for job in jobs:
             self._jobs.add(job)
-            self._own.add(job.id)
             self._waiting[job.id] = job
             self.num_jobs_submitted += 1
             self._call("on_launch", job)
@@ -220,7 +216,7 @@ class Evaluator:
             raise self._job_loop.error
         others = self.gather_other_jobs_done()
         self._call("on_gather", jobs, others)
-        return (jobs, others) if self._others else jobs
+        return (jobs, others) if self._jobs.has_others else jobs
 
     def _at_once(self) -> list[Job]:
         """Return the jobs that have ended by now."""
@@ -241,9 +237,7 @@ class Evaluator:
 
     def gather_other_jobs_done(self) -> list[Job]:
         """Return the jobs of other evaluators of the search that ended since the last call."""
-        found = jobs_of_others(self.storage, self.search_id, self._marks, self._own)
-        self._others |= {job.id for job in found}
-        done = [job for job in found if job.status.settled]
+        done = [job for job in self._jobs.read_others() if job.status.settled]
         for job in done:
             self._call("on_done_other", job)
         return done
@@ -251,7 +245,7 @@ class Evaluator:
     async def execute(self, job: Job) -> Job:
         """Wait for a job, which is submitted unless it was, and return it as gathered."""
         check_kind("job", job, Job, do='execute(Job({"x": 0.5}))')
-        if job.id not in self._own:
+        if job.id not in self._jobs.own:
             job.args = checked_args(job.args)
             self._submit([job])
         await asyncio.wrap_future(job.ended)

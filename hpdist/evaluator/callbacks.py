@@ -93,7 +93,8 @@ class TqdmCallback(_Best):
             raise MissingExtra(
                 "TqdmCallback needs the tqdm package", do='pip install "hpdist[tqdm]"'
             ) from error
-        self._make, self._description = tqdm, description
+        self._make = tqdm
+        self._description = description
         self._bar: Any = None
         self._total: int | None = None
 
@@ -197,13 +198,15 @@ class SearchEarlyStopping(_Best):
         super().__init__()
         self._patience = check_whole("patience", patience, least=1)
         self._threshold = check_number("threshold", threshold, least=0)
-        self._mark, self._lately = -math.inf, 0
+        self._mark = -math.inf
+        self._lately = 0
 
     def on_done(self, job: Job) -> None:
         super().on_done(job)
         self._lately += 1
         if self.best is not None and self.best > self._mark + self._threshold:
-            self._mark, self._lately = self.best, 0
+            self._mark = self.best
+            self._lately = 0
         self.search_stopped = self._lately >= self._patience
 
 

@@ -58,7 +58,8 @@ class CoroutineExecutor:
         self, objective: AsyncObjective, workers: int = 1, root: Path | None = None
     ) -> None:
         workers = check_whole("workers", workers, least=1)
-        self._objective, self._root = objective, root
+        self._objective = objective
+        self._root = root
         host, pid = socket.gethostname(), os.getpid()
         self._worker = WorkerInfo("coroutines", uuid.uuid4().hex, host, pid, slots=workers)
         self._directories = AttemptDirectories()
@@ -84,7 +85,9 @@ class CoroutineExecutor:
 
     def close(self, grace_s: float) -> None:
         """Cancel running attempts; a function that does not end within ``grace_s`` is abandoned."""
-        loop, self._post, self._loop = self._loop, None, None
+        loop = self._loop
+        self._post = None
+        self._loop = None
         if loop is not None and self._thread is not None:
             loop.call_soon_threadsafe(self._end)
             self._thread.join(max(grace_s, 1.0))

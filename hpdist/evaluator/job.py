@@ -27,7 +27,7 @@ class Job:
     status
         Its state.
     objective
-        A number or a tuple of numbers, larger is better; for a failure text that begins with "F";
+        A number or a tuple of numbers, larger is better; for a failure text that starts with "F";
         None as long as the job is open.
     failure
         Why there is no objective.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Collection
 
 from hpdist.core.model.clock_offset import clock_offset
 from hpdist.core.run.finished_jobs import FinishedJob
@@ -27,6 +26,9 @@ class OpenJobs:
         self.search_id = search_id
         self.started_at = time.time()
         self._start = time.monotonic()
+        self.own: set[str] = set()
+        self.has_others = False  #: whether other evaluators share the search
+        self._marks: dict[str, int] = {}  #: how far the storage was read
         self._open: dict[str, Job] = {}
         self.done: queue.SimpleQueue[Job] = queue.SimpleQueue()
 
@@ -39,6 +41,7 @@ class OpenJobs:
         job.id = self.storage.new_job(self.search_id)
         job.metadata["timestamp_submit"] = self.now()
         self._open[job.id] = job
+        self.own.add(job.id)
         self.storage.write(self.search_id, job.to_json())
 
     def finish(self, ended: FinishedJob) -> None:
@@ -72,17 +75,15 @@ class OpenJobs:
         metadata["timestamp_start"] = started
         metadata["timestamp_end"] = max(started, min(end + offset, reported) - self.started_at)
 
-
-def jobs_of_others(
-    storage: Storage, search_id: str, marks: dict[str, int], own: Collection[str]
-) -> list[Job]:
-    """Return the jobs that other evaluators stored since the last call with these ``marks``."""
-    jobs = []
-    for entry in storage.read(search_id, marks):
-        if entry["job_id"] in own:
-            continue
-        try:
-            jobs.append(Job.from_json(entry))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning("the storage has an entry that is no job: %r", error)
-    return jobs
+    def read_others(self) -> list[Job]:
+        """Return the jobs that other evaluators of the search stored since the last call."""
+        jobs = []
+        for entry in self.storage.read(self.search_id, self._marks):
+            if entry["job_id"] in self.own:
+                continue
+            try:
+                jobs.append(Job.from_json(entry))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                logger.warning("the storage has an entry that is no job: %r", error)
+        self.has_others = self.has_others or bool(jobs)
+        return jobs

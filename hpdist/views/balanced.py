@@ -39,7 +39,9 @@ class LoadBalancedView:
     def __init__(self, client: Submitter, targets: Sequence[int] | None = None) -> None:
         self._client = client
         self.targets = None if targets is None else frozenset(targets)
-        self.policy, self.retries, self.chunksize = "leastload", 0, 1
+        self.policy = "leastload"
+        self.retries = 0
+        self.chunksize = 1
         self.timeout: float | None = None
         self.after: Sequence[AsyncResult] = ()
         self.follow: Sequence[AsyncResult] = ()

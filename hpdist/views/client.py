@@ -192,7 +192,8 @@ class Client:
             future: Future[Any] = Future()
             futures.append(future)
             task.times["submitted"] = time.time()
-            task.on_end, self._open[task] = self._ended, future
+            task.on_end = self._ended
+            self._open[task] = future
         self._tasks.offer(shipped)
         self._dispatcher.post(WorkOffered())
         if self._over is not None:

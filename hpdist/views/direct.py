@@ -25,7 +25,9 @@ class DirectView:
     """
 
     def __init__(self, client: Submitter, engines: Sequence[int], *, single: bool = False) -> None:
-        self._client, self.targets, self._single = client, list(engines), single
+        self._client = client
+        self.targets = list(engines)
+        self._single = single
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -126,7 +128,9 @@ class ParallelFunction:
     """A function that runs on the engines of a view."""
 
     def __init__(self, view: Any, function: Callable[..., Any], block: bool) -> None:
-        self._view, self._function, self._block = view, function, block
+        self._view = view
+        self._function = function
+        self._block = block
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = self._view.apply_async(self._function, *args, **kwargs)

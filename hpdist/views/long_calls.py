@@ -71,7 +71,9 @@ class _Chunks:
     def __init__(
         self, count: int, reply: dict[str, Any], on_complete: Callable[[Any], None]
     ) -> None:
-        self._missing, self._reply, self._on_complete = count, reply, on_complete
+        self._missing = count
+        self._reply = reply
+        self._on_complete = on_complete
         self._chunks: list[str] = []
 
     def add(self, task: Task, reply: Any) -> None:

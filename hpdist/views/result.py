@@ -27,7 +27,9 @@ class RemoteError(HpdistError):
     def __init__(self, failure: Failure, engine: int | None) -> None:
         where = "no engine" if engine is None else f"engine {engine}"
         super().__init__(f"{where}: {failure.message}", cause=failure.traceback.strip())
-        self.failure, self.engine, self.traceback = failure, engine, failure.traceback
+        self.failure = failure
+        self.engine = engine
+        self.traceback = failure.traceback
 
 
 class CompositeError(HpdistError):
@@ -69,7 +71,9 @@ class AsyncResult:
         flat: str = "values",
         unpickle: bool = False,
     ) -> None:
-        self.tasks, self._futures, self._flat = list(tasks), list(futures), flat
+        self.tasks = list(tasks)
+        self._futures = list(futures)
+        self._flat = flat
         self._unpickle = unpickle
         self._begun = time.monotonic()
 

@@ -169,7 +169,8 @@ class TaskSource:
 
     def started(self) -> list[Task]:
         """Return the tasks that were assigned since the last call; in the loop's thread."""
-        started, self._started = self._started, []
+        started = self._started
+        self._started = []
         return started
 
     # ------------------------------------------------------------------ the queue

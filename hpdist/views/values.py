@@ -167,7 +167,8 @@ def _read_index(dtype: str, data: Any, name: Any) -> Any:
 
 def _read_series(index: Any, column: Any, name: Any) -> Any:
     series = _read_column(*column)
-    series.index, series.name = _read_index(*index), _read(name)
+    series.index = _read_index(*index)
+    series.name = _read(name)
     return series
 
 
@@ -175,7 +176,8 @@ def _read_frame(index: Any, names: Any, *columns: Any) -> Any:
     import pandas as pd
 
     frame = pd.DataFrame({number: _read_column(*each) for number, each in enumerate(columns)})
-    frame.index, frame.columns = _read_index(*index), _read_index(*names)
+    frame.index = _read_index(*index)
+    frame.columns = _read_index(*names)
     return frame
 
 

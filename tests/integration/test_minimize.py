@@ -431,7 +431,7 @@ def test_a_resumed_run_keeps_its_first_configurations_and_says_so(
     first = [{"x": 0.5, "k": 2}]
     minimize(bowl, SPACE, n_trials=1, initial_configs=first, run=run, **QUICK)
     results = minimize(bowl, SPACE, n_trials=2, run=run, executor="serial", progress="log")
-    assert "initial_configs stay as the run began with" in capsys.readouterr().err
+    assert "initial_configs stay as at the start of the run" in capsys.readouterr().err
     assert results.evaluations[0].config == first[0]
 
 
