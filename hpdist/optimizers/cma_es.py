@@ -19,8 +19,8 @@ from hpdist.optimizers.base import Observation, Pending, Suggestion
 
 Array = NDArray[np.float64]
 
-#: Initial deviation on scales of length 1. By experiment; a smaller one
-#: converges sooner and more locally.
+#: Initial deviation on scales of length 1. By experiment; a smaller one converges
+#: sooner and more locally.
 INITIAL_DEVIATION = 0.25
 #: Bounds of the initial mean: by experiment, so that most of the first draws are inside the bounds.
 MIN_MEAN, MAX_MEAN = 0.2, 0.8
