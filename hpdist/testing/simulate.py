@@ -36,7 +36,7 @@ RESEND_S = 12.0
 
 @dataclass(frozen=True)
 class Faults:
-    """The faults of a simulated cluster; by default there are none.
+    """The faults of a simulated cluster; by default messages are delayed a little, no more.
 
     Attributes
     ----------
