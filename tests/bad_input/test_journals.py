@@ -67,7 +67,11 @@ FOREIGN: dict[str, tuple[bytes, type[HpdistError], str]] = {
     "an empty line": (b"\n", NotAJournal, "is no journal of hpdist"),
     "a newer format": (line({**HEADER, "format": 99}), JournalVersion, "format 99"),
     "an unknown record": (line({"kind": "magic", "at": 1.0}), JournalDamaged, "no known record"),
-    "no header": (line({"kind": "ended", "reason": "x", "at": 1.0}), JournalMismatch, "header"),
+    "no header": (
+        line({"kind": "ended", "reason": "stopped", "at": 1.0}),
+        JournalMismatch,
+        "header",
+    ),
     "a header without a space": (line(HEADER), JournalMismatch, "space"),
     "limits of nonsense": (
         line({**HEADER, "limits": {"n_moons": 3}}),
