@@ -87,7 +87,7 @@ class Crowd:
             each.communicate(timeout=60)
 
     def _heartbeat(self) -> dict[str, Any]:
-        files = sorted((self._folder / "holders").glob("*.beat"), key=lambda p: int(p.stem))
+        files = sorted((self._folder / "terms").glob("*.heartbeat"), key=lambda p: int(p.stem))
         try:
             heartbeat: dict[str, Any] = json.loads(files[-1].read_bytes())
         except (IndexError, OSError, ValueError):
@@ -95,7 +95,7 @@ class Crowd:
         return heartbeat
 
     def _leader(self) -> int:
-        name = str(self._heartbeat().get("holder", ""))
+        name = str(self._heartbeat().get("leader", ""))
         return int(name.split("-")[-2]) if name.count("-") >= 2 else 0
 
 
@@ -137,7 +137,7 @@ def kills(count: int, trials: int, seconds: float, seed: int) -> dict[str, Any]:
         took = time.monotonic() - started
         crowd.wait()
         found = judge(folder, log, trials)
-    return {**found, "killed": crowd.killed, "holders": crowd.leaders_killed, "seconds": took}
+    return {**found, "killed": crowd.killed, "leaders": crowd.leaders_killed, "seconds": took}
 
 
 def cost(trials: int) -> list[tuple[int, float]]:

@@ -1,9 +1,9 @@
-"""Who holds the journal of a shared directory: a lease in files, and a fence behind it.
+"""Which process leads the search in a shared directory: a lease in files, and a fence behind it.
 
-Term *n* begins with the file ``<n>``, which one process only can create. Its holder writes
-``<n>.beat`` anew time and again; when others see no change for a lease, one of them begins term
-*n + 1*, and whatever the former holder does from then on has no effect (`FencedDisk`). No file lock
-is needed, and nobody's clock is compared with another's.
+Term *n* starts with the file ``<n>``, which only one process can create. Its leader rewrites
+``<n>.heartbeat`` at intervals; when other processes see no change for a lease, one of them starts
+term *n + 1*, and whatever the former leader does from then on has no effect (`FencedDisk`). No file
+lock is needed, and clocks of different processes are never compared.
 """
 
 from __future__ import annotations
@@ -23,14 +23,17 @@ from hpdist.core.journal.durable_files import create_file, replace_file
 
 RUNNING, FREE, FINISHED = "running", "free", "finished"
 
+TERMS = "terms"
+"""The directory of terms and heartbeats, in that of the search."""
+
 
 class Watch:
-    """Sees from outside whether a holder is alive: a pure machine.
+    """Tells from its heartbeats whether a leader is alive: a pure state machine.
 
     Parameters
     ----------
     lease_s
-        Seconds without a change after which the holder is given up.
+        Seconds without a change after which the leader counts as dead.
     """
 
     def __init__(self, lease_s: float) -> None:
@@ -39,83 +42,85 @@ class Watch:
         self._since = 0.0
 
     def silent(self, seen: object, now: float) -> bool:
-        """Take notice of what the holder's files are at ``now``; whether it is to be given up."""
+        """Note the leader's files at time ``now``; whether they have not changed for a lease."""
         if seen != self._seen:
             self._seen, self._since = seen, now
         return now - self._since > self._lease_s
 
 
 class Election:
-    """One process's part in who holds the directory ``place``."""
+    """The part of one process in the election of the leader, in files of ``directory``."""
 
-    def __init__(self, place: Path, name: str, lease_s: float) -> None:
-        self._place, self._name, self.lease_s = place, name, lease_s
+    def __init__(self, directory: Path, name: str, lease_s: float) -> None:
+        self._directory = directory
+        self._name = name
+        self.lease_s = lease_s
         self._watch = Watch(lease_s)
-        self._term = 0  #: the one that this process holds
+        self._term = 0  #: of which this process is the leader
         self._count = 0
-        self._beaten = 0.0  #: when it last showed that it lives
-        place.mkdir(parents=True, exist_ok=True)
+        self._last_heartbeat = 0.0
+        directory.mkdir(parents=True, exist_ok=True)
 
     @property
     def superseded(self) -> bool:
         """Whether this process may not act for the run any more."""
-        late = time.monotonic() - self._beaten > self.lease_s / 2
+        late = time.monotonic() - self._last_heartbeat > self.lease_s / 2
         return not self._term or late or self._exists(self._term + 1)
 
     def look(self) -> tuple[int, dict[str, Any]]:
-        """Return the last term, 0 before the first, and what its holder says."""
+        """Return the last term, 0 before the first, and the heartbeat of its leader."""
         term = self._last()
         try:
-            said = json.loads((self._place / f"{term}.beat").read_bytes())
+            heartbeat = json.loads((self._directory / f"{term}.heartbeat").read_bytes())
         except (OSError, ValueError):  # it has not come to this yet
-            said = {}
-        return term, said if isinstance(said, dict) else {}
+            heartbeat = {}
+        return term, heartbeat if isinstance(heartbeat, dict) else {}
 
-    def stand(self, *, renew: bool = False) -> bool:
-        """Become the holder if nobody is; with ``renew`` also of a search that has finished."""
-        term, said = self.look()
-        silent = self._watch.silent((term, said), time.monotonic())
-        state = said.get("state")
-        silent = silent or is_dead(said.get("process"))
-        open_to_all = term == 0 or state == FREE or (state == FINISHED and renew)
-        if not open_to_all and (state == FINISHED or not silent):
+    def try_to_lead(self, *, renew: bool = False) -> bool:
+        """Become the leader if there is none; with ``renew`` also of a search that has finished."""
+        term, heartbeat = self.look()
+        silent = self._watch.silent((term, heartbeat), time.monotonic())
+        state = heartbeat.get("state")
+        silent = silent or is_dead(heartbeat.get("process"))
+        is_free = term == 0 or state == FREE or (state == FINISHED and renew)
+        if not is_free and (state == FINISHED or not silent):
             return False
-        if not create_file(self._place / str(term + 1), self._name.encode()):
+        if not create_file(self._directory / str(term + 1), self._name.encode()):
             return False
         self._term = term + 1
-        self.beat()
+        self.heartbeat()
         return True
 
-    def beat(self, state: str = RUNNING) -> None:
-        """Show that the holder lives, or how it leaves."""
+    def heartbeat(self, state: str = RUNNING) -> None:
+        """Show that the leader is alive, or how it leaves."""
         self._count += 1
         write_whole(
-            self._place / f"{self._term}.beat",
+            self._directory / f"{self._term}.heartbeat",
             json.dumps(
                 {
                     "state": state,
                     "count": self._count,
-                    "holder": self._name,
+                    "leader": self._name,
                     "process": [system(), os.getpid()],
                 }
             ).encode(),
         )
-        self._beaten = time.monotonic()
+        self._last_heartbeat = time.monotonic()
 
     def resign(self, state: str) -> None:
-        """Hold nothing any more: the place is `FREE` for others, or the search `FINISHED`."""
+        """Stop leading: others may lead (`FREE`), or the search is `FINISHED`."""
         if self._term and not self._exists(self._term + 1):
-            self.beat(state)
+            self.heartbeat(state)
         self._term = 0
 
     def _last(self) -> int:
-        terms = [int(name) for name in os.listdir(self._place) if name.isdigit()]
+        terms = [int(name) for name in os.listdir(self._directory) if name.isdigit()]
         return max(terms, default=0)
 
     def _exists(self, term: int) -> bool:
         # opened, not asked for: a network's disk may remember for seconds that it was not there
         try:
-            os.close(os.open(self._place / str(term), os.O_RDONLY))
+            os.close(os.open(self._directory / str(term), os.O_RDONLY))
         except FileNotFoundError:
             return False
         return True
@@ -131,7 +136,7 @@ def system() -> str:
 
 
 def is_dead(process: Any) -> bool:
-    """Whether a holder is known to be gone: one of this system whose number nobody has."""
+    """Whether a leader is known to be dead: no process of this system has its number."""
     if not (isinstance(process, list) and len(process) == 2 and process[0] == system() != ""):
         return False
     try:
@@ -145,14 +150,14 @@ def is_dead(process: Any) -> bool:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Replace a file, so that readers see the old one or the new one."""
-    # each thread its own: two may answer one line, the older call and the newer
+    # each thread its own: two may answer one channel, the older call and the newer
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_bytes(data)
     os.replace(temporary, path)
 
 
 class FencedDisk(Disk):
-    """The disk of a holder: once it is superseded, its journal counts as gone.
+    """The disk of a leader: once it is superseded, its journal counts as gone.
 
     `hpdist.core.journal.journal.Journal` looks at a file's names before and after each write, and
     acts on nothing that was written in vain.
@@ -180,6 +185,6 @@ class FencedDisk(Disk):
 
 
 def take_journal(path: Path, disk: Disk) -> None:
-    """Go on in a copy of the journal, so that the former holder writes to what nobody reads."""
+    """Go on in a copy of the journal, so that no process reads what the former leader writes."""
     if path.exists():
         replace_file(path, path.read_bytes(), disk)

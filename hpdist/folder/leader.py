@@ -1,4 +1,4 @@
-"""What the elected process does beside its own evaluations: the loop, over the folder's mail."""
+"""The leader of a search in a shared directory: it runs the loop beside its own evaluations."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ from hpdist.core.model.values import Timing
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.run.assembly import RunInstance
 from hpdist.core.run.local_run import LocalRun
-from hpdist.folder.election import FINISHED, FREE, Election, FencedDisk, take_journal
-from hpdist.folder.transport import MailRoom
+from hpdist.folder.election import FINISHED, FREE, TERMS, Election, FencedDisk, take_journal
+from hpdist.folder.transport import MESSAGES, FileServer
 
 logger = logging.getLogger(__name__)
 
 
 class FolderExecutor:
-    """Gives work to the processes that write to a directory."""
+    """Assigns attempts to the processes that write requests to a directory."""
 
     keeps_running = True
 
     def __init__(self, directory: Path, timing: Timing) -> None:
-        self._directory, self._timing = directory, timing
+        self._directory = directory
+        self._timing = timing
         self._remote: RemoteExecutor | None = None
-        self._mail: MailRoom | None = None
+        self._server: FileServer | None = None
         self._post: Post | None = None
         self._instance: RunInstance | None = None
 
@@ -43,29 +44,29 @@ class FolderExecutor:
         self._instance = instance
         name = safe_run_id(self._directory.resolve().name)
         self._remote = RemoteExecutor(self._timing, instance.epoch, name, instance.instance_id)
-        self._mail = MailRoom(self._directory / "mail", self._remote.exchange)
+        self._server = FileServer(self._directory / MESSAGES, self._remote.exchange)
 
     def start(self, post: Post) -> None:
         assert self._remote is not None, "the run is open before anything starts"
-        assert self._mail is not None
+        assert self._server is not None
         assert self._instance is not None
         self._post = post
         self._instance.announce("")
         self._remote.start(post)
-        self._mail.start()
+        self._server.start()
 
     def perform(self, orders: Sequence[Order]) -> None:
         assert self._remote is not None
         self._remote.perform(orders)
 
     def close(self, grace_s: float) -> None:
-        if self._remote is not None and self._mail is not None:
+        if self._remote is not None and self._server is not None:
             self._remote.close(grace_s)
-            self._mail.close()
+            self._server.close()
         self._post = None
 
     def hand_over(self) -> None:
-        """End the loop; what runs goes on, for the next holder."""
+        """End the loop; running attempts go on, and report to the next leader."""
         if self._post is not None:
             self._post(
                 [
@@ -77,14 +78,14 @@ class FolderExecutor:
 
 
 class Candidate:
-    """Stands for election for as long as the search goes on, and holds the run when elected.
+    """Takes part in elections for as long as the search goes on, and runs the loop as the leader.
 
     Parameters
     ----------
     make_run
-        Makes the search from its executor, only where it is needed: spaces are slow to load.
+        Makes the search from its executor, in the leader only: spaces are slow to load.
     on_end
-        Told why, when there is nothing more to hold; in the candidate's thread.
+        Called with the reason when there is nothing more to lead; in the candidate's thread.
     """
 
     def __init__(
@@ -96,43 +97,48 @@ class Candidate:
         on_end: Callable[[str], None],
     ) -> None:
         self._on_end = on_end
-        self._directory, self._make_run, self._timing = directory, make_run, timing
-        self.election = Election(directory / "holders", name, timing.lease_s)
+        self._directory = directory
+        self._make_run = make_run
+        self._timing = timing
+        self.election = Election(directory / TERMS, name, timing.lease_s)
         self.failure: BaseException | None = None
         self._leaving = threading.Event()
         self._executor: FolderExecutor | None = None
         self._renew = True
-        self._thread = threading.Thread(target=self._stand, name="hpdist-candidate", daemon=True)
+        self._thread = threading.Thread(target=self._campaign, name="hpdist-candidate", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def leave(self) -> None:
-        """Hold nothing any more; waits until others can take over."""
+        """Stop leading; waits until another process can take over."""
         self._leaving.set()
         executor = self._executor
         if executor is not None:
             executor.hand_over()
         self._thread.join()
 
-    def _stand(self) -> None:
+    def _campaign(self) -> None:
         try:
             while not self._leaving.is_set():
-                if self.election.stand(renew=self._renew):
-                    self._renew = False  # of a search that had finished only to see whether it has
-                    self._hold()
+                if self.election.try_to_lead(renew=self._renew):
+                    # A finished search is led once, to see whether it has really finished.
+                    self._renew = False
+                    self._lead()
                 else:
-                    _, said = self.election.look()
-                    self._renew = self._renew and said.get("state") == FINISHED
+                    _, heartbeat = self.election.look()
+                    self._renew = self._renew and heartbeat.get("state") == FINISHED
                 self._leaving.wait(self._timing.lease_s / 10)
         except BaseException as error:  # noqa: BLE001 - the top of a thread; `run` raises it
             self.failure = error
-            self._on_end("the search cannot be held")
+            self._on_end("the search cannot be led")
 
-    def _hold(self) -> None:
+    def _lead(self) -> None:
         over, state = threading.Event(), FREE
-        beat = threading.Thread(target=self._beat, args=(over,), name="hpdist-beat", daemon=True)
-        beat.start()
+        heartbeats = threading.Thread(
+            target=self._send_heartbeats, args=(over,), name="hpdist-heartbeat", daemon=True
+        )
+        heartbeats.start()
         try:
             state = FINISHED if self._drive() else FREE
         except HpdistError:
@@ -141,7 +147,7 @@ class Candidate:
             logger.warning("another process has taken %s over", self._directory)
         finally:
             over.set()
-            beat.join()
+            heartbeats.join()
             self.election.resign(state)
         if state == FINISHED:
             self._on_end("finished")
@@ -166,9 +172,9 @@ class Candidate:
         finally:
             self._executor = None
 
-    def _beat(self, over: threading.Event) -> None:
+    def _send_heartbeats(self, over: threading.Event) -> None:
         while not over.wait(self._timing.lease_s / 10):
             if self.election.superseded and not over.is_set():
-                logger.debug("%s is not held by this process any more", self._directory)
+                logger.debug("this process does not lead %s any more", self._directory)
                 return
-            self.election.beat()
+            self.election.heartbeat()

@@ -1,4 +1,4 @@
-"""One process of a search in a shared directory: it evaluates, and holds the run when elected."""
+"""One process of a search in a shared directory: it evaluates, and leads the run when elected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from hpdist.core.results.results import Results
 from hpdist.core.run.local_run import LocalRun
 from hpdist.core.run.options import FOLDER_TIMING
 from hpdist.folder.leader import Candidate
-from hpdist.folder.transport import FolderChannel
+from hpdist.folder.transport import MESSAGES, FolderChannel
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Participant:
     ) -> None:
         self._directory = RunDirectory(directory)
         self._directory.create()
-        (directory / "mail").mkdir(exist_ok=True)
+        (directory / MESSAGES).mkdir(exist_ok=True)
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._candidate = Candidate(directory, self._name, make_run, timing, self._leave)
         self._timing = timing
@@ -145,13 +145,13 @@ class Participant:
 
     def _session(self, index: int, runner: Runner) -> Session:
         worker_id, incarnation = f"{self._name}-{index}", uuid.uuid4().hex
-        lines = itertools.count()
+        channels = itertools.count()
         path, run_id = self._directory.path, safe_run_id(self._directory.path.resolve().name)
 
         def open_channel() -> Channel:
-            name = f"{worker_id}.{next(lines)}"
-            said = self._candidate.election.look
-            return FolderChannel(path / "mail", name, run_id, said, self._look_s)
+            name = f"{worker_id}.{next(channels)}"
+            leader = self._candidate.election.look
+            return FolderChannel(path / MESSAGES, name, run_id, leader, self._look_s)
 
         return Session(
             WorkerInfo(

@@ -28,7 +28,7 @@ from hpdist.core.results.progress_display import make_progress
 from hpdist.core.run.definition import Search, space_of
 from hpdist.core.run.local_run import LocalRun
 from hpdist.core.run.options import FOLDER_TIMING
-from hpdist.folder.election import RUNNING, Election, is_dead
+from hpdist.folder.election import RUNNING, TERMS, Election, is_dead
 from hpdist.folder.participant import Participant, runners_of
 from hpdist.folder.pipeline import PipelineObjective, check_names, trial_directory
 from hpdist.folder.shared_state import SharedState
@@ -147,10 +147,10 @@ def launch_runtime(  # noqa: PLR0913 - a public signature
 def _move_aside(path: Path, logger: logging.Logger) -> None:
     if not path.exists():
         return
-    term, said = Election(path / "holders", "", FOLDER_TIMING.lease_s).look()
-    if term and said.get("state") == RUNNING and not is_dead(said.get("process")):
+    term, heartbeat = Election(path / TERMS, "", FOLDER_TIMING.lease_s).look()
+    if term and heartbeat.get("state") == RUNNING and not is_dead(heartbeat.get("process")):
         raise ConfigurationError(
-            f"{path} is not overwritten: {said.get('holder')} works in it",
+            f"{path} is not overwritten: {heartbeat.get('leader')} works in it",
             do="stop all processes on it first, or choose another directory",
         )
     aside = path.with_name(f"{path.name}.old-{time.strftime('%Y%m%d-%H%M%S')}")

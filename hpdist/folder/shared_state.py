@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.journal.durable_files import create_file
-from hpdist.folder.election import Election
-from hpdist.folder.transport import read_note
+from hpdist.folder.election import TERMS, Election
+from hpdist.folder.transport import read_json
 from hpdist.folder.trial import TrialDisk, TrialState
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class SharedState:
         self.results_dir = self.base_dir / "results"
         if self.create_dirs:
             self.results_dir.mkdir(parents=True, exist_ok=True)
-        self.lock = Election(self.base_dir / "holders", f"state-{os.getpid()}", 4.0)
+        self.lock = Election(self.base_dir / TERMS, f"state-{os.getpid()}", 4.0)
 
     def trial_refs(self) -> dict[TrialState, list[TrialDisk]]:
         """Return the trials on disk by their state."""
@@ -69,7 +69,7 @@ class SharedState:
         ValueError
             If they differ; it shows both.
         """
-        there = read_note(self.optimizer_info_file)
+        there = read_json(self.optimizer_info_file)
         # as JSON holds it, where tuples are lists
         here = json.loads(json.dumps(dict(optimizer_info)))
         for key in excluded_keys:

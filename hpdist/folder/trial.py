@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.folder.election import is_dead, system, write_whole
-from hpdist.folder.transport import read_note
+from hpdist.folder.transport import read_json
 
 ERROR = "error"
 """What stands in a result file for an evaluation that failed; the journal tells why."""
@@ -46,7 +46,7 @@ class TrialLock:
 
     def is_locked(self) -> bool:
         """Whether a process holds it that is not known to be dead."""
-        process = read_note(self.path).get("process")
+        process = read_json(self.path).get("process")
         return process is not None and not is_dead(process)
 
     def take(self) -> None:
@@ -111,7 +111,7 @@ class TrialDisk:
     def load(self) -> Trial:
         """Read the trial."""
         result = json.loads(self.result_file.read_bytes()) if _holds(self.result_file) else None
-        metadata = read_note(self.metadata_file)
+        metadata = read_json(self.metadata_file)
         trial = Trial(self.id, self.config(), self.pipeline_dir, self._previous_id(), metadata)
         trial.results = result
         return trial

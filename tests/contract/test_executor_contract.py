@@ -124,17 +124,17 @@ class FolderWithAWorker:
 
     def __init__(self, objective: Objective, directory: Path) -> None:
         name, incarnation = "worker-0", uuid.uuid4().hex
-        election = Election(directory / "holders", name, 10.0)
-        assert election.stand()
-        self._holder = FolderExecutor(directory, TIMING)
-        self._holder.take_over(RunInstance("this"))
+        election = Election(directory / "terms", name, 10.0)
+        assert election.try_to_lead()
+        self._leader = FolderExecutor(directory, TIMING)
+        self._leader.take_over(RunInstance("this"))
         self._runner = ChildRunner(objective)
         self._session = Session(
             WorkerInfo(name, incarnation),
             directory.name,
             self._runner,
             lambda: FolderChannel(
-                directory / "mail", uuid.uuid4().hex, directory.name, election.look
+                directory / "messages", uuid.uuid4().hex, directory.name, election.look
             ),
             Outbox(directory / "outbox", name, incarnation),
             directory=directory,
@@ -142,15 +142,15 @@ class FolderWithAWorker:
         self._thread = threading.Thread(target=self._work)
 
     def start(self, post: Post) -> None:
-        self._holder.start(post)
+        self._leader.start(post)
         self._thread.start()
 
     def perform(self, orders: Sequence[Order]) -> None:
-        self._holder.perform(orders)
+        self._leader.perform(orders)
 
     def close(self, grace_s: float) -> None:
         self._session.leave("the test is over", at_once=True)
-        self._holder.close(grace_s)
+        self._leader.close(grace_s)
         for thread in threading.enumerate():
             if thread is self._thread or thread.name.endswith("worker-0"):
                 thread.join()

@@ -31,7 +31,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("hpdist.folder.election.time", clock)
-    # so that processes of this test can be "dead" or not by their beats alone
+    # so that processes of this test can be "dead" or not by their heartbeats alone
     monkeypatch.setattr("hpdist.folder.election.system", lambda: "")
     return clock
 
@@ -46,16 +46,16 @@ def test_a_watch_gives_up_who_shows_no_change_for_a_lease() -> None:
 
 def test_one_stands_and_the_others_wait_for_its_end(tmp_path: Path, clock: Clock) -> None:
     first, second = (Election(tmp_path, name, 4.0) for name in "ab")
-    assert first.stand()
-    assert not second.stand()
+    assert first.try_to_lead()
+    assert not second.try_to_lead()
     clock.now += 3.0
-    first.beat()
-    assert not second.stand()
+    first.heartbeat()
+    assert not second.try_to_lead()
     clock.now += 3.0
-    assert not second.stand(), "it has seen a change within the lease"
+    assert not second.try_to_lead(), "it has seen a change within the lease"
     assert first.superseded, "late itself, it does not act any more"
     clock.now += 1.1
-    assert second.stand()
+    assert second.try_to_lead()
     assert first.superseded
     assert not second.superseded
 
@@ -64,32 +64,34 @@ def test_who_resigns_is_followed_at_once_unless_the_search_is_over(
     tmp_path: Path, clock: Clock
 ) -> None:
     first, second = (Election(tmp_path, name, 4.0) for name in "ab")
-    assert first.stand()
+    assert first.try_to_lead()
     first.resign(FREE)
-    assert second.stand()
+    assert second.try_to_lead()
     second.resign(FINISHED)
-    assert not first.stand()
+    assert not first.try_to_lead()
     clock.now += 100.0
-    assert not first.stand()
-    assert first.stand(renew=True)
+    assert not first.try_to_lead()
+    assert first.try_to_lead(renew=True)
 
 
-def test_a_holder_known_to_be_dead_is_followed_at_once(
+def test_a_leader_known_to_be_dead_is_followed_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = (Election(tmp_path, name, 4.0) for name in "ab")
-    assert first.stand()
-    assert not second.stand(), "it lives: it is this process"
-    beat = json.loads((tmp_path / "1.beat").read_bytes())
+    assert first.try_to_lead()
+    assert not second.try_to_lead(), "it lives: it is this process"
+    heartbeat = json.loads((tmp_path / "1.heartbeat").read_bytes())
     pid = os.fork()
     if not pid:
         os._exit(0)
     os.waitpid(pid, 0)
-    (tmp_path / "1.beat").write_text(json.dumps({**beat, "process": [beat["process"][0], pid]}))
-    assert second.stand()
+    (tmp_path / "1.heartbeat").write_text(
+        json.dumps({**heartbeat, "process": [heartbeat["process"][0], pid]})
+    )
+    assert second.try_to_lead()
 
 
-def test_random_histories_have_one_holder_at_a_time(tmp_path: Path, clock: Clock) -> None:
+def test_random_histories_have_one_leader_at_a_time(tmp_path: Path, clock: Clock) -> None:
     for seed in range(60):
         rng = random.Random(seed)
         place = tmp_path / str(seed)
@@ -98,11 +100,11 @@ def test_random_histories_have_one_holder_at_a_time(tmp_path: Path, clock: Clock
             clock.now += rng.choice([0.1, 0.5, 1.5])
             one = rng.choice(elections)
             if one.superseded:
-                one.stand()
+                one.try_to_lead()
             elif rng.random() < 0.1:
                 one.resign(FREE)
             else:
-                one.beat()
+                one.heartbeat()
             # whoever stalled, at most one may act at any time
             assert sum(not each.superseded for each in elections) <= 1
 
@@ -115,7 +117,7 @@ def ended(journal: Journal, message: str) -> None:
     journal.commit()
 
 
-def test_what_a_former_holder_writes_has_no_effect(tmp_path: Path) -> None:
+def test_what_a_former_leader_writes_has_no_effect(tmp_path: Path) -> None:
     path, over = tmp_path / "journal", {"first": False}
     first = Journal.open(path, disk=FencedDisk(lambda: over["first"]))
     ended(first, "one")
@@ -162,10 +164,10 @@ def test_a_disk_without_locks_will_do(
 
 def test_a_program_that_knows_of_no_election_is_kept_out(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    holder = Journal.open(path, disk=FencedDisk(lambda: False))
+    leader = Journal.open(path, disk=FencedDisk(lambda: False))
     with pytest.raises(JournalLocked):
         Journal.open(path)
-    holder.close()
+    leader.close()
     plain = Journal.open(path)
     with pytest.raises(JournalLocked):
         Journal.open(path, disk=FencedDisk(lambda: False))

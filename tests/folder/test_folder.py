@@ -22,7 +22,7 @@ from hpdist.core.model.errors import ConfigurationError, HpdistError, RunOver, T
 from hpdist.core.model.events import AttemptEnded, JobCreated, RunResumed
 from hpdist.core.model.values import Timing
 from hpdist.folder import run
-from hpdist.folder.transport import FolderChannel, MailRoom
+from hpdist.folder.transport import FileServer, FolderChannel
 
 SPACE = {"x": (0.0, 1.0)}
 OPTIONS: dict[str, Any] = {"optimizer": "random", "isolation": "none"}
@@ -72,14 +72,14 @@ def begin(place: Path, trials: int) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, str(script)], stdout=pipe, stderr=pipe, text=True)
 
 
-def holder_of(folder: Path) -> int:
+def leader_of(folder: Path) -> int:
     """Wait until somebody holds the folder and evaluations have begun; return its process id."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
         if (folder.parent / "log").exists():
-            (beat, *_) = sorted((folder / "holders").glob("*.beat"), reverse=True)
-            said = json.loads(beat.read_bytes())
-            return int(said["process"][1])
+            (heartbeat, *_) = sorted((folder / "terms").glob("*.heartbeat"), reverse=True)
+            found = json.loads(heartbeat.read_bytes())
+            return int(found["process"][1])
         time.sleep(0.01)
     raise AssertionError("nobody came")
 
@@ -89,7 +89,7 @@ def test_one_process_alone_comes_to_an_end_and_says_the_same_again(tmp_path: Pat
     assert (results.reason, len(results.to_frame())) == ("finished", 7)
     again = run(objective, SPACE, tmp_path / "run", n_trials=7, **OPTIONS)
     assert again.to_frame().equals(results.to_frame())
-    assert list((tmp_path / "run" / "mail").iterdir()) == []
+    assert list((tmp_path / "run" / "messages").iterdir()) == []
 
 
 def test_it_is_extended_by_who_asks_for_more(tmp_path: Path) -> None:
@@ -120,12 +120,12 @@ def test_enough_for_one_process_is_not_the_end_of_the_search(tmp_path: Path) -> 
     assert set(ends(tmp_path / "run").values()) == {1}
 
 
-def test_processes_share_the_work_and_a_killed_holder_is_followed(tmp_path: Path) -> None:
+def test_processes_share_the_work_and_a_killed_leader_is_followed(tmp_path: Path) -> None:
     processes = [begin(tmp_path, 150) for _ in range(3)]
-    holder = holder_of(tmp_path / "run")
-    os.kill(holder, signal.SIGKILL)
-    said = [each.communicate(timeout=100)[0] for each in processes]
-    assert sorted(said) == ["", "finished 150\n", "finished 150\n"]
+    leader = leader_of(tmp_path / "run")
+    os.kill(leader, signal.SIGKILL)
+    found = [each.communicate(timeout=100)[0] for each in processes]
+    assert sorted(found) == ["", "finished 150\n", "finished 150\n"]
     counts = ends(tmp_path / "run")
     assert len(counts) == 150
     assert set(counts.values()) == {1}
@@ -143,18 +143,18 @@ def test_processes_share_the_work_and_a_killed_holder_is_followed(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_holder_that_stood_still_does_no_harm_when_it_wakes(tmp_path: Path) -> None:
+def test_a_leader_that_stood_still_does_no_harm_when_it_wakes(tmp_path: Path) -> None:
     processes = [begin(tmp_path, 150) for _ in range(3)]
-    holder = holder_of(tmp_path / "run")
-    os.kill(holder, signal.SIGSTOP)
+    leader = leader_of(tmp_path / "run")
+    os.kill(leader, signal.SIGSTOP)
     until = time.monotonic() + 60
-    while not (tmp_path / "run" / "holders" / "2.beat").exists():
+    while not (tmp_path / "run" / "terms" / "2.heartbeat").exists():
         assert time.monotonic() < until
         time.sleep(0.01)
-    os.kill(holder, signal.SIGCONT)
-    said = [each.communicate(timeout=100) for each in processes]
-    assert [out for out, _ in said] == ["finished 150\n"] * 3
-    assert not any("Traceback" in told for _, told in said), said
+    os.kill(leader, signal.SIGCONT)
+    found = [each.communicate(timeout=100) for each in processes]
+    assert [out for out, _ in found] == ["finished 150\n"] * 3
+    assert not any("Traceback" in told for _, told in found), found
     counts = ends(tmp_path / "run")
     assert (len(counts), set(counts.values())) == (150, {1})
 
@@ -162,7 +162,7 @@ def test_a_holder_that_stood_still_does_no_harm_when_it_wakes(tmp_path: Path) ->
 @pytest.mark.slow
 def test_an_interrupt_hands_back_what_runs(tmp_path: Path) -> None:
     first = begin(tmp_path, 40)
-    holder_of(tmp_path / "run")
+    leader_of(tmp_path / "run")
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=60)
     assert first.returncode != 0
@@ -188,7 +188,7 @@ def test_locks_that_are_missing_or_slow_are_not_missed(
     assert completed(results) == 5
 
 
-def test_what_cannot_be_resumed_is_said_by_who_asks(tmp_path: Path) -> None:
+def test_what_cannot_be_resumed_is_found_by_who_asks(tmp_path: Path) -> None:
     run(objective, SPACE, tmp_path / "run", n_trials=3, **OPTIONS)
     with pytest.raises(HpdistError, match="space differs"):
         run(objective, {"x": (0.0, 2.0)}, tmp_path / "run", n_trials=3, **OPTIONS)
@@ -213,7 +213,7 @@ def test_bad_input_leaves_nothing_behind(
 
 def test_a_plain_search_keeps_out_of_a_folder_that_is_in_use(tmp_path: Path) -> None:
     first = begin(tmp_path, 400)
-    holder_of(tmp_path / "run")
+    leader_of(tmp_path / "run")
     with pytest.raises(HpdistError, match="lock"):
         minimize(
             objective, SPACE, n_trials=3, run=tmp_path / "run", progress="none",
@@ -223,7 +223,7 @@ def test_a_plain_search_keeps_out_of_a_folder_that_is_in_use(tmp_path: Path) -> 
     first.communicate()
 
 
-# ------------------------------------------------------------------ mail
+# ------------------------------------------------------- requests and responses
 
 
 def test_torn_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
@@ -235,21 +235,21 @@ def test_torn_and_foreign_files_are_passed_over(tmp_path: Path) -> None:
         heard.set()
         return {"kind": "ok"}
 
-    room = MailRoom(tmp_path, exchange)
+    server = FileServer(tmp_path, exchange)
     for name, data in {
-        "a.0.ask": b"{",
-        "b.0.ask": b"[1]",
-        "c.0.ask": b"\xff",
+        "a.0.request": b"{",
+        "b.0.request": b"[1]",
+        "c.0.request": b"\xff",
         "d.txt": b"",
     }.items():
         (tmp_path / name).write_bytes(data)
-    room.start()
+    server.start()
     (tmp_path / "tmp").write_text(json.dumps({"id": "7", "message": {"kind": "register"}}))
-    os.replace(tmp_path / "tmp", tmp_path / "e.0.ask")
+    os.replace(tmp_path / "tmp", tmp_path / "e.0.request")
     assert heard.wait(30)
-    room.close()
+    server.close()
     assert asked == [{"kind": "register"}]
-    assert json.loads((tmp_path / "e.0.answer").read_text())["id"] == "7"
+    assert json.loads((tmp_path / "e.0.response").read_text())["id"] == "7"
 
 
 @pytest.mark.parametrize(("state", "error"), [("running", TransportError), ("finished", RunOver)])

@@ -194,7 +194,7 @@ def test_beginning_anew_moves_the_old_directory_aside(tmp_path: Path) -> None:
     launch(tmp_path / "run", overwrite_optimization_dir=True, optimizer_info={"seed": 2})
     (old,) = tmp_path.glob("run.old-*")
     assert states(old) == {"evaluated": 3}
-    assert Election(tmp_path / "run" / "holders", "me", 4.0).stand(renew=True)
+    assert Election(tmp_path / "run" / "terms", "me", 4.0).try_to_lead(renew=True)
     with pytest.raises(ConfigurationError, match="works in it"):
         launch(tmp_path / "run", overwrite_optimization_dir=True)
 

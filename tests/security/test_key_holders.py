@@ -92,7 +92,7 @@ RUBBISH: list[Any] = [
 def test_results_of_what_does_not_run_are_not_recorded(
     target: Target, forged: dict[str, Any]
 ) -> None:
-    assert [(item["job"], item["attempt"]) for item in target.work] == [(0, 1)]
+    assert [(item["job_id"], item["attempt"]) for item in target.work] == [(0, 1)]
     reply = target.say("poll", results=[forged])
     assert reply["kind"] == "ok"
     assert target.results == []
