@@ -309,7 +309,7 @@ def test_the_stranger_who_waits_longest_makes_room_for_whoever_comes(
     server: Server, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pyro_server, "HANDSHAKE_S", 60.0)
-    monkeypatch.setattr(connections, "MAX_STRANGERS", 5)
+    monkeypatch.setattr(connections, "MAX_UNAUTHENTICATED", 5)
     link.call({})
     strangers = [dial(server) for _ in range(5)]
     until(lambda: own_threads().count("hpdist-pyro-connection") == 6)

@@ -62,10 +62,10 @@ def _introduce(daemon: GuardedDaemon, sock: FakeSocket) -> None:
     """Whoever only introduces himself is no peer; what is signed was meant for whoever signed."""
     conn = arrived(daemon, sock)
     admitted = daemon._handshake(conn)
-    assert not daemon._guests.knows(conn)
+    assert not daemon._connections.is_authenticated(conn)
     if admitted:
         daemon._clientDisconnect(conn)
-    daemon._guests.leave(conn)
+    daemon._connections.remove(conn)
     signed = b"HMAC" in sock.sent
     _read_all(sock.sent, KEY if signed else None)
 
@@ -89,7 +89,7 @@ def _call(daemon: GuardedDaemon, hello: bytes, data: bytes) -> None:
         daemon.handleRequest(conn)
     finally:
         daemon._clientDisconnect(conn)
-        daemon._guests.leave(conn)
+        daemon._connections.remove(conn)
         for reply in _read_all(sock.sent):
             if reply.type == message.MSG_RESULT and not reply.flags:
                 assert decode(msgpack.unpackb(reply.data))["v"] == 1
@@ -118,7 +118,7 @@ def _call_nameserver(data: bytes) -> None:
             nameserver().handleRequest(conn)
         finally:
             nameserver()._clientDisconnect(conn)
-            nameserver()._guests.leave(conn)
+            nameserver()._connections.remove(conn)
             _read_all(sock.sent)
     finally:
         nameserver().objectsById[constants.NAMESERVER_NAME].storage.clear()

@@ -116,7 +116,7 @@ def signed(description: bytes, seq: int = 0, mark: bytes = b"") -> bytes:
 def arrived(daemon: Any, sock: FakeSocket) -> Any:
     """Return the connection of somebody who has just arrived at a daemon."""
     conn = socketutil.SocketConnection(sock)
-    daemon._guests.arrive(conn, "127.0.0.1")
+    daemon._connections.add(conn, "127.0.0.1")
     return conn
 
 

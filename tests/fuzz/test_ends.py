@@ -120,16 +120,16 @@ def test_a_peer_without_the_key_is_not_let_in(desk: Desk) -> None:
 def test_a_peer_that_is_gone_before_it_is_told_is_not_counted(desk: Desk) -> None:
     admitted, conn = desk.introduce(signed(describe(message.MSG_CONNECT, HELLO)), deaf=True)
     assert not admitted
-    assert not desk.daemon._guests.knows(conn)
+    assert not desk.daemon._connections.is_authenticated(conn)
 
 
 def test_a_peer_is_counted_from_its_first_call_to_its_end(desk: Desk) -> None:
     _, conn = desk.introduce(signed(describe(message.MSG_CONNECT, HELLO)))
-    assert not desk.daemon._guests.knows(conn)
+    assert not desk.daemon._connections.is_authenticated(conn)
     desk.call(conn, signed(describe(4, CALL), 1, session_mark(conn.nonce, 1)))
-    assert desk.daemon._guests.knows(conn)
-    desk.daemon._guests.leave(conn)
-    assert not desk.daemon._guests.knows(conn), "it would be counted for ever"
+    assert desk.daemon._connections.is_authenticated(conn)
+    desk.daemon._connections.remove(conn)
+    assert not desk.daemon._connections.is_authenticated(conn), "it would be counted for ever"
 
 
 def test_a_call_is_served_once_and_on_its_own_connection_only(desk: Desk) -> None:

@@ -40,7 +40,7 @@ LIMIT_MUTANTS = (
     ),
     mutant(
         "a connection that has ended is counted for ever",
-        CONNECTIONS.change("Guests.leave", drop("self._peers.discard(...)")),
+        CONNECTIONS.change("ConnectionTable.remove", drop("self._authenticated.discard(...)")),
         killed_by=CONNECTION_TESTS + "test_a_peer_is_counted_from_its_first_call_to_its_end",
         says="it would be counted for ever",
     ),

@@ -388,7 +388,7 @@ def test_a_hundred_idle_connections_at_each_port_keep_no_worker_out(cluster: Clu
 def test_a_flood_of_connections_keeps_no_worker_out(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_STRANGERS", 32)
+    monkeypatch.setattr(connections, "MAX_UNAUTHENTICATED", 32)
     monkeypatch.setattr(pyro_server, "HANDSHAKE_S", 60.0)
     idlers = [Idlers(address, 100) for address in cluster.ports]
     try:
@@ -404,7 +404,7 @@ def test_a_flood_of_connections_keeps_no_worker_out(
 def test_a_peer_with_the_key_is_never_cut_to_make_room(
     dispatcher: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "MAX_STRANGERS", 4)
+    monkeypatch.setattr(connections, "MAX_UNAUTHENTICATED", 4)
     peers = [connect(dispatcher) for _ in range(3)]
     for peer in peers:
         peer.invoke("exchange", ("{}",), 10.0)
@@ -417,15 +417,15 @@ def test_a_peer_with_the_key_is_never_cut_to_make_room(
 
 
 def test_the_address_that_takes_most_places_makes_room() -> None:
-    room = connections.Guests(max_peers=8)
-    for number in range(connections.MAX_STRANGERS - 1):
-        assert room.arrive(number, "10.0.0.66") is None
-    assert room.arrive("somebody", "10.0.0.7") is None
-    assert room.arrive("another", "10.0.0.8") == 0
-    assert room.arrive("a third", "10.0.0.66") == 1
-    room.leave("a third")
-    room.trust("somebody")
-    assert room.knows("somebody")
+    table = connections.ConnectionTable(max_peers=8)
+    for number in range(connections.MAX_UNAUTHENTICATED - 1):
+        assert table.add(number, "10.0.0.66") is None
+    assert table.add("somebody", "10.0.0.7") is None
+    assert table.add("another", "10.0.0.8") == 0
+    assert table.add("a third", "10.0.0.66") == 1
+    table.remove("a third")
+    table.authenticate("somebody")
+    assert table.is_authenticated("somebody")
 
 
 def test_a_replayed_handshake_occupies_no_place_of_a_peer(

@@ -1,4 +1,4 @@
-"""Who is connected to a daemon: strangers for a moment, and peers, who have shown the key."""
+"""The connections of a daemon: not authenticated for a moment, then authenticated by the key."""
 
 from __future__ import annotations
 
@@ -8,75 +8,77 @@ from collections.abc import Hashable
 
 from Pyro4 import errors
 
-MAX_STRANGERS = 256
-"""Connections at a time whose peer has not shown yet that it has the key."""
+MAX_UNAUTHENTICATED = 256
+"""Connections at a time whose client has not shown yet that it has the key."""
 
 
-class Guests:
-    """Keeps count of connections, and says who has to go when there are too many.
+class ConnectionTable:
+    """Counts connections, and chooses which of them is closed when there are too many.
 
-    A newcomer always gets in. Where all places for strangers are taken, one of those who have not
-    shown a key makes room for him: of the address that takes most places, the one who has been
-    here longest. Whoever has the key shows it within milliseconds, so it is hardly ever his turn.
+    A new connection is always accepted. Where `MAX_UNAUTHENTICATED` are reached, one that is not
+    authenticated is closed for it: of the address that has most of them, the oldest. A client that
+    has the key shows it within milliseconds, so it is hardly ever hit by this.
 
     Parameters
     ----------
     max_peers
-        How many may have shown the key at a time.
+        How many may be authenticated at a time.
     """
 
     def __init__(self, max_peers: int) -> None:
         self.max_peers = max_peers
         self._lock = threading.Lock()
-        self._strangers: dict[Hashable, str] = {}  #: addresses, by connection, oldest first
-        self._peers: set[Hashable] = set()
+        self._unauthenticated: dict[Hashable, str] = {}  #: addresses, by connection, oldest first
+        self._authenticated: set[Hashable] = set()
 
     @property
     def full(self) -> bool:
-        """Whether there is no place for another peer."""
-        return len(self._peers) >= self.max_peers
+        """Whether no further connection may be authenticated."""
+        return len(self._authenticated) >= self.max_peers
 
-    def knows(self, connection: Hashable) -> bool:
-        """Whether it is that of a peer."""
-        return connection in self._peers
+    def is_authenticated(self, connection: Hashable) -> bool:
+        """Whether the client of this connection has shown the key."""
+        return connection in self._authenticated
 
-    def arrive(self, connection: Hashable, address: str) -> Hashable | None:
-        """Take in a stranger; returns the connection to be cut for it, if any."""
+    def add(self, connection: Hashable, address: str) -> Hashable | None:
+        """Add a new connection; returns the one to be closed for it, if any."""
         with self._lock:
-            going = self._longest() if len(self._strangers) >= MAX_STRANGERS else None
-            self._strangers.pop(going, None)
-            self._strangers[connection] = address
-            return going
+            closed = self._oldest() if len(self._unauthenticated) >= MAX_UNAUTHENTICATED else None
+            self._unauthenticated.pop(closed, None)
+            self._unauthenticated[connection] = address
+            return closed
 
-    def trust(self, connection: Hashable) -> None:
-        """Note that this one has shown the key.
+    def authenticate(self, connection: Hashable) -> None:
+        """Note that the client of this connection has shown the key.
 
         Raises
         ------
         PyroError
-            If there is no place for another peer, or it had to make room meanwhile.
+            If too many are authenticated, or the connection was closed for another meanwhile.
         """
         with self._lock:
-            if connection in self._peers:
+            if connection in self._authenticated:
                 return
-            if connection not in self._strangers:
-                raise errors.ConnectionClosedError("it had to make room for others")
+            if connection not in self._unauthenticated:
+                raise errors.ConnectionClosedError("it was closed for a newer connection")
             if self.full:
-                raise self.no_place()
-            del self._strangers[connection]
-            self._peers.add(connection)
+                raise self.too_many()
+            del self._unauthenticated[connection]
+            self._authenticated.add(connection)
 
-    def leave(self, connection: Hashable) -> None:
-        """Forget a connection that has ended."""
+    def remove(self, connection: Hashable) -> None:
+        """Remove a connection that has ended."""
         with self._lock:
-            self._strangers.pop(connection, None)
-            self._peers.discard(connection)
+            self._unauthenticated.pop(connection, None)
+            self._authenticated.discard(connection)
 
-    def no_place(self) -> errors.PyroError:
-        """Return what a peer is told for whom there is no place."""
+    def too_many(self) -> errors.PyroError:
+        """Return the error for a client when too many are authenticated."""
         return errors.DaemonError(f"all {self.max_peers} connections are in use")
 
-    def _longest(self) -> Hashable:
-        places = Counter(self._strangers.values())
-        most = max(places.values())
-        return next(each for each, address in self._strangers.items() if places[address] == most)
+    def _oldest(self) -> Hashable:
+        counts = Counter(self._unauthenticated.values())
+        most = max(counts.values())
+        return next(
+            each for each, address in self._unauthenticated.items() if counts[address] == most
+        )

@@ -94,7 +94,7 @@ def _refusal(error: OSError, tls: Tls, who: str, address: str, timeout_s: float)
             cause="it hangs, was stopped, or the network is cut",
         )
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _stranger(error, tls, there)
+        return _unauthenticated(error, tls, there)
     if "ALERT" in reason and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason):
         return AuthenticationError(
             f"{there} does not accept the certificate of this process",
@@ -110,7 +110,9 @@ def _refusal(error: OSError, tls: Tls, who: str, address: str, timeout_s: float)
     )
 
 
-def _stranger(error: ssl.SSLCertVerificationError, tls: Tls, there: str) -> AuthenticationError:
+def _unauthenticated(
+    error: ssl.SSLCertVerificationError, tls: Tls, there: str
+) -> AuthenticationError:
     if (old := tls.out_of_date()) is not None:  # all have the same
         return AuthenticationError(old.what, cause=old.cause, do=old.do)
     return AuthenticationError(

@@ -1,8 +1,8 @@
-"""A Pyro4 daemon that strangers cannot stop, fill or fool.
+"""A Pyro4 daemon that unauthenticated clients cannot stop, fill or deceive.
 
-A connection has a thread of its own. Until its handshake and its first call prove that the peer
-has the key it is a stranger: it has two seconds, there may be only so many of them, and the thread
-that accepts connections never reads from one.
+A connection has a thread of its own. Until its handshake and its first call prove that the client
+has the key it is unauthenticated: it has two seconds, the number of such connections is limited,
+and the thread that accepts connections never reads from one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from Pyro4 import core, errors, message, util
 from Pyro4.socketserver.threadpool import NoFreeWorkersError, PoolError
 
 from hpdist.cluster.transport.address import join_address
-from hpdist.cluster.transport.connections import MAX_STRANGERS, Guests
+from hpdist.cluster.transport.connections import MAX_UNAUTHENTICATED, ConnectionTable
 from hpdist.cluster.transport.encryption import NEEDS_TLS, encrypt_peer, is_encrypted
 from hpdist.cluster.transport.pyro import (
     HANDSHAKE_S,
@@ -98,12 +98,12 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         self._accepted = {util.get_serializer(name).serializer_id for name in serializers}
         self._accepted.add(serializer().serializer_id)
         self._Daemon__serializer_ids = self._accepted
-        self._guests = Guests(max_peers)
+        self._connections = ConnectionTable(max_peers)
         self._closing = False
         self._accepting: threading.Thread | None = None
         self._listener = self.transportServer.sock
         keep_alive(self._listener)  # inherited by the connections that it accepts
-        self._threads = _replace_pool(self.transportServer, self._guests)
+        self._threads = _replace_pool(self.transportServer, self._connections)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
 
     def serve(self, name: str) -> None:
@@ -150,7 +150,9 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
             return False
 
     def _shake_hands(self, conn: Any) -> bool:
-        key = None  # nothing is signed for a stranger, who could show it as his own
+        key = (
+            None  # nothing is signed for an unauthenticated client, which could show it as its own
+        )
         try:
             request = message.Message.recv(conn, [message.MSG_CONNECT], hmac_key=self._pyroHmacKey)
             key = self._pyroHmacKey
@@ -159,7 +161,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
             answer = self._admit(conn, request)
         except errors.ConnectionClosedError:
             return False
-        except Exception as error:  # noqa: BLE001 - whatever a stranger sends ends only himself
+        except Exception as error:  # noqa: BLE001 - what a client sends ends only its own connection
             logger.debug("a connection was refused: %r", error)
             self._send(conn, message.MSG_CONNECTFAIL, serializer(), str(error), key)
             return False
@@ -179,14 +181,16 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         return not self._closing
 
     def _admit(self, conn: Any, request: Any) -> Any:
-        """Return the answer to a peer's introduction, or raise why he is not let in."""
+        """Return the answer to the handshake of a client, or raise why it is refused."""
         if request.serializer_id not in self._accepted:
             raise errors.SerializeError(f"serializer {request.serializer_id} is not accepted")
         data = util.get_serializer_by_id(request.serializer_id).deserializeData(request.data)
-        if self._guests.full:
-            raise self._guests.no_place()
+        if self._connections.full:
+            raise self._connections.too_many()
         conn.nonce = _part(data["handshake"]) + make_nonce()
-        conn.calls, conn.peer, conn.trust = 0, None, self._guests.trust
+        conn.calls = 0
+        conn.peer = None
+        conn.authenticate = self._connections.authenticate
         if not request.flags & message.FLAGS_META_ON_CONNECT:
             return conn.nonce.hex()
         daemon = self.objectsById[core.constants.DAEMON_NAME]
@@ -210,7 +214,9 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
     def handleRequest(self, conn: Any) -> None:
         if self._closing:
             raise errors.ConnectionClosedError("the server is closing")
-        conn.reader.expect(None if self._guests.knows(conn) else MESSAGE_S, self._longest)
+        conn.reader.expect(
+            None if self._connections.is_authenticated(conn) else MESSAGE_S, self._longest
+        )
         conn.calls += 1
         core.current_context.client = conn
         super().handleRequest(conn)
@@ -242,15 +248,17 @@ def check_session(*, strictly: bool = True) -> None:
     right = session_mark(context.client.nonce, context.client.calls)
     if given is not None and not hmac.compare_digest(bytes(given), right):
         raise errors.SecurityError("a call that was not made for this connection")
-    context.client.trust(context.client)
+    context.client.authenticate(context.client)
 
 
 class _Threads:
     """One thread a connection, in place of Pyro4's pool, whose size is the process's."""
 
-    def __init__(self, guests: Guests) -> None:
-        self._guests = guests
-        self._most = guests.max_peers + 2 * MAX_STRANGERS  # some were cut and have yet to notice
+    def __init__(self, connections: ConnectionTable) -> None:
+        self._connections = connections
+        self._most = (
+            connections.max_peers + 2 * MAX_UNAUTHENTICATED
+        )  # some were cut and have yet to notice
         self._lock = threading.Lock()
         self._running: dict[threading.Thread, Any] = {}
         self._closed = False
@@ -264,7 +272,7 @@ class _Threads:
             if len(self._running) >= self._most:
                 raise NoFreeWorkersError("too many connections wait to prove their key")
             self._running[thread] = job.csock
-        going: Any = self._guests.arrive(job.csock, str(job.caddr[0]))
+        going: Any = self._connections.add(job.csock, str(job.caddr[0]))
         if going is not None:
             cut(going.sock)
         thread.start()
@@ -290,7 +298,7 @@ class _Threads:
         try:
             job()
         finally:
-            self._guests.leave(job.csock)
+            self._connections.remove(job.csock)
             with self._lock:
                 del self._running[threading.current_thread()]
 
@@ -304,11 +312,11 @@ def _part(handshake: object) -> bytes:
     return theirs if len(theirs) == NONCE_BYTES else bytes(NONCE_BYTES)
 
 
-def _replace_pool(server: Any, guests: Guests) -> _Threads:
+def _replace_pool(server: Any, connections: ConnectionTable) -> _Threads:
     for worker in list(server.pool.idle):
         worker.process(None)
         worker.join()
-    server.pool = _Threads(guests)
+    server.pool = _Threads(connections)
     pool: _Threads = server.pool
     return pool
 
