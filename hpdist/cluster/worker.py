@@ -287,7 +287,7 @@ class Worker(RecordsArguments):
             self.run_id,
             runner,
             lambda: self._place.link(self._find_dispatcher),
-            Outbox(lasting.spool, self.worker_id, incarnation),
+            Outbox(lasting.outbox, self.worker_id, incarnation),
             directory=self.directory,
             timeouts=self.timeouts,
             leave_on_failure=self.debug,

@@ -164,7 +164,7 @@ class Participant:
             run_id,
             runner,
             open_channel,
-            Outbox(self._directory.spool, worker_id, incarnation),
+            Outbox(self._directory.outbox, worker_id, incarnation),
             directory=path,
             timeouts=Timeouts(longest_pause_s=0.5),
         )

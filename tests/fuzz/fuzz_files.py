@@ -193,6 +193,6 @@ TARGETS = (
         "connection file", _connection, (json.dumps(_NOTE).encode(),), (ConfigurationError,), JSON
     ),
     Target("key file", _key, (b"0123456789abcdef" * 4 + b"\n",), (ConfigurationError,)),
-    Target("spooled result", _outbox, (json.dumps(_TOLD).encode(),), (), JSON),
+    Target("result in the outbox", _outbox, (json.dumps(_TOLD).encode(),), (), JSON),
     Target("command file", _command, (json.dumps(_COMMAND).encode(),), (ConfigurationError,), JSON),
 )

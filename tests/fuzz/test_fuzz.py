@@ -66,7 +66,7 @@ def nested(depth: int) -> list[object]:
     return value
 
 
-SPOOLED = b'{"job_id":1,"attempt":1,"outcome":{"loss":1.0},%s}'
+OUTBOX = b'{"job_id":1,"attempt":1,"outcome":{"loss":1.0},%s}'
 PINNED = [
     ("text", b'{"jo\x8fs":[3]}'),
     ("text", b'{"x":"\\udcff"}'),
@@ -90,9 +90,9 @@ PINNED = [
     ("journal records", b'{"kind":"ended","reason":"x","at":1' + b"0" * 400 + b"}"),
     ("journal records", b'{"kind":"run","format":1e999,"run_id":"x","at":1}'),
     ("journal", (b"%08x ffffffff {}" % 25_002) * 3_000),
-    ("spooled result", b"[" * 5_000),
-    ("spooled result", SPOOLED % b'"instance":[]'),
-    ("spooled result", SPOOLED % b'"more":"\\udcff"'),
+    ("result in the outbox", b"[" * 5_000),
+    ("result in the outbox", OUTBOX % b'"instance":[]'),
+    ("result in the outbox", OUTBOX % b'"more":"\\udcff"'),
     ("connection file", b"[" * 5_000),
     ("command file", b"[" * 5_000),
     ("size", b"9" * 400),

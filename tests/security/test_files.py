@@ -65,7 +65,7 @@ def note() -> dict[str, object]:
 
 BOMBS = [
     "HPB_run_mnist_pyro.pkl", "results.pkl", "checkpoint.pkl", "optimizer_state.pkl",
-    ".trial_cache.pkl", "journal.pickle", "config.pkl", "spool/result.pkl", "logs/worker.pkl",
+    ".trial_cache.pkl", "journal.pickle", "config.pkl", "outbox/result.pkl", "logs/worker.pkl",
     "configs/0/b1/a1/model.pkl",
 ]  # fmt: skip
 

@@ -150,9 +150,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
             return False
 
     def _shake_hands(self, conn: Any) -> bool:
-        key = (
-            None  # nothing is signed for an unauthenticated client, which could show it as its own
-        )
+        key = None  # what is signed for an unauthenticated client, it could show as its own
         try:
             request = message.Message.recv(conn, [message.MSG_CONNECT], hmac_key=self._pyroHmacKey)
             key = self._pyroHmacKey

@@ -14,7 +14,7 @@ class RunDirectory:
 
     Attributes
     ----------
-    path, journal, key, tls, connection, lock, logs, configs, spool
+    path, journal, key, tls, connection, lock, logs, configs, outbox
         The directory, and the files and directories in it.
     """
 
@@ -27,7 +27,7 @@ class RunDirectory:
         self.lock = self.path / "lock"
         self.logs = self.path / "logs"
         self.configs = self.path / "configs"
-        self.spool = self.path / "spool"
+        self.outbox = self.path / "outbox"
 
     def create(self) -> None:
         """Create the directory, for its owner only; an existing one is left as it is.

@@ -78,7 +78,7 @@ def test_files_of_a_run_have_the_agreed_names(run):
         "journal": "journal",
         "key": "key",
         "tls": "tls",
-        "spool": "spool",
+        "outbox": "outbox",
         "connection": "connection.json",
         "lock": "lock",
         "logs": "logs",

@@ -22,8 +22,8 @@ def test_results_of_workers_killed_without_a_master_are_handed_in_by_others(
         lines = cluster.hold_all(WORKERS)
         cluster.kill(master)
         cluster.open_gate()
-        spool = tmp_path / "run" / "spool"
-        cluster.wait_until(lambda: len(list(spool.glob("*"))) == WORKERS, "all results on disk")
+        outbox = tmp_path / "run" / "outbox"
+        cluster.wait_until(lambda: len(list(outbox.glob("*"))) == WORKERS, "all results on disk")
         for worker in workers:
             cluster.kill(worker)
         before = len(cluster.journal("start"))
@@ -37,7 +37,7 @@ def test_results_of_workers_killed_without_a_master_are_handed_in_by_others(
             assert final["attempt"] == line["attempt"]
             assert f"-{line['worker']}-" in final["worker_id"], "it was done by the dead worker"
             assert job not in [r["job_id"] for r in cluster.journal("start")[before:]]
-        assert list(spool.glob("*")) == []
+        assert list(outbox.glob("*")) == []
         assert cluster.judge()["complaints"] == []
     finally:
         cluster.close()
