@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from hpdist.core.attempt.runner import Runner
 from hpdist.core.model.errors import (
@@ -26,27 +25,21 @@ from hpdist.core.model.errors import (
     TransportError,
 )
 from hpdist.core.model.events import AttemptResult
-from hpdist.core.model.values import Failure, Timing, WorkerInfo
-from hpdist.core.remote.channel import Channel, Timeouts, exchange
+from hpdist.core.model.values import Failure, WorkerInfo
+from hpdist.core.remote.calls import Calls
+from hpdist.core.remote.channel import Channel, Timeouts
 from hpdist.core.remote.in_flight import InFlight
 from hpdist.core.remote.messages import (
-    Deregister,
-    Heartbeat,
     Message,
-    Poll,
-    Register,
-    WorkerDescription,
     write_message,
 )
 from hpdist.core.remote.outbox import Outbox
-from hpdist.core.remote.replies import OK, UNREGISTERED, Reply, SessionSettings
+from hpdist.core.remote.replies import OK, UNREGISTERED, Reply
 
 logger = logging.getLogger(__name__)
 
 #: Different failures that a worker logs itself; the journal has them all.
 MAX_LOGGED = 10
-
-_DEFAULT = Timing()
 
 
 class Session:
@@ -86,13 +79,11 @@ class Session:
         self._open_channel = open_channel
         self._work_channel: Channel | None = None
         self._heartbeat_channel: Channel | None = None
-        self._epoch = 0
-        self._settings = SessionSettings(_DEFAULT.lease_s, _DEFAULT.heartbeat_s, _DEFAULT.poll_s)
+        self._calls = Calls(info, self.in_flight)
         self._known_end: str | None = None  #: when the run had ended at the first look, if it had
         self._registered = False  #: until then it waits without limit
         self._logged: set[str] = set()  #: messages of failures that were logged
         self._over = threading.Event()
-        self._last_contact = time.monotonic()
         self._idle_since = math.inf
 
     # ------------------------------------------------------------------ the thread that works
@@ -173,7 +164,7 @@ class Session:
         return mine.abandoned or bool(mine.leaving and not mine.attempts() and not mine.has_unsent)
 
     def _poll(self, channel: Channel) -> None:
-        reply = self._persist(channel, self._poll_message(self._poll_s()))
+        reply = self._persist(channel, self._calls.poll(self._poll_s()))
         if reply.kind == UNREGISTERED and not self.in_flight.abandoned:
             self._register(channel)
 
@@ -183,7 +174,7 @@ class Session:
         if mine.has_work or mine.busy or mine.leaving:
             return 0.0
         idle_left = self.timeouts.idle_s - (time.monotonic() - self._idle_since)
-        return min(self._settings.poll_s, max(0.0, idle_left))
+        return min(self._calls.settings.poll_s, max(0.0, idle_left))
 
     def _work(self) -> bool:
         """Run the next attempt; False if there is none."""
@@ -220,11 +211,11 @@ class Session:
 
     def _register(self, channel: Channel) -> None:
         recovered = self.in_flight.recover()
-        reply = self._persist(channel, self._register_message(results=recovered))
+        reply = self._persist(channel, self._calls.register(results=recovered))
         if reply.settings is not None:
             self._registered = True
             self._known_end = ""
-            self._settings = reply.settings
+            self._calls.settings = reply.settings
             logger.info("worker %s joined run %s", self.info.worker_id, self.run_id)
 
     def deregister(self) -> None:
@@ -232,13 +223,8 @@ class Session:
         channel = self._open_channel()
         try:
             if self.in_flight.unreported().results:
-                self._exchange(channel, self._poll_message(0.0))
-            message = Deregister(
-                **self._header("work"),
-                reason=self.in_flight.leaving or "",
-                released=self.in_flight.unreported().released,
-            )
-            channel.call(write_message(message))
+                self._calls.exchange(channel, self._calls.poll(0.0))
+            channel.call(write_message(self._calls.deregister()))
         except TransportError:
             logger.debug("worker %s left without deregistering", self.info.worker_id)
         finally:
@@ -252,7 +238,7 @@ class Session:
         message = None
         while not (self._over.is_set() or self.in_flight.abandoned):
             # The same one until it is answered: a command may be in the reply that was lost.
-            message = message or self._heartbeat_message()
+            message = message or self._calls.heartbeat()
             try:
                 self._send_heartbeat(channel, message)
                 pause = self.timeouts.first_pause_s
@@ -265,19 +251,19 @@ class Session:
 
     def _send_heartbeat(self, channel: Channel, message: Message) -> None:
         started = time.monotonic()
-        heartbeat_s = self._settings.heartbeat_s
-        reply = self._exchange(channel, message)
+        heartbeat_s = self._calls.settings.heartbeat_s
+        reply = self._calls.exchange(channel, message)
         if reply.kind == UNREGISTERED:
             # While an evaluation runs no other thread can register the worker.
             if self.in_flight.busy and not self.in_flight.abandoned:
-                self._exchange(channel, self._register_message())
+                self._calls.exchange(channel, self._calls.register())
             self._over.wait(min(1.0, heartbeat_s))
         elif time.monotonic() - started < heartbeat_s / 10 and not self.in_flight.leaving:
             self._over.wait(heartbeat_s / 10)
 
     def _longer(self, pause: float) -> float:
         """The next pause between tries: short enough to be back within a lease."""
-        return min(2 * pause, self.timeouts.longest_pause_s, self._settings.lease_s / 4)
+        return min(2 * pause, self.timeouts.longest_pause_s, self._calls.settings.lease_s / 4)
 
     def leave(self, why: str, *, at_once: bool) -> None:
         """Leave after the running attempt, or at once; from any thread."""
@@ -285,50 +271,7 @@ class Session:
         if self._work_channel is not None and not self.in_flight.busy:
             self._work_channel.close()  # it may be waiting for work that is not wanted any more
 
-    # ------------------------------------------------------------------ messages
-
-    def _header(self, channel: str) -> dict[str, Any]:
-        return {
-            "worker": self.info.worker_id,
-            "incarnation": self.info.incarnation,
-            "request": self.in_flight.next_request(channel),
-            "epoch": self._epoch,
-            "instance": self._settings.instance,
-            "draining": self.in_flight.leaving is not None,
-        }
-
-    def _register_message(self, **more: Any) -> Register:
-        named = ("worker_id", "incarnation")
-        info = {name: value for name, value in vars(self.info).items() if name not in named}
-        in_flight = self.in_flight.attempts()
-        description = WorkerDescription(**info)
-        return Register(**self._header("work"), info=description, in_flight=in_flight, **more)
-
-    def _poll_message(self, wait: float) -> Poll:
-        return Poll(**self._header("work"), wait=wait, **vars(self.in_flight.unreported()))
-
-    def _heartbeat_message(self) -> Heartbeat:
-        unreported = self.in_flight.unreported()
-        return Heartbeat(
-            **self._header("heartbeat"),
-            wait=self._settings.heartbeat_s,
-            in_flight=self.in_flight.attempts(),
-            released=unreported.released,
-            progress=unreported.progress,
-        )
-
     # ------------------------------------------------------------------ one call
-
-    def _exchange(self, channel: Channel, message: Message) -> Reply:
-        # A call that was lost leaves time for another one within the lease.
-        channel.timeout_s = min(10.0, self._settings.lease_s / 3)
-        reply = exchange(channel, message)
-        self._epoch = max(self._epoch, reply.epoch)
-        self._last_contact = time.monotonic()
-        self.in_flight.replied(message, reply)
-        self.in_flight.accept(reply.assignments)
-        self.in_flight.obey(reply)
-        return reply
 
     def _over_since_then(self, error: TransportError) -> bool:
         """Whether the run has ended since this worker looked for it first.
@@ -344,15 +287,15 @@ class Session:
         """Exchange, repeating the same request until it is answered."""
         pause = self.timeouts.first_pause_s
         logged = False
-        self._last_contact = time.monotonic()
+        self._calls.last_contact = time.monotonic()
         while True:
             try:
-                return self._exchange(channel, message)
+                return self._calls.exchange(channel, message)
             except TransportError as error:
                 if self._gives_up(error):
                     raise
                 if self._may_leave():
-                    return Reply(OK, self._epoch)
+                    return Reply(OK, self._calls.epoch)
                 if not logged:
                     logged = True
                     logger.warning("%s\n  trying again until it answers", error)
@@ -367,6 +310,6 @@ class Session:
             return True
         if self._over_since_then(error):
             self.in_flight.leave("finished", at_once=True)
-        silent_s = time.monotonic() - self._last_contact
+        silent_s = time.monotonic() - self._calls.last_contact
         late = self._registered and silent_s > self.timeouts.reconnect_s
         return late and not self._may_leave()
