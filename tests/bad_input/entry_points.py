@@ -684,7 +684,10 @@ EXEMPT = {
 ANYTHING_GOES = {
     ("Study", "next_iteration"): "given by Master only",
     ("Success", "info"): "checked where results come in: normalise, wire and journal",
-    ("Dispatcher", "work"): "given by Master only",
+    **{
+        ("Dispatcher", name): "given by Master only"
+        for name in ("work", "instance", "observers", "number_of")
+    },
     ("Worker.run", "background"): "a flag",
     ("Worker.start_computation", "config_id"): "the caller's own name for it",
 }

@@ -5,23 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.validation import check_choice, check_seconds, check_whole, maybe
+from hpdist.core.model.options import BYTES, SECONDS, choice
+from hpdist.core.model.validation import maybe
 
-ISOLATIONS = ("process", "none")
+ISOLATION = choice("process", "none")
 
 
 def check_isolation(value: object) -> str:
     """Return where attempts run: "process", in a child process, or "none", in a thread."""
-    return check_choice("isolation", value, ISOLATIONS)
+    return str(ISOLATION.check("isolation", value))
 
 
 def check_attempt_limits(job_timeout: object, memory_limit: object) -> dict[str, Any]:
     """Return ``job_timeout`` in seconds and ``memory_limit`` in bytes, None where there is none."""
     return {
-        "job_timeout": maybe(check_seconds, "job_timeout", job_timeout),
-        "memory_limit": maybe(
-            check_whole, "memory_limit", memory_limit, least=1, accepted="a number of bytes > 0"
-        ),
+        "job_timeout": maybe(SECONDS.check, "job_timeout", job_timeout),
+        "memory_limit": maybe(BYTES.check, "memory_limit", memory_limit),
     }
 
 

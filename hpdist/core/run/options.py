@@ -41,6 +41,7 @@ from hpdist.core.model.validation import (
     short_repr,
 )
 from hpdist.core.model.values import Configuration, Limits, Retry, Timing
+from hpdist.core.objective.limits import ISOLATION
 from hpdist.core.objective.multi_objective import ONE
 from hpdist.core.run.executor_kinds import check_executor
 
@@ -132,7 +133,7 @@ class EvaluationOptions:
 
     isolation: str = option(
         "process",
-        choice("process", "none"),
+        ISOLATION,
         "Evaluate in a child process, or in the worker's own.",
     )
     job_timeout: float | None = option(None, SECONDS, "Time that one evaluation may take.")
