@@ -153,8 +153,8 @@ def test_a_worker_comes_back_although_the_nameserver_is_gone(scene: Scene, gate:
     scene.server.shutdown()
     session = worker._session
     assert session is not None
-    assert session._stepping is not None
-    session._stepping.close()
+    assert session._work_channel is not None
+    session._work_channel.close()
     gate.let(2)
     caller.join(LIMIT_S)
     assert [one.attempts for one in master.results().evaluations] == [1, 1]
@@ -207,7 +207,7 @@ def test_a_worker_is_of_no_use_to_another_run_of_the_same_name(
     second.submit_job("b", config={"x": 1.0})
     gate.let(1)
     assert former.wait(LIMIT_S)
-    assert "was begun anew" in caplog.text
+    assert "was started anew" in caplog.text
     scene.worker()
     eventually(lambda: losses, "the result")
     assert losses == [{"loss": 1.0, "info": None}]
