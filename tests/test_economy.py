@@ -30,7 +30,7 @@ REPRESENTATIVES = (
 )
 
 #: How many tests ``pytest`` may try; who needs more first looks what can be one claim.
-MOST_QUICK = 4500
+MOST_QUICK = 4100
 
 COLLECT = """
 import json, sys, pytest
