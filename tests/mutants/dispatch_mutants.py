@@ -9,6 +9,7 @@ from places import (
     DISPATCH,
     DISPATCH_MACHINE,
     DISPATCH_TESTS,
+    EVENT_HANDLER,
     JOB_TABLE,
     RETRY,
     RUN_TESTS,
@@ -81,8 +82,8 @@ RETRY_MUTANTS = (
     ),
     mutant(
         "crashes are forgiven again and again",
-        DISPATCH.change(
-            "DispatchState._judge_worker", drop("worker.crashed_in_a_row.clear()", nth=2, of=2)
+        EVENT_HANDLER.change(
+            "EventHandler._judge_worker", drop("worker.crashed_in_a_row.clear()", nth=2, of=2)
         ),
         killed_by=DISPATCH_TESTS
         + "test_what_still_crashes_there_afterwards_is_forgiven_no_second_time",

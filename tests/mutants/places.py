@@ -11,6 +11,7 @@ from mutation import Module
 
 JOB_TABLE = Module("hpdist.core.dispatch.job_table")
 DISPATCH = Module("hpdist.core.dispatch.state")
+EVENT_HANDLER = Module("hpdist.core.dispatch.event_handler")
 RETRY = Module("hpdist.core.dispatch.retry")
 ASSIGNMENT = Module("hpdist.core.dispatch.assignment")
 LOOP = Module("hpdist.core.run.loop")

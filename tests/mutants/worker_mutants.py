@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edits import always, at_start, drop, never, only_if, swap
 from mutation import mutant
-from places import DISPATCH, DISPATCH_TESTS, RUN_TESTS, SWARM_TESTS
+from places import DISPATCH, DISPATCH_TESTS, EVENT_HANDLER, RUN_TESTS, SWARM_TESTS
 
 SWARM = SWARM_TESTS + "test_nothing_is_lost_doubled_or_stuck_in_any_mixture_of_faults[1]"
 STALE = DISPATCH_TESTS + "test_a_result_of_an_earlier_attempt_is_acknowledged_and_not_counted"
@@ -13,8 +13,8 @@ CLOSED = DISPATCH_TESTS + "test_a_closed_connection_shortens_the_lease_and_takes
 REPORT_MUTANTS = (
     mutant(
         "a late release takes a newer attempt away",
-        DISPATCH.change(
-            "DispatchState._released",
+        EVENT_HANDLER.change(
+            "EventHandler._released",
             swap(
                 "worker.assigned.get(event.job_id) == event.attempt",
                 "event.job_id in worker.assigned",
@@ -29,8 +29,8 @@ REPORT_MUTANTS = (
     ),
     mutant(
         "a stale result is not acknowledged, so its sender never stops",
-        DISPATCH.change(
-            "DispatchState._finished",
+        EVENT_HANDLER.change(
+            "EventHandler._finished",
             only_if("entry and entry.attempt == result.attempt", "self._order(Acknowledge(...))"),
         ),
         killed_by=STALE,
@@ -38,16 +38,16 @@ REPORT_MUTANTS = (
     ),
     mutant(
         "an attempt thought lost is never taken up again",
-        DISPATCH.change(
-            "DispatchState._reconcile", never("entry and ... and entry.is_current(attempt)")
+        EVENT_HANDLER.change(
+            "EventHandler._reconcile", never("entry and ... and entry.is_current(attempt)")
         ),
         killed_by=DISPATCH_TESTS + "test_a_worker_thought_lost_takes_its_attempt_up_again",
         says="healthy work was thrown away",
     ),
     mutant(
         "a closed connection ends the lease at once",
-        DISPATCH.change(
-            "DispatchState._disconnected",
+        EVENT_HANDLER.change(
+            "EventHandler._disconnected",
             swap("min(worker.deadline, now + self.timing.closed_s)", "now"),
         ),
         killed_by=CLOSED,
@@ -55,8 +55,8 @@ REPORT_MUTANTS = (
     ),
     mutant(
         "a closed connection may make a lease longer",
-        DISPATCH.change(
-            "DispatchState._disconnected",
+        EVENT_HANDLER.change(
+            "EventHandler._disconnected",
             swap("min(worker.deadline, now + self.timing.closed_s)", "now + self.timing.closed_s"),
         ),
         killed_by=CLOSED,
@@ -105,7 +105,7 @@ RESTART_MUTANTS = (
     ),
     mutant(
         "what a worker never got is thought to run on after a restart",
-        DISPATCH.change("DispatchState._joined", drop("self._release(...)")),
+        EVENT_HANDLER.change("EventHandler._joined", drop("self._release(...)")),
         killed_by=DISPATCH_TESTS
         + "test_after_a_restart_what_the_worker_never_got_goes_back_at_nobodys_charge",
     ),
