@@ -40,7 +40,7 @@ class Place:
 
     def __post_init__(self) -> None:
         maybe(check_name, "nameserver", self.host)
-        maybe(check_whole, "nameserver_port", self.port, least=1, most=65535)
+        maybe(check_whole, "nameserver_port", self.port, minimum=1, maximum=65535)
 
     def nameserver(self) -> tuple[str, int]:
         """Return the nameserver's host and port.

@@ -230,7 +230,7 @@ class Master:
         HpdistError
             If the dispatcher failed.
         """
-        n_iterations = check_whole("n_iterations", n_iterations, least=0)
+        n_iterations = check_whole("n_iterations", n_iterations, minimum=0)
         kwargs = check_iteration_kwargs(self, iteration_kwargs)
         self.wait_for_workers(min_n_workers)
         target = self._iterations_before + n_iterations
@@ -261,7 +261,7 @@ class Master:
         NoWorkers
             After ``worker_timeout`` seconds, with a diagnosis.
         """
-        check_whole("min_n_workers", min_n_workers, least=0)
+        check_whole("min_n_workers", min_n_workers, minimum=0)
         self._start()
         began = told = time.monotonic()
         while self.dispatcher.number_of_workers() < min_n_workers:
@@ -284,7 +284,7 @@ class Master:
         count = number_of_workers
         if count is None:
             count = self.dispatcher.number_of_workers()
-        return self.queue_sizes.bounds(check_whole("the number of workers", count, least=0))
+        return self.queue_sizes.bounds(check_whole("the number of workers", count, minimum=0))
 
     def get_next_iteration(self, iteration: int, iteration_kwargs: dict[str, Any]) -> Bracket:
         """Make the bracket of iteration ``iteration``; may be overridden.

@@ -57,7 +57,7 @@ def _patience(name: str, value: Any) -> None:
 _MASTER: dict[str, Callable[[str, Any], Any]] = {
     "working_directory": check_path,
     "checkpoint_file": partial(maybe, check_path),
-    "checkpoint_freq": partial(check_whole, least=1),
+    "checkpoint_freq": partial(check_whole, minimum=1),
     "ping_interval": partial(check_seconds, infinite=True),
     "time_left_for_this_task": _patience,
     "worker_timeout": _patience,
@@ -139,7 +139,7 @@ def check_iteration_kwargs(master: Any, value: Any) -> dict[str, Any]:
 
 def check_waiting(num_tries: object, interval: object) -> None:
     """Check how often to look for something, and how far apart."""
-    check_whole("num_tries", num_tries, least=1)
+    check_whole("num_tries", num_tries, minimum=1)
     check_seconds("interval", interval, zero=True)
 
 

@@ -96,7 +96,7 @@ class Evaluator:
         executor_options: Mapping[str, Any] | None = None,
     ) -> None:
         self.run_function = run_function
-        self.num_workers = check_whole("num_workers", num_workers, least=1)
+        self.num_workers = check_whole("num_workers", num_workers, minimum=1)
         self.callbacks = checked_callbacks(callbacks)
         self.storage = check_storage(storage)
         self.search_id = checked_search(self.storage, search_id)
@@ -206,7 +206,7 @@ class Evaluator:
             Each job once. Where other evaluators share the search: (own jobs, theirs).
         """
         type = check_choice("type", type, ("ALL", "BATCH"))
-        size = check_whole("size", size, least=1)
+        size = check_whole("size", size, minimum=1)
         wanted = len(self._waiting) if type == "ALL" else min(size, len(self._waiting))
         jobs: list[Job] = []
         while len(jobs) < wanted:
@@ -283,7 +283,7 @@ class Evaluator:
 
     def set_maximum_num_jobs_submitted(self, maximum: int) -> None:
         """Allow ``maximum`` further jobs; -1 for unlimited."""
-        maximum = check_whole("maximum", maximum, least=-1)
+        maximum = check_whole("maximum", maximum, minimum=-1)
         self._most = math.inf if maximum == -1 else self.num_jobs_submitted + maximum
 
     def set_event_loop(self) -> None:

@@ -196,8 +196,8 @@ class SearchEarlyStopping(_Best):
 
     def __init__(self, patience: int = 10, threshold: float = 0.0) -> None:
         super().__init__()
-        self._patience = check_whole("patience", patience, least=1)
-        self._threshold = check_number("threshold", threshold, least=0)
+        self._patience = check_whole("patience", patience, minimum=1)
+        self._threshold = check_number("threshold", threshold, minimum=0)
         self._mark = -math.inf
         self._lately = 0
 

@@ -57,7 +57,7 @@ class CoroutineExecutor:
     def __init__(
         self, objective: AsyncObjective, workers: int = 1, root: Path | None = None
     ) -> None:
-        workers = check_whole("workers", workers, least=1)
+        workers = check_whole("workers", workers, minimum=1)
         self._objective = objective
         self._root = root
         host, pid = socket.gethostname(), os.getpid()

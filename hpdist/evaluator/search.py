@@ -81,7 +81,7 @@ class Search:
         self._names = problem.hyperparameter_names if named else self.space.names
         self.evaluator = check_kind("evaluator", evaluator, Evaluator, do="Evaluator.create(run)")
         self.jobs: list[Job] = []  #: that have ended, in the order in which they were gathered
-        count = check_whole("num_objectives", num_objectives, least=1)
+        count = check_whole("num_objectives", num_objectives, minimum=1)
         self._study = Study(
             self.space,
             optimizer=optimizer,
@@ -118,7 +118,7 @@ class Search:
         HpdistError
             If the evaluator fails.
         """
-        max_evals = check_whole("max_evals", max_evals, least=-1)
+        max_evals = check_whole("max_evals", max_evals, minimum=-1)
         maybe(check_seconds, "timeout", timeout)
         if max_evals == -1 and timeout is None and not self.evaluator.callbacks:
             raise ConfigurationError(

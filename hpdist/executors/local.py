@@ -53,7 +53,7 @@ class LocalExecutor(SlotExecutor):
         devices: Sequence[str] = (),
     ) -> None:
         super().__init__(root)
-        workers = check_whole("workers", workers, least=1)
+        workers = check_whole("workers", workers, minimum=1)
         limits = check_attempt_limits(job_timeout, memory_limit)
         check_enforceable(check_isolation(isolation), limits)
         self._infos = [_worker(i, prefetch, devices) for i in range(workers)]

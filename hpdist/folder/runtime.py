@@ -37,7 +37,7 @@ from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import Optimizer
 
 POLL_VARIABLE = "HPDIST_STATE_POLL"
-"""Environment: seconds between two looks for messages, at most."""
+"""Environment: seconds between two looks for messages, at max_per_run."""
 
 TIMEOUT_VARIABLE = "HPDIST_STATE_TIMEOUT"
 """Environment: seconds after which a silent process is given up."""
@@ -99,8 +99,8 @@ def launch_runtime(  # noqa: PLR0913 - a public signature
     check_names(check_callable("evaluation_fn", evaluation_fn, "of a configuration"))
     logger = logger or logging.getLogger("hpdist.folder")
     path = check_path("optimization_dir", optimization_dir)
-    total = maybe(check_whole, "max_evaluations_total", max_evaluations_total, least=0)
-    most = maybe(check_whole, "max_evaluations_per_run", max_evaluations_per_run, least=1)
+    total = maybe(check_whole, "max_evaluations_total", max_evaluations_total, minimum=0)
+    max_per_run = maybe(check_whole, "max_evaluations_per_run", max_evaluations_per_run, minimum=1)
     check_kind("optimizer_info", optimizer_info, dict, do='optimizer_info={"name": "random"}')
     if overwrite_optimization_dir:
         _move_aside(path, logger)
@@ -138,7 +138,7 @@ def launch_runtime(  # noqa: PLR0913 - a public signature
         make_run,
         runners_of(objective, 1, "process", None, None),
         timing=timing,
-        max_evaluations=most,
+        max_evaluations=max_per_run,
         on_evaluated=evaluated,
         look_s=_seconds(POLL_VARIABLE),
     ).run()

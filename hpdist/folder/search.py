@@ -98,7 +98,7 @@ def run(  # noqa: PLR0913 - a public signature
     HpdistError
         As `hpdist.minimize`.
     """
-    most = maybe(check_whole, "max_evaluations_per_run", max_evaluations_per_run, least=1)
+    max_per_run = maybe(check_whole, "max_evaluations_per_run", max_evaluations_per_run, minimum=1)
     path = check_path("directory", directory)
     options = RunOptions.of({**locals(), "executor": "folder"})
     called = objective_of(objective)
@@ -108,7 +108,7 @@ def run(  # noqa: PLR0913 - a public signature
         called,
         path,
         lambda executor: prepare_run(options, define_search(options), path, executor),
-        most,
+        max_per_run,
     )
 
 

@@ -55,7 +55,7 @@ class Asha:
 
     def plan(self, n_iterations: int) -> list[Rung]:
         """Raise `ConfigurationError`: the evaluations depend on the order of the results."""
-        check_whole("n_iterations", n_iterations, least=0)
+        check_whole("n_iterations", n_iterations, minimum=0)
         raise ConfigurationError(
             "Asha cannot be planned: it continues until a limit is reached",
             do="limit the search by n_trials, n_evaluations, max_cost or time_limit",

@@ -96,8 +96,8 @@ def check_count(name: str, value: object) -> int:
     return check_whole(
         name,
         value,
-        least=1,
-        most=MAX_CONFIGS,
+        minimum=1,
+        maximum=MAX_CONFIGS,
         do=f"choose how many configurations to try, for instance {name}=9",
     )
 
@@ -113,7 +113,7 @@ def check_generator(value: object) -> IterGenerator:
     budgets = [check_budget(f"{name}.budgets", budget) for budget in value.budgets]
     if not budgets or sorted(set(budgets)) != budgets:
         raise ConfigurationError(f"{name}.budgets must rise, got {short_repr(value.budgets)}")
-    maybe(check_whole, f"{name}.default_iterations", value.default_iterations, least=1)
+    maybe(check_whole, f"{name}.default_iterations", value.default_iterations, minimum=1)
     return value
 
 

@@ -61,7 +61,9 @@ class BracketCycle:
         ]
 
     def num_all_configs(self, n_iterations: int) -> int:
-        cycles, rest = divmod(check_whole("n_iterations", n_iterations, least=0), len(self._cycle))
+        cycles, rest = divmod(
+            check_whole("n_iterations", n_iterations, minimum=0), len(self._cycle)
+        )
         sizes = [sum(num_configs) for num_configs, _ in self._cycle]
         return cycles * sum(sizes) + sum(sizes[:rest])
 
@@ -82,7 +84,7 @@ def replacement_setting(replace_failed: object) -> dict[str, JsonValue]:
 
 def check_iteration(owner: object, iteration: int, iteration_kwargs: dict[str, Any]) -> None:
     """Raise for arguments that no shipped iteration generator uses, instead of ignoring them."""
-    check_whole("iteration", iteration, least=0, accepted="a whole number, counted from 0")
+    check_whole("iteration", iteration, minimum=0, accepted="a whole number, counted from 0")
     if iteration_kwargs:
         raise ConfigurationError(
             f"{type(owner).__name__} takes no iteration_kwargs, got {sorted(iteration_kwargs)}",
@@ -95,8 +97,8 @@ def check_planned(n_iterations: int) -> int:
     return check_whole(
         "n_iterations",
         n_iterations,
-        least=0,
-        most=MAX_PLANNED,
+        minimum=0,
+        maximum=MAX_PLANNED,
         do="plan fewer iterations: they repeat",
     )
 

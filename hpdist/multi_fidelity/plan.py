@@ -48,7 +48,7 @@ def make_plan(iter_generator: IterGenerator, n_iterations: int | None = None) ->
             f"{iter_generator!r} continues until a limit is reached, so there is no plan",
             do="choose n_iterations, and an iteration generator that ends by itself",
         )
-    check_whole("n_iterations", n_iterations, least=1, do="n_iterations=1")
+    check_whole("n_iterations", n_iterations, minimum=1, do="n_iterations=1")
     return Plan(tuple(iter_generator.plan(n_iterations)))
 
 

@@ -45,7 +45,7 @@ class BOHB(DensityRatio):
 
     def __init__(self, space: Space, num_samples: int = 64) -> None:
         super().__init__(space)
-        self._num_samples = check_whole("num_samples", num_samples, least=1)
+        self._num_samples = check_whole("num_samples", num_samples, minimum=1)
 
     def describe(self) -> dict[str, JsonValue]:
         return {"name": "BOHB", "num_samples": self._num_samples}

@@ -45,7 +45,7 @@ class DEHB(SequentialOptimizer):
 
     def __init__(self, space: Space, population: int = 20) -> None:
         super().__init__(space)
-        self._population = check_whole("population", population, least=4)
+        self._population = check_whole("population", population, minimum=4)
         self._widths: Array = np.maximum(self.encoded_space.num_choices, 1).astype(float)
 
     def describe(self) -> dict[str, JsonValue]:

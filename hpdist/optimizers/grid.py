@@ -42,7 +42,7 @@ class Grid:
 
     def __init__(self, space: Space, per_parameter: int = 5, seed: int = 0) -> None:
         self.space = Space.of(space)
-        self._per_parameter = check_whole("per_parameter", per_parameter, least=1)
+        self._per_parameter = check_whole("per_parameter", per_parameter, minimum=1)
         self._seed = check_seed(seed)
         self._encoded_space = EncodedSpace(self.space)
         self._levels = [

@@ -33,7 +33,7 @@ class ModelBased(SequentialOptimizer):
 
     def __init__(self, space: Space, num_initial: int, seed: int) -> None:
         super().__init__(space)
-        self.num_initial = check_whole("num_initial", num_initial, least=2)
+        self.num_initial = check_whole("num_initial", num_initial, minimum=2)
         self.seed = check_seed(seed)
         self._num_warm_start = 0  #: observations of earlier runs
 

@@ -57,7 +57,7 @@ class ParEGO:
         seed: int = 0,
     ) -> None:
         self.space = Space.of(space)
-        self._num_initial = check_whole("num_initial", num_initial, least=2)
+        self._num_initial = check_whole("num_initial", num_initial, minimum=2)
         self._scalarization = check_choice("scalarization", scalarization, SCALARIZATIONS)
         self._seed = check_seed(seed)
         self._observations: list[Observation] = []

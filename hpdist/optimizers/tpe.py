@@ -54,7 +54,7 @@ class TPE(DensityRatio):
 
     def __init__(self, space: Space, num_initial: int = 10) -> None:
         super().__init__(space)
-        self._num_initial = check_whole("num_initial", num_initial, least=2)
+        self._num_initial = check_whole("num_initial", num_initial, minimum=2)
 
     def describe(self) -> dict[str, JsonValue]:
         return {"name": type(self).__name__, "num_initial": self._num_initial}

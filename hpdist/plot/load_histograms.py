@@ -27,7 +27,7 @@ def plot_load_histograms(results: Any, bins: int = 16, ax: Any | None = None) ->
     ConfigurationError
         If there is nothing to draw, or there are not as many axes.
     """
-    bins = check_whole("bins", bins, least=1)
+    bins = check_whole("bins", bins, minimum=1)
     loads = dict(results) if _named(results) else {"evaluations": _durations(results)}
     if not loads or any(len(seconds) == 0 for seconds in loads.values()):
         raise ConfigurationError("there is nothing to draw", cause="no durations are known")

@@ -41,7 +41,7 @@ def plot_worker_utilization(
     ConfigurationError
         If these times are not known.
     """
-    num_workers = maybe(check_whole, "num_workers", num_workers, least=1)
+    num_workers = maybe(check_whole, "num_workers", num_workers, minimum=1)
     started, ended = _PAIRS[check_choice("profile_type", profile_type, tuple(_PAIRS))]
     table = plot_table(results)
     require_columns(table, started, ended)

@@ -129,8 +129,8 @@ def _no_flag(name: str) -> Any:
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "policy": lambda value: check_choice("policy", value, tuple(POLICIES)),
-    "retries": lambda value: check_whole("retries", value, least=0),
-    "chunksize": lambda value: check_whole("chunksize", value, least=1),
+    "retries": lambda value: check_whole("retries", value, minimum=0),
+    "chunksize": lambda value: check_whole("chunksize", value, minimum=1),
     "timeout": lambda value: maybe(check_seconds, "timeout", value),
     "after": _results,
     "follow": _results,

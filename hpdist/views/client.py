@@ -81,7 +81,7 @@ class Client:
     ) -> None:
         self._unpickle = check_flag("unpickle", unpickle)
         path = check_path("connection", connection).resolve()
-        engines = check_whole("engines", engines, least=0)
+        engines = check_whole("engines", engines, minimum=0)
         self._tasks = TaskSource(is_engine, first_number=int(1000 * time.time()) << _BITS)
         self._changed = threading.Condition()
         self._timers: dict[Task, threading.Timer] = {}

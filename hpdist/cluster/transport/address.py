@@ -20,7 +20,7 @@ _ADDRESS = re.compile(
 
 def check_port(name: str, value: object) -> int:
     """Return ``value`` as a port to listen at; 0 stands for any."""
-    return check_whole(name, value, least=0, most=65535, accepted="a port from 0 to 65535")
+    return check_whole(name, value, minimum=0, maximum=65535, accepted="a port from 0 to 65535")
 
 
 def check_listening(host: object, nic_name: object, port: object) -> tuple[Any, Any, int]:

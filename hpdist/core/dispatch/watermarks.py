@@ -24,8 +24,8 @@ class QueueSizes:
     dynamic: bool = True
 
     def __post_init__(self) -> None:
-        check_whole("the first of job_queue_sizes", self.low, most=LARGEST)
-        check_whole("the second of job_queue_sizes", self.high, most=LARGEST)
+        check_whole("the first of job_queue_sizes", self.low, maximum=LARGEST)
+        check_whole("the second of job_queue_sizes", self.high, maximum=LARGEST)
         check_flag("dynamic_queue_size", self.dynamic)
         if self.low >= self.high:
             raise ConfigurationError(

@@ -41,11 +41,11 @@ NUMBER = Kind("number", check_number)
 SEED = Kind("whole number")  # where random numbers are drawn its range is checked
 SECONDS = Kind("seconds", check_seconds)
 SECONDS_OR_ZERO = Kind("seconds", partial(check_seconds, zero=True))
-BYTES = Kind("bytes", partial(check_whole, least=1, accepted="a number of bytes > 0"))
-COUNT = Kind("count", partial(check_whole, least=1))
-COUNT_OR_ZERO = Kind("count or 0", partial(check_whole, least=0))
-LIMIT = Kind("limit", partial(check_whole, least=0))
-COST = Kind("cost", partial(check_number, least=0))
+BYTES = Kind("bytes", partial(check_whole, minimum=1, accepted="a number of bytes > 0"))
+COUNT = Kind("count", partial(check_whole, minimum=1))
+COUNT_OR_ZERO = Kind("count or 0", partial(check_whole, minimum=0))
+LIMIT = Kind("limit", partial(check_whole, minimum=0))
+COST = Kind("cost", partial(check_number, minimum=0))
 
 
 def choice(*words: str) -> Kind:

@@ -62,21 +62,23 @@ def check_number(
     name: str,
     value: object,
     *,
-    least: float = -math.inf,
+    minimum: float = -math.inf,
     above: float = -math.inf,
     infinite: bool = False,
     accepted: str = "",
     do: str = "",
 ) -> float:
-    """Return ``value`` as a float, at least ``least`` and larger than ``above``.
+    """Return ``value`` as a float, at least ``minimum`` and larger than ``above``.
 
-    Only with ``infinite`` it may be infinite.
+    An infinite value is accepted only with ``infinite``.
     """
     number = value if type(value) is float else to_real(value)
-    if number is not None and number >= least and (number > above or above == -math.inf):  # noqa: SIM102
+    if number is not None and number >= minimum and (number > above or above == -math.inf):  # noqa: SIM102
         if math.isfinite(number) or infinite:
             return number
-    bound = f" > {above:g}" if above > -math.inf else f" >= {least:g}" if least > -math.inf else ""
+    bound = (
+        f" > {above:g}" if above > -math.inf else f" >= {minimum:g}" if minimum > -math.inf else ""
+    )
     accepted = accepted or ("a number" if infinite else "a finite number") + bound
     raise ConfigurationError(f"{name} must be {accepted}, got {short_repr(value)}", do=do)
 
@@ -91,9 +93,9 @@ def check_seconds(
     if infinite and number == math.inf and not isinstance(value, Integral):
         return number
     bound = ">= 0" if zero else "> 0"
-    most = f" and <= {LONGEST_S:.0e}" if number is not None and number > LONGEST_S else ""
+    maximum = f" and <= {LONGEST_S:.0e}" if number is not None and number > LONGEST_S else ""
     raise ConfigurationError(
-        f"{name} must be {bound}{most} seconds, got {short_repr(value)}", do=do
+        f"{name} must be {bound}{maximum} seconds, got {short_repr(value)}", do=do
     )
 
 
@@ -101,18 +103,18 @@ def check_whole(
     name: str,
     value: object,
     *,
-    least: int = -LARGEST_WHOLE,
-    most: int = LARGEST_WHOLE,
+    minimum: int = -LARGEST_WHOLE,
+    maximum: int = LARGEST_WHOLE,
     accepted: str = "",
     do: str = "",
 ) -> int:
-    """Return ``value`` as an int from ``least`` to ``most``; 3.0 is the int 3."""
+    """Return ``value`` as an int from ``minimum`` to ``maximum``; 3.0 is the int 3."""
     whole = value if type(value) is int else _to_whole(value)
-    if whole is not None and least <= whole <= most:
+    if whole is not None and minimum <= whole <= maximum:
         return whole
-    bound = f" >= {least}" if least > -LARGEST_WHOLE else ""
-    if whole is not None and whole > most:
-        bound += f"{' and' * bool(bound)} <= {most}"
+    bound = f" >= {minimum}" if minimum > -LARGEST_WHOLE else ""
+    if whole is not None and whole > maximum:
+        bound += f"{' and' * bool(bound)} <= {maximum}"
     raise ConfigurationError(
         f"{name} must be {accepted or 'a whole number' + bound}, got {short_repr(value)}", do=do
     )
@@ -123,12 +125,12 @@ def check_counts(owner: object, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
         if type(value) is not int or not 0 <= value <= LARGEST_WHOLE:
-            check_whole(name, value, least=0)
+            check_whole(name, value, minimum=0)
 
 
 def check_seed(value: object) -> int:
     """Return ``value`` as the seed of random choices."""
-    return check_whole("seed", value, least=0, most=2**128 - 1, do="seed=0")
+    return check_whole("seed", value, minimum=0, maximum=2**128 - 1, do="seed=0")
 
 
 def check_flag(name: str, value: object) -> bool:

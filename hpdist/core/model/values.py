@@ -181,9 +181,9 @@ class WorkerInfo:
     def __post_init__(self) -> None:
         for name in ("worker_id", "incarnation", "host", "device"):
             check_kind(name, getattr(self, name), str)
-        _set_fields(self, slots=check_whole("slots", self.slots, least=1))
-        _set_fields(self, prefetch=check_whole("prefetch", self.prefetch, least=0))
-        check_whole("pid", self.pid, least=0)
+        _set_fields(self, slots=check_whole("slots", self.slots, minimum=1))
+        _set_fields(self, prefetch=check_whole("prefetch", self.prefetch, minimum=0))
+        check_whole("pid", self.pid, minimum=0)
         check_kind("details", self.details, dict)
 
 

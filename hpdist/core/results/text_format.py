@@ -9,15 +9,15 @@ from hpdist.core.model.values import JsonValue
 _MAX_CHARACTERS = 200
 
 
-def clean(text: str, most: int = _MAX_CHARACTERS) -> str:
+def clean(text: str, longest: int = _MAX_CHARACTERS) -> str:
     """Return ``text`` so that a terminal shows it and obeys nothing in it.
 
     Control characters, line ends and characters that change the direction of writing become
-    escapes; what is longer than ``most`` characters is cut.
+    escapes; what is longer than ``longest`` characters is cut.
     """
-    shown = text[: most + 1]
+    shown = text[: longest + 1]
     escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
-    return escaped if len(escaped) <= most else escaped[: most - 3] + "..."
+    return escaped if len(escaped) <= longest else escaped[: longest - 3] + "..."
 
 
 def duration(seconds: float) -> str:
@@ -35,10 +35,10 @@ def rough_duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def configuration(config: Mapping[str, JsonValue], most: int = _MAX_CHARACTERS) -> str:
+def configuration(config: Mapping[str, JsonValue], longest: int = _MAX_CHARACTERS) -> str:
     """Write a configuration on one line."""
     values = (f"{name}={_value(value)}" for name, value in config.items())
-    return clean(" ".join(values), most)
+    return clean(" ".join(values), longest)
 
 
 def counted(number: int, noun: str) -> str:

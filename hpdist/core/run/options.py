@@ -54,7 +54,7 @@ FOLDER_TIMING = Timing(lease_s=4.0, heartbeat_s=1.0, closed_s=4.0, poll_s=2.0, b
 def _check_resources(name: str, value: Any) -> dict[str, float]:
     named: dict[str, Any] = check_kind(name, value, dict, do='resources={"GPU": 1}')
     return {
-        check_name("a resource", each): check_number(f"resources[{each!r}]", amount, least=0)
+        check_name("a resource", each): check_number(f"resources[{each!r}]", amount, minimum=0)
         for each, amount in named.items()
     }
 
@@ -73,7 +73,7 @@ def _check_time_limit(name: str, value: Any) -> float:
 
 
 def _check_port(name: str, value: Any) -> int:
-    return check_whole(name, value, least=0, most=65535)
+    return check_whole(name, value, minimum=0, maximum=65535)
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class ExecutorOptions:
     def __post_init__(self) -> None:
         check_options(self)
         if self.workers is not None and self.executor != "cluster":
-            check_whole("workers", self.workers, least=1)  # only a cluster can wait for others
+            check_whole("workers", self.workers, minimum=1)  # only a cluster can wait for others
 
 
 @dataclass(frozen=True)

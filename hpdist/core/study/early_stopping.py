@@ -92,8 +92,8 @@ class MedianRule:
     """
 
     def __init__(self, min_steps: int = 1, min_trials: int = 5) -> None:
-        self._min_steps = check_whole("min_steps", min_steps, least=0)
-        self._min_trials = check_whole("min_trials", min_trials, least=1)
+        self._min_steps = check_whole("min_steps", min_steps, minimum=0)
+        self._min_trials = check_whole("min_trials", min_trials, minimum=1)
         self._running: dict[int, _Curve] = {}
         self._finished: dict[float, list[_Curve]] = defaultdict(list)
 
@@ -145,7 +145,7 @@ class RungRule:
     """
 
     def __init__(self, first: int = 1, eta: float = 3) -> None:
-        self._first = check_whole("first", first, least=1)
+        self._first = check_whole("first", first, minimum=1)
         self._eta = check_eta(eta)
         self._losses: dict[tuple[float, int], dict[int, float]] = defaultdict(dict)
         self._at: dict[int, tuple[int, float, int]] = {}  #: attempt, budget, rung by job

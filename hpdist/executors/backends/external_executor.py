@@ -77,7 +77,7 @@ class ExternalExecutor(SlotExecutor):
         self._backend = backend
         self._name = name
         self._prefetch = prefetch
-        self._workers = maybe(check_whole, "workers", workers, least=1)
+        self._workers = maybe(check_whole, "workers", workers, minimum=1)
         limits = check_attempt_limits(job_timeout, memory_limit)
         self._packaged = package_objective(objective, **limits)
 
