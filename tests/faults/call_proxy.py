@@ -235,7 +235,7 @@ class CallProxy:
             return list(self._pairs)
 
     def count(self, beginning: str) -> int:
-        """How often this was done, such as "drop" or "drop request step"."""
+        """How often this was done, such as "drop" or "drop request poll"."""
         with self._lock:
             return sum(n for what, n in self.counts.items() if f"{what} ".startswith(beginning))
 

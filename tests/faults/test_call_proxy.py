@@ -112,7 +112,7 @@ def test_without_a_plan_everything_is_passed_on_and_understood(stage: Stage) -> 
     assert seen[2].content["text"] == seen[3].content["said"] == "a"
     assert seen[3].asked is seen[2]
     assert stage.proxy.count("pass") == 6
-    assert stage.proxy.count("pass request step") == 2
+    assert stage.proxy.count("pass request poll") == 2
 
 
 @pytest.mark.parametrize("which", [request, reply])
@@ -224,7 +224,7 @@ def test_a_partition_holds_back_one_direction_until_it_heals(stage: Stage, direc
     said: list[str] = []
     caller = threading.Thread(target=lambda: said.append(say(link, "b")))
     caller.start()
-    until(lambda: stage.proxy.count("pass request step") == 2)
+    until(lambda: stage.proxy.count("pass request poll") == 2)
     if direction == "replies":
         until(lambda: stage.heard == ["a", "b"])
     with pytest.raises(TransportError, match="no answer"):
