@@ -377,6 +377,22 @@ ENTRIES: dict[str, Entry] = {
             **dict.fromkeys(("exceptions", "invalid", "timeouts", "memory"), (*NO_WHOLE, -1, None)),
         },
     ),
+    "MedianRule": Entry(
+        hpdist.MedianRule,
+        {},
+        {
+            "min_steps": (*NO_WHOLE, -1, None),
+            "min_trials": (*NO_COUNT, None),
+        },
+    ),
+    "RungRule": Entry(
+        hpdist.RungRule,
+        {},
+        {
+            "first": (*NO_COUNT, None),
+            "eta": (*NO_NUMBER, 1, 0, -3, None, math.inf),
+        },
+    ),
     "Timing": Entry(
         hpdist.Timing,
         {},
@@ -655,7 +671,13 @@ EXEMPT = {
     "Results.to_frame": "a flag for a view",
     "Results.hypervolume": "numbers are checked in test_several_objectives",
     "Study.stops_early": "asked by the loop for jobs that run",
+    **{
+        f"{rule}.{method}": "called by the study with what it has checked"
+        for rule in ("MedianRule", "RungRule")
+        for method in ("report", "finished", "stops", "describe")
+    },
     "Study.propose": "no argument",
+    "Study.withdraw": "called by the loop with the jobs of a checked command",
     "Study.apply": "takes what the study proposed, or a journal gave",
     "Study.describe": "run ids are checked where directories are made",
     "Study.payload": "numbers of the study's own jobs",
