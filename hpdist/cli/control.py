@@ -45,7 +45,7 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
     stop ends it now, drain when what runs is done; both leave it resumable. pause starts nothing
     new until resume. retry evaluates failed jobs again, extend changes limits.
     """
-    from hpdist.cluster.discovery import Place
+    from hpdist.cluster.discovery import RunAddress
     from hpdist.cluster.transport.link import Link
     from hpdist.cluster.transport.pyro import harden_process
     from hpdist.core.journal.run_key import find_key
@@ -61,16 +61,16 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
     check_arguments(command, arguments)
     path = Path(run)
     _check_running(path)
-    place = Place(safe_run_id(path.resolve().name), directory=path)
-    key = find_key(place.run_id, path, create=False)
-    link = Link(key, place.dispatcher, place.run_id, tls=place.tls())
+    run_address = RunAddress(safe_run_id(path.resolve().name), directory=path)
+    key = find_key(run_address.run_id, path, create=False)
+    link = Link(key, run_address.dispatcher, run_address.run_id, tls=run_address.tls())
     try:
         link.control({"command": command, "arguments": arguments})
     except MasterNotFound as error:
         raise _not_running(path) from error
     finally:
         link.close()
-    tell(f"told run {place.run_id}: {command}")
+    tell(f"told run {run_address.run_id}: {command}")
     return Exit.DONE
 
 

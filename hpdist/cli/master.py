@@ -13,7 +13,7 @@ import click
 from hpdist.cli.command_file import write_command
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.options import dispatch_options, listening_options, search_options
-from hpdist.cli.place import place_of, place_options, use_secrets
+from hpdist.cli.run_address import run_address_of, run_address_options, use_secrets
 from hpdist.cli.script import Reference, load_script
 from hpdist.cli.searching import conclude, log_from, run_directory, run_options
 from hpdist.cli.values import SECONDS
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("script", metavar="SCRIPT[:FN]")
-@place_options
+@run_address_options
 @search_options
 @listening_options(
     "Address to listen on. Default: the one towards the nameserver.",
@@ -78,11 +78,11 @@ def master(
     reference = Reference.parse(script)
     loaded = load_script(reference)
     path = run_directory(reference, run, values["new"])
-    place = place_of(str(path), run_id, nameserver, path)
+    run_address = run_address_of(str(path), run_id, nameserver, path)
     chosen = run_options(loaded, values, path)
     where = chosen.listening
     host = RunHost(
-        place,
+        run_address,
         Listening(where.host, where.nic, where.port),
         timing=chosen.timing,
         min_workers=values["min_workers"],
@@ -91,8 +91,8 @@ def master(
 
     def begin(opened: OpenRun) -> None:
         if not opened.study.done:
-            found = wait_for(place, lambda: find_nameserver(place), timeout_s=wait)
-            tell(f"nameserver of run {place.run_id} at {found}")
+            found = wait_for(run_address, lambda: find_nameserver(run_address), timeout_s=wait)
+            tell(f"nameserver of run {run_address.run_id} at {found}")
         absolute = {"script": loaded.reference, "run": str(Path(path).resolve())}
         write_command(path, "master", {**note, **absolute, "new": False})
 

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from hpdist.cli.failures import Exit, tell
 from hpdist.cli.options import device_option, evaluation_options
-from hpdist.cli.place import place_of, place_options, use_secrets
+from hpdist.cli.run_address import run_address_of, run_address_options, use_secrets
 from hpdist.cli.script import Reference, load_script, names_function
 from hpdist.cli.searching import log_from
 from hpdist.cli.values import RUN_PATH, SECONDS
@@ -23,7 +23,7 @@ from hpdist.cli.verb import Verb, example
 from hpdist.core.model.errors import ConfigurationError, NameServerNotFound
 
 if TYPE_CHECKING:
-    from hpdist.cluster.discovery import Place
+    from hpdist.cluster.discovery import RunAddress
     from hpdist.cluster.worker import Worker
     from hpdist.cluster.worker_threads import WorkerSlots
 
@@ -41,7 +41,7 @@ ENGINE = "hpdist.views.engine:execute"
     ),
 )
 @click.argument("script", metavar="[SCRIPT[:FN]]", required=False)
-@place_options
+@run_address_options
 @click.option(
     "--engine",
     is_flag=True,
@@ -86,41 +86,41 @@ def worker(
     engine = bool(values.pop("engine"))
     values["prefetch"] = _ahead(engine, values["prefetch"])
     reference = Reference.parse(_evaluated(script, engine))
-    place = place_of(run, run_id, nameserver, reference.directory)
+    run_address = run_address_of(run, run_id, nameserver, reference.directory)
     if from_parent:
-        _take_key(place)
-    workers = _make_workers(reference, place, values)
-    slots = WorkerSlots(workers, place)
+        _take_key(run_address)
+    workers = _make_workers(reference, run_address, values)
+    slots = WorkerSlots(workers, run_address)
     orphaned = threading.Event()
     if from_parent:
         threading.Thread(target=_watch_parent, args=(orphaned, slots), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.DONE))  # nothing is in hand yet
     found = wait_for(
-        place,
-        lambda: _nameserver(place, engine),
+        run_address,
+        lambda: _nameserver(run_address, engine),
         timeout_s=wait,
-        give_up=lambda: orphaned.is_set() or _is_over(place),
+        give_up=lambda: orphaned.is_set() or _is_over(run_address),
     )
     if orphaned.is_set():
         return Exit.DONE
-    if found is None or _is_over(place):
-        tell(f"run {place.run_id} has finished: there is nothing to do")
+    if found is None or _is_over(run_address):
+        tell(f"run {run_address.run_id} has finished: there is nothing to do")
         return Exit.DONE
-    tell(f"worker of run {place.run_id}, nameserver at {found}, slots: {len(workers)}")
+    tell(f"worker of run {run_address.run_id}, nameserver at {found}, slots: {len(workers)}")
     return slots.run()
 
 
-def _nameserver(place: Place, engine: bool) -> str:
+def _nameserver(run_address: RunAddress, engine: bool) -> str:
     """Return the address of the nameserver if it answers; of engines a client is one."""
     from hpdist.cluster.waiting import find_nameserver
 
     try:
-        return find_nameserver(place)
+        return find_nameserver(run_address)
     except NameServerNotFound as error:
         if not engine:
             raise
-        do = f"in Python: hpdist.views.Client({str(place.directory)!r})"
-        raise NameServerNotFound(f"no client serves run {place.run_id!r}", do=do) from error
+        do = f"in Python: hpdist.views.Client({str(run_address.directory)!r})"
+        raise NameServerNotFound(f"no client serves run {run_address.run_id!r}", do=do) from error
 
 
 def _ahead(engine: bool, prefetch: int) -> int:
@@ -139,7 +139,9 @@ def _evaluated(script: str | None, engine: bool) -> str:
     return ENGINE if script is None else script
 
 
-def _make_workers(reference: Reference, place: Place, values: dict[str, Any]) -> list[Worker]:
+def _make_workers(
+    reference: Reference, run_address: RunAddress, values: dict[str, Any]
+) -> list[Worker]:
     from hpdist.cluster.worker import Worker
 
     devices = values["devices"] or [""]
@@ -148,7 +150,7 @@ def _make_workers(reference: Reference, place: Place, values: dict[str, Any]) ->
         name: values[name]
         for name in ("timeout", "isolation", "job_timeout", "memory_limit", "prefetch")
     }
-    options["directory"] = values["directory"] or place.directory
+    options["directory"] = values["directory"] or run_address.directory
     kind: Any = Worker
     # A function is imported in the evaluating process only: it may need much memory.
     name = reference.with_name(reference.name) if names_function(reference) else None
@@ -157,7 +159,7 @@ def _make_workers(reference: Reference, place: Place, values: dict[str, Any]) ->
         kind, name = (loaded.target, None) if loaded.is_worker else (Worker, loaded.reference)
     made = []
     for index in range(count):
-        one = _make(kind, place.run_id, {**options, "device": devices[index % len(devices)]})
+        one = _make(kind, run_address.run_id, {**options, "device": devices[index % len(devices)]})
         if name is not None:
             one.initialize(name)
         made.append(one)
@@ -175,11 +177,11 @@ def _make(kind: Any, run_id: str, options: dict[str, Any]) -> Worker:
     return made
 
 
-def _take_key(place: Place) -> None:
+def _take_key(run_address: RunAddress) -> None:
     """Read the key from the process that started this one."""
     if "HPDIST_KEY_FILE" not in os.environ:
         os.environ["HPDIST_KEY"] = sys.stdin.readline().strip()
-    place.key()  # takes it out of the environment again
+    run_address.key()  # takes it out of the environment again
 
 
 def _watch_parent(orphaned: threading.Event, slots: WorkerSlots) -> None:
@@ -190,17 +192,17 @@ def _watch_parent(orphaned: threading.Event, slots: WorkerSlots) -> None:
     slots.leave()
 
 
-def _is_over(place: Place) -> bool:
+def _is_over(run_address: RunAddress) -> bool:
     """Whether the run has finished, as far as its directory can tell."""
     from hpdist.cli.run_status import has_finished
 
-    directory = place.directory
+    directory = run_address.directory
     if directory is None or not has_finished(Path(directory)):
         return False
     from hpdist.core.model.errors import TransportError
 
     try:
-        place.dispatcher()
+        run_address.dispatcher()
     except TransportError:
         return True
     return False

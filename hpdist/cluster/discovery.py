@@ -26,7 +26,7 @@ DEFAULT_PORT = 9090
 
 
 @dataclass(frozen=True)
-class Place:
+class RunAddress:
     """How to find a run: by the address of its nameserver, or by its directory.
 
     With a directory the address is looked up anew each time, since a nameserver that was

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.option_checks import LOOP_OPTIONS, run_name
 from hpdist.cluster.service import Listening, Service
 from hpdist.core.dispatch.executor import Executor
@@ -126,8 +126,8 @@ class Dispatcher:
         maybe(check_executor_object, "executor", executor)
         maybe(check_callable, "queue_callback", queue_callback, takes="of a number of workers")
         timing = timing or Timing()
-        place = maybe(check_path, "working_directory", working_directory)
-        directory = None if place is None else place / self.run_id
+        parent = maybe(check_path, "working_directory", working_directory)
+        directory = None if parent is None else parent / self.run_id
         self._submissions = Submissions(
             check_callable("new_result_callback", new_result_callback, "of a finished job")
         )
@@ -135,9 +135,9 @@ class Dispatcher:
         work = work or Work(self._submissions, DispatchState(retry, timing))
         instance = instance or RunInstance(uuid.uuid4().hex)
         self._number_of = number_of or self._submissions.number_of
-        self.place = Place(self.run_id, nameserver, nameserver_port, directory)
+        self.run_address = RunAddress(self.run_id, nameserver, nameserver_port, directory)
         self.service = Service(
-            self.place,
+            self.run_address,
             Listening(host, nic_name, port),
             instance,
             timing=timing,

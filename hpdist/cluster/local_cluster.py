@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.run_host import RunHost
 from hpdist.cluster.service import Listening
 from hpdist.cluster.worker_processes import WorkerProcesses
@@ -43,7 +43,7 @@ def own_cluster(
         arguments = [reference, "--run", str(path), *_arguments(options)]
         processes = WorkerProcesses(workers, arguments, path, _threads(workers))
     return RunHost(
-        Place(safe_run_id(path.resolve().name), directory=path),
+        RunAddress(safe_run_id(path.resolve().name), directory=path),
         listening or Listening(),
         timing=timing,
         own_nameserver=True,

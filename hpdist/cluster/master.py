@@ -331,7 +331,7 @@ class Master:
 
     def _no_workers(self, wanted: int, waited_s: float) -> NoWorkers:
         found = self.dispatcher.number_of_workers()
-        return why_no_workers(self.dispatcher.place, found, wanted, waited_s)
+        return why_no_workers(self.dispatcher.run_address, found, wanted, waited_s)
 
     def _check_alive(self) -> None:
         if self.dispatcher.error is not None:

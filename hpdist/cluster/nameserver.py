@@ -58,8 +58,8 @@ class NameServer:
         nic_name: str | None = None,
     ) -> None:
         self.run_id = check_run_id(run_id)
-        place = maybe(check_path, "working_directory", working_directory)
-        self._run = None if place is None else RunDirectory(place / self.run_id)
+        parent = maybe(check_path, "working_directory", working_directory)
+        self._run = None if parent is None else RunDirectory(parent / self.run_id)
         self._host, self._nic_name, self._port = check_listening(host, nic_name, port)
         self._tls: Tls | None = None
         self._daemon: GuardedDaemon | None = None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.transport.address import check_listening
 from hpdist.core.journal.run_names import check_run_id
 from hpdist.core.model.errors import ConfigurationError
@@ -90,7 +90,7 @@ def check_master(given: Mapping[str, Any]) -> RunOptions:
     check_objectives(given["objectives"])
     check_listening(given["host"], given["nic_name"], given["port"])
     maybe(check_executor_object, "executor", given["executor"])
-    Place("0", given["nameserver"], given["nameserver_port"])
+    RunAddress("0", given["nameserver"], given["nameserver_port"])
     options = {SEED_NAMES.get(name, name): value for name, value in given.items()}
     # The executor is made already, and the time counts from the start of `Master.run`.
     for name in ("executor", "callbacks", "time_limit"):
@@ -104,7 +104,7 @@ def check_worker(given: Mapping[str, Any]) -> None:
     chosen = take(EvaluationOptions, given)
     limits = {"job_timeout": chosen.job_timeout, "memory_limit": chosen.memory_limit}
     check_enforceable(chosen.isolation, limits)
-    Place("0", given["nameserver"], given["nameserver_port"])
+    RunAddress("0", given["nameserver"], given["nameserver_port"])
     if given["worker_id"] is not None:
         check_name("worker_id", str(given["worker_id"]), longest=100)
 

@@ -19,7 +19,7 @@ from hpdist.cluster.directory import (
     remove_run,
     remove_worker,
 )
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.core.model.errors import ConfigurationError, HpdistError, MasterNotFound, TransportError
 from hpdist.core.model.values import WorkerInfo
 
@@ -36,7 +36,7 @@ REVIEW_S = 10.0
 class Served:
     """What is entered: a dispatcher at ``uri``, and whoever works for it."""
 
-    place: Place
+    run_address: RunAddress
     uri: str
     epoch: int
     workers: Callable[[], Mapping[str, WorkerInfo]]
@@ -70,12 +70,12 @@ class Registry:
             If another dispatcher of this run is alive.
         """
         try:
-            other = self.served.place.dispatcher()
+            other = self.served.run_address.dispatcher()
         except (MasterNotFound, TransportError):
             return
         if other == self.served.uri:
             return
-        link = self.served.place.link(other, timeout_s=3.0)
+        link = self.served.run_address.link(other, timeout_s=3.0)
         try:
             found = link.control({"command": "who"})
         except TransportError:
@@ -83,7 +83,7 @@ class Registry:
         finally:
             link.close()
         raise ConfigurationError(
-            f"run {self.served.place.run_id!r} has a master already",
+            f"run {self.served.run_address.run_id!r} has a master already",
             cause=f"process {found.get('pid')} on {found.get('host')} serves it at {other}",
             do="stop that one first, or choose another run id",
         )
@@ -107,10 +107,10 @@ class Registry:
             return
         self._thread.join()
         try:
-            with self._reviewing, self.served.place.names() as names:
-                remove_run(names, self.served.place.run_id, self.served.uri)
+            with self._reviewing, self.served.run_address.names() as names:
+                remove_run(names, self.served.run_address.run_id, self.served.uri)
                 if finished:
-                    register_end(names, self.served.place.run_id, self.served.uri)
+                    register_end(names, self.served.run_address.run_id, self.served.uri)
         except (HpdistError, OSError) as error:
             logger.debug("could not strike out the run: %s", error)
 
@@ -122,8 +122,8 @@ class Registry:
         TransportError
             If no nameserver answers.
         """
-        served, run_id = self.served, self.served.place.run_id
-        with self._reviewing, self.served.place.names() as names:
+        served, run_id = self.served, self.served.run_address.run_id
+        with self._reviewing, self.served.run_address.names() as names:
             if self._closing.is_set() or self._is_succeeded(names):
                 return
             notes = {"host": socket.gethostname(), "pid": os.getpid(), "epoch": served.epoch}
@@ -142,7 +142,7 @@ class Registry:
         It found this one silent, as after a stop or behind a cut network. The entry of an earlier
         one is replaced.
         """
-        entry = registered_dispatcher(names, self.served.place.run_id)
+        entry = registered_dispatcher(names, self.served.run_address.run_id)
         if not self._entered or entry is None or entry.uri == self.served.uri:
             return False
         epoch = entry.metadata.get("epoch", "")
@@ -153,7 +153,7 @@ class Registry:
             logger.warning(
                 "another dispatcher, at %s, has taken run %s over: new workers go to that one",
                 entry.uri,
-                self.served.place.run_id,
+                self.served.run_address.run_id,
             )
         return True
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpdist.cluster.diagnosis import why_no_workers
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.worker_processes import WorkerProcesses
@@ -77,7 +77,7 @@ class RunHost:
 
     def __init__(
         self,
-        place: Place,
+        run_address: RunAddress,
         listening: Listening | None = None,
         *,
         timing: Timing | None = None,
@@ -86,7 +86,7 @@ class RunHost:
         min_workers: int = 0,
         worker_timeout_s: float = math.inf,
     ) -> None:
-        self.place = place
+        self.run_address = run_address
         self.listening = listening or Listening()
         self.timing = timing or Timing()
         self.failure: HpdistError | None = None
@@ -109,7 +109,7 @@ class RunHost:
         # A requested port is for the nameserver, if this process starts one.
         port = 0 if self._own_nameserver else self.listening.port
         self._service = Service(
-            self.place,
+            self.run_address,
             replace(self.listening, port=port),
             instance,
             timing=self.timing,
@@ -133,14 +133,14 @@ class RunHost:
         self._post = post
         if self._waiting:
             post([ControlRequested(Command.PAUSE)])
-        if self._own_nameserver and not answers(self.place):
-            path = self.place.directory
+        if self._own_nameserver and not answers(self.run_address):
+            path = self.run_address.directory
             assert path is not None
             self._nameserver = RunNameServer(path, self.listening)
             self._nameserver.start()
         self.service.start(post)
         if self._processes is not None:
-            self._processes.start(self.place.key(), self._workers_ended)
+            self._processes.start(self.run_address.key(), self._workers_ended)
         self._watch.start()
 
     def perform(self, orders: Sequence[Order]) -> None:
@@ -188,7 +188,7 @@ class RunHost:
 
     def _no_workers(self, waited_s: float) -> NoWorkers:
         wanted = self._min_workers if self._waiting else 1
-        return why_no_workers(self.place, len(self.service.workers), wanted, waited_s)
+        return why_no_workers(self.run_address, len(self.service.workers), wanted, waited_s)
 
     def _workers_ended(self, why: HpdistError) -> None:
         """Stop the search as soon as no other worker is left."""
@@ -202,10 +202,10 @@ class RunHost:
             self._post([ControlRequested(Command.STOP, {"reason": why.what})])
 
 
-def answers(place: Place) -> bool:
+def answers(run_address: RunAddress) -> bool:
     """Whether the nameserver of a run answers now."""
     try:
-        with place.names(timeout_s=2.0) as names:
+        with run_address.names(timeout_s=2.0) as names:
             names.entries("hpdist.")
     except TransportError:
         return False

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.registration import Registry, Served
 from hpdist.cluster.transport.address import bind_host, check_listening, is_loopback, join_address
 from hpdist.cluster.transport.endpoint import Server
@@ -69,7 +69,7 @@ class Service:
 
     def __init__(
         self,
-        place: Place,
+        run_address: RunAddress,
         listening: Listening | None = None,
         instance: RunInstance | None = None,
         *,
@@ -77,7 +77,7 @@ class Service:
         ping_interval: float = 10.0,
         on_workers: Callable[[int], None] | None = None,
     ) -> None:
-        self.place = place
+        self.run_address = run_address
         self.listening = listening or Listening()
         self.instance = instance or RunInstance("")
         self.timing = timing or Timing()
@@ -90,7 +90,7 @@ class Service:
         self._ping_interval = check_seconds("ping_interval", ping_interval, infinite=True)
         self._on_workers = on_workers
         self._remote = RemoteExecutor(
-            self.timing, self.instance.epoch, place.run_id, self.instance.instance_id
+            self.timing, self.instance.epoch, run_address.run_id, self.instance.instance_id
         )
         self._server: Server | None = None
         self._post: Post | None = None
@@ -112,14 +112,14 @@ class Service:
         self._server = self._listen()
         self.uri = self._server.uri
         served = Served(
-            self.place, self.uri, self.instance.epoch, lambda: self.workers, self.is_busy
+            self.run_address, self.uri, self.instance.epoch, lambda: self.workers, self.is_busy
         )
         registry = Registry(served, self._ping_interval)
         registry.check_alone()  # before this one writes to the journal
         self.instance.announce(join_address(*self._server.address))
         registry.start()
         self.registry = registry
-        logger.info("the dispatcher of run %s listens on %s", self.place.run_id, self.uri)
+        logger.info("the dispatcher of run %s listens on %s", self.run_address.run_id, self.uri)
 
     def perform(self, orders: Sequence[Order]) -> None:
         self._remote.perform(orders)
@@ -134,7 +134,7 @@ class Service:
     def _listen(self) -> Server:
         where = self.listening
         former_port = self.instance.former_port
-        nameserver = self.place.nameserver_host()
+        nameserver = self.run_address.nameserver_host()
         host = bind_host(where.host, where.nic_name, nameserver)
         if is_loopback(host) and nameserver is not None and not is_loopback(nameserver):
             logger.warning(
@@ -158,8 +158,8 @@ class Service:
         return Server(
             self._remote.exchange,
             self._control,
-            key=self.place.key(),
-            tls=self.place.tls(),
+            key=self.run_address.key(),
+            tls=self.run_address.tls(),
             host=host,
             port=port,
             on_disconnect=self._remote.connection_closed,
@@ -222,9 +222,9 @@ class Service:
     def _control(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a command of an authenticated sender."""
         mine = {"epoch": self.instance.epoch, "pid": os.getpid(), "host": socket.gethostname()}
-        reply = {"v": PROTOCOL, "kind": "ok", "run": self.place.run_id, **mine}
-        if message.get("v") != PROTOCOL or message.get("run") != self.place.run_id:
-            text = f"this is run {self.place.run_id!r}, protocol {PROTOCOL}"
+        reply = {"v": PROTOCOL, "kind": "ok", "run": self.run_address.run_id, **mine}
+        if message.get("v") != PROTOCOL or message.get("run") != self.run_address.run_id:
+            text = f"this is run {self.run_address.run_id!r}, protocol {PROTOCOL}"
             return {**reply, "kind": "refused", "message": text}
         try:
             if message.get("command") != "who":

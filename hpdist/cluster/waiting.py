@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.transport.address import is_loopback, join_address
 from hpdist.core.journal.connection_file import read_connection
 from hpdist.core.journal.run_directory import RunDirectory
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 def wait_for(
-    place: Place,
+    run_address: RunAddress,
     find: Callable[[], T],
     *,
     timeout_s: float = math.inf,
@@ -65,9 +65,9 @@ def wait_for(
         except TransportError as error:
             if give_up():
                 return None
-            _check_reachable(place, error)
+            _check_reachable(run_address, error)
             now = time.monotonic()
-            unlimited = isinstance(error, MasterNotFound) or not _address_known(place)
+            unlimited = isinstance(error, MasterNotFound) or not _address_known(run_address)
             if timeout_s <= 0 or (now > until and not unlimited):
                 raise
             if unlimited:
@@ -78,47 +78,51 @@ def wait_for(
         time.sleep(RETRY_S)
 
 
-def find_nameserver(place: Place) -> str:
+def find_nameserver(run_address: RunAddress) -> str:
     """Return the address of the nameserver if it answers, to this key.
 
     Raises
     ------
     TransportError
-        As `Place.dispatcher` does.
+        As `RunAddress.dispatcher` does.
     """
-    host, port = place.nameserver()
-    place.key()
+    host, port = run_address.nameserver()
+    run_address.key()
     with suppress(MasterNotFound):
-        place.dispatcher()
+        run_address.dispatcher()
     return join_address(host, port)
 
 
-def _address_known(place: Place) -> bool:
+def _address_known(run_address: RunAddress) -> bool:
     try:
-        place.nameserver()
+        run_address.nameserver()
     except NameServerNotFound:
         return False
     return True
 
 
-def _check_reachable(place: Place, error: HpdistError) -> None:
+def _check_reachable(run_address: RunAddress, error: HpdistError) -> None:
     try:
-        host, _ = place.nameserver()
+        host, _ = run_address.nameserver()
     except NameServerNotFound:
         return
     try:
         loopback = is_loopback(host)
     except ConfigurationError:
         raise error from None
-    note = read_connection(RunDirectory(place.directory).connection) if place.directory else None
-    if note is None or place.port is not None or not loopback:
+    note = (
+        read_connection(RunDirectory(run_address.directory).connection)
+        if run_address.directory
+        else None
+    )
+    if note is None or run_address.port is not None or not loopback:
         return
     here = socket.gethostname()
     if note["host"] != here:
         raise NameServerNotFound(
-            f"the nameserver of run {place.run_id!r} cannot be reached from {here}",
+            f"the nameserver of run {run_address.run_id!r} cannot be reached from {here}",
             cause=f"it is on {note['host']} and listens on loopback ({note['address']}), which "
             "only that machine can reach",
-            do=f"on {note['host']}: hpdist nameserver --run {place.directory} --nic NAME "
+            do=f"on {note['host']}: hpdist nameserver --run {run_address.directory} --nic NAME "
             "(or --host ADDRESS)",
         ) from error

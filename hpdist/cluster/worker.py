@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.cluster.compute import BoundObjective, ComputeObjective, details_of, direct_compute
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.option_checks import check_waiting, check_worker, register_of, run_name
 from hpdist.cluster.remaking import RecordsArguments
 from hpdist.cluster.worker_process import ask_to_leave, start_process
@@ -119,7 +119,7 @@ class Worker(RecordsArguments):
         name = next(_numbers) if worker_id is None else worker_id
         self.worker_id = f"{socket.gethostname()}-{os.getpid()}-{name}"
         self.reason = ""  #: why the worker left
-        self._place = Place(self.run_id, nameserver, nameserver_port)
+        self._run_address = RunAddress(self.run_id, nameserver, nameserver_port)
         self._dispatcher = ""  #: its last known address
         self._function: Objective | None = None
         self._session: Session | None = None
@@ -201,7 +201,7 @@ class Worker(RecordsArguments):
                 tried=f"{num_tries} times, every {interval:g} s",
                 do=f"hpdist nameserver --run {run.path}",
             )
-        self._place = Place(self.run_id, directory=run.path)
+        self._run_address = RunAddress(self.run_id, directory=run.path)
         if self.directory is None:
             self.directory = run.path
 
@@ -224,7 +224,7 @@ class Worker(RecordsArguments):
             )
             self._thread.start()
         else:
-            found = {name: vars(self)[name] for name in ("_place", "_function", "directory")}
+            found = {name: vars(self)[name] for name in ("_run_address", "_function", "directory")}
             self._thread = start_process(self, self.constructor_arguments, found)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -286,7 +286,7 @@ class Worker(RecordsArguments):
             ),
             self.run_id,
             runner,
-            lambda: self._place.link(self._find_dispatcher),
+            lambda: self._run_address.link(self._find_dispatcher),
             Outbox(lasting.outbox, self.worker_id, incarnation),
             directory=self.directory,
             timeouts=self.timeouts,
@@ -307,7 +307,7 @@ class Worker(RecordsArguments):
     def _find_dispatcher(self) -> str:
         """Ask the nameserver; if it is gone or not authenticated, use the last known address."""
         try:
-            self._dispatcher = self._place.dispatcher()
+            self._dispatcher = self._run_address.dispatcher()
         except (NameServerNotFound, *UNAUTHENTICATED_ERRORS):
             if not self._dispatcher:
                 raise

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -37,15 +37,15 @@ class WorkerSlots:
 
     Parameters
     ----------
-    place
+    run_address
         Where the run is.
     """
 
-    def __init__(self, workers: Sequence[Worker], place: Place) -> None:
+    def __init__(self, workers: Sequence[Worker], run_address: RunAddress) -> None:
         for worker in workers:
-            worker._place = place
+            worker._run_address = run_address
             if worker.directory is None:
-                worker.directory = place.directory
+                worker.directory = run_address.directory
         self._running = set(workers)
         # Filled by signal handlers, so of a kind that may be entered again while it is filled.
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()

@@ -37,7 +37,7 @@ from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import Optimizer
 
 POLL_VARIABLE = "HPDIST_STATE_POLL"
-"""Environment: seconds between two looks for messages, at max_per_run."""
+"""Environment: seconds between two looks for messages, at most."""
 
 TIMEOUT_VARIABLE = "HPDIST_STATE_TIMEOUT"
 """Environment: seconds after which a silent process is given up."""

@@ -141,7 +141,7 @@ class Client:
                 if left <= 0 or not self._changed.wait(left):
                     break
         if len(self) < count:
-            directory = self._dispatcher.place.directory
+            directory = self._dispatcher.run_address.directory
             raise self.failure or NoWorkers(
                 f"{len(self)} of {count} engines came within {timeout:g} s",
                 do=f"hpdist worker --engine --run {directory}",
@@ -170,7 +170,7 @@ class Client:
         if not here:
             raise NoWorkers(
                 "there is no engine here",
-                do=f"hpdist worker --engine --run {self._dispatcher.place.directory}",
+                do=f"hpdist worker --engine --run {self._dispatcher.run_address.directory}",
             )
         for engine in engines:
             if engine not in here:
@@ -223,7 +223,7 @@ class Client:
 
     def _start_engines(self, count: int, path: Path) -> None:
         self._processes = WorkerProcesses(count, ["--engine", "--run", str(path)], path)
-        self._processes.start(self._dispatcher.place.key(), self._gone)
+        self._processes.start(self._dispatcher.run_address.key(), self._gone)
         self.wait_for_engines(count)
 
     def _serve(self) -> None:

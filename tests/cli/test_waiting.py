@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hpdist.cluster import waiting
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.run_host import RunHost, RunNameServer, answers
 from hpdist.cluster.service import Listening
@@ -28,8 +28,8 @@ from hpdist.core.model.errors import (
 )
 from hpdist.core.run.assembly import RunInstance
 
-KNOWN = Place("r", "127.0.0.1", 1)
-UNKNOWN = Place("r", directory=Path("r"))
+KNOWN = RunAddress("r", "127.0.0.1", 1)
+UNKNOWN = RunAddress("r", directory=Path("r"))
 
 
 @pytest.fixture
@@ -68,14 +68,14 @@ class TestWaiting:
             wait_for(KNOWN, answers_of(NameServerNotFound("x")), timeout_s=300)
 
     @pytest.mark.parametrize(
-        ("place", "error"),
+        ("run_address", "error"),
         [(KNOWN, MasterNotFound("x")), (UNKNOWN, NameServerNotFound("no file yet"))],
     )
     def test_what_was_not_started_yet_is_waited_for_without_limit(
-        self, place: Place, error: TransportError
+        self, run_address: RunAddress, error: TransportError
     ) -> None:
         find = answers_of(*[error] * 1000, "here")
-        assert wait_for(place, find, timeout_s=10) == "here"
+        assert wait_for(run_address, find, timeout_s=10) == "here"
 
     def test_without_patience_nothing_is_waited_for(self) -> None:
         with pytest.raises(NameServerNotFound):
@@ -95,21 +95,21 @@ class TestWaiting:
         assert told == ["x"] * 3
 
     def test_an_unknown_host_is_not_waited_for(self) -> None:
-        place = Place("r", "no-such-host.invalid", 1)
+        run_address = RunAddress("r", "no-such-host.invalid", 1)
         with pytest.raises(NameServerNotFound, match="that one"):
-            wait_for(place, answers_of(NameServerNotFound("that one"), "here"))
+            wait_for(run_address, answers_of(NameServerNotFound("that one"), "here"))
 
 
 def test_a_key_is_needed_where_the_nameserver_is_on_another_machine() -> None:
     with pytest.raises(ConfigurationError, match="no key"):
-        Place("r", "192.0.2.1").key()
-    assert Place("r", "127.0.0.1").key() == Place("r", "no-such-host.invalid").key()
+        RunAddress("r", "192.0.2.1").key()
+    assert RunAddress("r", "127.0.0.1").key() == RunAddress("r", "no-such-host.invalid").key()
 
 
 def test_a_nameserver_is_found_before_any_master(directory: Path) -> None:
     with NameServer("r", directory) as server:
         host, port = server.start()
-        assert find_nameserver(Place("r", directory=directory / "r")) == f"{host}:{port}"
+        assert find_nameserver(RunAddress("r", directory=directory / "r")) == f"{host}:{port}"
 
 
 # ------------------------------------------------------------------ the nameserver of a run host
@@ -120,8 +120,8 @@ def test_a_directory_may_be_called_anything(directory: Path) -> None:
     with RunNameServer(path, Listening()) as server:
         assert server.run_id == "my-run-1"
         assert RunDirectory(path).connection.exists()
-        assert answers(Place(server.run_id, directory=path))
-    assert not answers(Place("my-run-1", directory=path))
+        assert answers(RunAddress(server.run_id, directory=path))
+    assert not answers(RunAddress("my-run-1", directory=path))
 
 
 def test_a_nameserver_that_is_gone_does_not_answer(directory: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_nameserver_that_is_gone_does_not_answer(directory: Path) -> None:
         note = {"format": 1, "run_id": "r", "pid": 1, "host": "h", "started": 0.0, "versions": {}}
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         write_connection(RunDirectory(path).connection, {**note, "address": address})
-        assert not answers(Place("r", directory=path))
+        assert not answers(RunAddress("r", directory=path))
 
 
 def test_a_run_host_that_nobody_joins_says_why_and_stops(
@@ -145,8 +145,8 @@ def test_a_run_host_that_nobody_joins_says_why_and_stops(
         "hpdist.cluster.run_host.logger.warning", lambda text, *more: said.append(text % more)
     )
     with NameServer("r", directory):
-        place = Place("r", directory=directory / "r")
-        host = RunHost(place, min_workers=2, worker_timeout_s=0.2)
+        run_address = RunAddress("r", directory=directory / "r")
+        host = RunHost(run_address, min_workers=2, worker_timeout_s=0.2)
         posted = serve(host)
     assert host.failure is not None
     assert "0 of 2 workers joined run 'r'" in host.failure.what

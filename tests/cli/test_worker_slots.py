@@ -18,11 +18,11 @@ from hpdist import Results
 from hpdist.cli.script import Reference
 from hpdist.cli.worker import _ahead, _make_workers, worker
 from hpdist.cluster import worker_threads as worker_slots
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.worker_threads import WorkerSlots
 from hpdist.core.model.errors import AuthenticationError
 
-PLACE = Place("r", directory=Path("r"))
+RUN_ADDRESS = RunAddress("r", directory=Path("r"))
 OPTIONS: dict[str, Any] = {
     "slots": None,
     "devices": None,
@@ -84,7 +84,7 @@ def run_and(slots: list[Slot], *then: Callable[[], object]) -> int:
     thread = threading.Thread(target=act)
     thread.start()
     try:
-        return WorkerSlots(slots, PLACE).run()  # type: ignore[arg-type]
+        return WorkerSlots(slots, RUN_ADDRESS).run()  # type: ignore[arg-type]
     finally:
         thread.join()
 
@@ -178,7 +178,7 @@ def test_slots_share_the_devices_out() -> None:
     write("f.py", "def f(config): ...")
     reference = Reference.parse("f.py:f")
     options = {**OPTIONS, "slots": 3, "devices": ["cuda:0", "cuda:1"]}
-    made = _make_workers(reference, PLACE, options)
+    made = _make_workers(reference, RUN_ADDRESS, options)
     assert [worker.device for worker in made] == ["cuda:0", "cuda:1", "cuda:0"]
     assert len({worker.worker_id for worker in made}) == 3
 
@@ -187,7 +187,7 @@ def test_slots_share_the_devices_out() -> None:
 def test_there_is_a_slot_for_each_device_unless_told_otherwise(devices: Any, count: int) -> None:
     write("f.py", "def f(config): ...")
     options = {**OPTIONS, "devices": devices}
-    assert len(_make_workers(Reference.parse("f.py"), PLACE, options)) == count
+    assert len(_make_workers(Reference.parse("f.py"), RUN_ADDRESS, options)) == count
 
 
 def test_a_worker_class_runs_in_worker_processes(hpdist: Commands) -> None:

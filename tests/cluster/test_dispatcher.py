@@ -176,7 +176,7 @@ def test_a_review_enters_the_workers_in_the_nameserver(scene: Scene, gate: Gate)
     dispatcher.submit_job(1, config={"x": 0.0})
     assert gate.began.wait(LIMIT_S)
     dispatcher.discover_workers()
-    with Names(*dispatcher.place.nameserver(), find_key(RUN, scene.run)) as names:
+    with Names(*dispatcher.run_address.nameserver(), find_key(RUN, scene.run)) as names:
         assert list_runs(names) == [RUN]
         assert list_workers(names, RUN)[worker.worker_id].metadata["state"] == "busy"
         gate.go_on.set()

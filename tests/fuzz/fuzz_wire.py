@@ -11,7 +11,7 @@ from fuzz_files import scratch
 from fuzz_mutation import JSON
 from fuzz_target import Target
 
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.service import Service
 from hpdist.core.attempt.directories import AttemptDirectories
 from hpdist.core.journal import format as journal_format
@@ -70,7 +70,7 @@ def exchange(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def control(message: Mapping[str, Any]) -> dict[str, Any]:
     """Answer a command as a dispatcher does."""
-    return Service(Place("run"))._control(message)
+    return Service(RunAddress("run"))._control(message)
 
 
 def _orders(event: Event) -> list[Order]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.service import Service
 from hpdist.cluster.transport.endpoint import Server
 from hpdist.cluster.transport.link import Link
@@ -60,7 +60,9 @@ def quiet_talk() -> None:
         key = find_key("run", directory)
         assert find_key("run", directory) == key
     executor.start(post)
-    server = Server(executor.exchange, Service(Place("run"))._control, key=key, host="127.0.0.1")
+    server = Server(
+        executor.exchange, Service(RunAddress("run"))._control, key=key, host="127.0.0.1"
+    )
     server.start()
     with closing(server), closing(Link(key, server.uri, "run")) as link:
         who = {"epoch": 0, "worker": "w", "incarnation": "0" * 8}

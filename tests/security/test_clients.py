@@ -40,7 +40,7 @@ from hpdist import Dispatcher, Master, NameServer, Timing, Worker
 from hpdist.cli.main import run as command
 from hpdist.cluster import worker_process
 from hpdist.cluster.directory import Names, register_dispatcher
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.transport import pyro
 from hpdist.cluster.transport.address import split_address
 from hpdist.cluster.transport.client import Connection
@@ -104,7 +104,7 @@ def test_no_client_opens_a_pickle_of_a_rogue(
         lambda: Link(KEY, f"{host}:{port}", "run").call({}),
         lambda: Link(KEY, f"{host}:{port}", "run").control({"command": "stop"}),
         lambda: Names(host, port, KEY).entries("hpdist."),
-        lambda: Place("mnist", host, port).dispatcher(),
+        lambda: RunAddress("mnist", host, port).dispatcher(),
     ]
     for ask in clients:
         with pytest.raises((AuthenticationError, UnauthenticatedPeer)):
@@ -244,7 +244,7 @@ def test_a_rogue_at_the_port_of_a_dead_dispatcher_sends_no_worker_home(
         worker.run(background=True)
         first.work(1)
         # it was killed, so that its entry is still there
-        names = Names(*Place("mnist", directory=tmp_path / "mnist").nameserver(),
+        names = Names(*RunAddress("mnist", directory=tmp_path / "mnist").nameserver(),
                       find_key("mnist", tmp_path / "mnist"))  # fmt: skip
         first.close(workers_too=False)
         rogue = listen(port=first.port)
@@ -464,9 +464,9 @@ def test_a_connection_in_this_process_changes_no_setting_of_pyro() -> None:
 
 def test_a_key_file_is_needed_before_anything_is_dialled(listen: Listen, tmp_path: Path) -> None:
     rogue = listen()
-    place = Place("mnist", *rogue.address, tmp_path / "mnist")
+    run_address = RunAddress("mnist", *rogue.address, tmp_path / "mnist")
     (tmp_path / "mnist").mkdir()
     (tmp_path / "mnist" / "key").write_text("ab" * 32)
     with pytest.raises(ConfigurationError, match="chmod 600"):
-        place.dispatcher()
+        run_address.dispatcher()
     assert rogue.visits == 0

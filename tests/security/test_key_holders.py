@@ -11,7 +11,7 @@ from attackers import KEY, LIMIT_S, OTHER_KEY, eventually
 
 from hpdist import Dispatcher, NameServer, Timing
 from hpdist.cluster.directory import Names, register_dispatcher, registered_dispatcher
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.registration import Registry, Served
 from hpdist.cluster.transport.link import Link
 from hpdist.core.journal.run_key import find_key
@@ -175,59 +175,63 @@ def test_a_worker_of_another_key_gets_no_work(target: Target) -> None:
 # ------------------------------------------------------------------ two dispatchers
 
 
-def registry_of(place: Place, number: int, epoch: int) -> Registry:
+def registry_of(run_address: RunAddress, number: int, epoch: int) -> Registry:
     uri = f"PYRO:hpdist@127.0.0.1:{number}"
-    return Registry(Served(place, uri, epoch, dict, lambda worker: False), 10.0)
+    return Registry(Served(run_address, uri, epoch, dict, lambda worker: False), 10.0)
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def run_address(tmp_path: Path) -> Iterator[RunAddress]:
     with NameServer(RUN, tmp_path):
-        yield Place(RUN, directory=tmp_path / RUN)
+        yield RunAddress(RUN, directory=tmp_path / RUN)
 
 
-def entered(place: Place) -> str:
-    with Names(*place.nameserver(), place.key()) as names:
+def entered(run_address: RunAddress) -> str:
+    with Names(*run_address.nameserver(), run_address.key()) as names:
         entry = registered_dispatcher(names, RUN)
     return "" if entry is None else entry.uri.rpartition(":")[2]
 
 
-def test_a_dispatcher_that_comes_back_leaves_the_entry_of_its_successor(place: Place) -> None:
-    former, successor = registry_of(place, 1, 1), registry_of(place, 2, 2)
+def test_a_dispatcher_that_comes_back_leaves_the_entry_of_its_successor(
+    run_address: RunAddress,
+) -> None:
+    former, successor = registry_of(run_address, 1, 1), registry_of(run_address, 2, 2)
     former.review()
     successor.review()
     former.review()
-    assert entered(place) == "2"
+    assert entered(run_address) == "2"
     former.close()
-    assert entered(place) == "2"
+    assert entered(run_address) == "2"
 
 
-def test_an_entry_of_an_earlier_session_is_replaced(place: Place) -> None:
-    former, successor = registry_of(place, 1, 1), registry_of(place, 2, 2)
+def test_an_entry_of_an_earlier_session_is_replaced(run_address: RunAddress) -> None:
+    former, successor = registry_of(run_address, 1, 1), registry_of(run_address, 2, 2)
     successor.review()
     former.review()  # it has never been entered: the other was found dead when it began
-    assert entered(place) == "1"
+    assert entered(run_address) == "1"
     successor.review()
-    assert entered(place) == "2"
+    assert entered(run_address) == "2"
 
 
-def test_a_nameserver_that_forgot_is_told_again(place: Place) -> None:
-    mine = registry_of(place, 1, 1)
+def test_a_nameserver_that_forgot_is_told_again(run_address: RunAddress) -> None:
+    mine = registry_of(run_address, 1, 1)
     mine.review()
-    with Names(*place.nameserver(), place.key()) as names:
+    with Names(*run_address.nameserver(), run_address.key()) as names:
         names.remove(f"hpdist.{RUN}.dispatcher")
     mine.review()
-    assert entered(place) == "1"
+    assert entered(run_address) == "1"
 
 
 @pytest.mark.parametrize("epoch", ["", "x", "-1", "9" * 400])
-def test_an_epoch_that_is_none_takes_nothing_over_by_accident(place: Place, epoch: str) -> None:
-    mine = registry_of(place, 1, 3)
+def test_an_epoch_that_is_none_takes_nothing_over_by_accident(
+    run_address: RunAddress, epoch: str
+) -> None:
+    mine = registry_of(run_address, 1, 3)
     mine.review()
-    with Names(*place.nameserver(), place.key()) as names:
+    with Names(*run_address.nameserver(), run_address.key()) as names:
         register_dispatcher(names, RUN, "PYRO:hpdist@127.0.0.1:9", {"epoch": epoch})
     mine.review()
-    assert entered(place) == "9"
+    assert entered(run_address) == "9"
 
 
 def test_a_second_dispatcher_of_a_run_is_refused_while_the_first_answers(

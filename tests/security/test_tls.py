@@ -24,7 +24,7 @@ from hpdist import Master, NameServer, Timing, Worker
 from hpdist.cli import certificates
 from hpdist.cli.certificates import make_certificates
 from hpdist.cli.main import run as hpdist
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.transport.encryption import NEEDS_TLS
 from hpdist.cluster.transport.endpoint import Server
 from hpdist.cluster.transport.link import Link
@@ -216,7 +216,7 @@ def test_a_whole_run_goes_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         far = Worker(RUN, host, port, isolation="none")  # knows no directory of the run
         monkeypatch.setenv("HPDIST_KEY_FILE", str(run / "key"))
         with pytest.raises(AuthenticationError, match="HPDIST_TLS_DIR"):
-            Place(RUN, host, port).dispatcher()
+            RunAddress(RUN, host, port).dispatcher()
         monkeypatch.setenv("HPDIST_TLS_DIR", str(tmp_path / "copy"))
         master = Master(RUN, RandomSearch(space), jobs, working_directory=tmp_path,
                         nameserver=None, timing=timing)  # fmt: skip
@@ -443,7 +443,7 @@ def test_certificates_are_found_where_the_key_is(
         assert found is not None
         assert found.directory == place
         assert found.fingerprint == tls.fingerprint
-    assert Place(RUN, "127.0.0.1", 1).tls() == found
+    assert RunAddress(RUN, "127.0.0.1", 1).tls() == found
 
 
 def test_new_certificates_are_taken_up_without_a_restart(tmp_path: Path) -> None:

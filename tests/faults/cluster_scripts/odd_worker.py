@@ -18,7 +18,7 @@ from typing import Any
 import worker
 from oddities import enter, shift_clock
 
-from hpdist.cluster.discovery import Place
+from hpdist.cluster.discovery import RunAddress
 
 
 def main(options: dict[str, Any]) -> int:
@@ -27,8 +27,8 @@ def main(options: dict[str, Any]) -> int:
     worker.PROXY = Path(options.pop("proxy", "proxy"))
     objective = Path(__file__).with_name(options.pop("objective", "objective.py"))
     worker.OBJECTIVE = f"{objective}:evaluate"
-    link = functools.partialmethod(Place.link, timeout_s=options.pop("answer_s", 10.0))
-    Place.link = link  # type: ignore[method-assign,assignment]
+    link = functools.partialmethod(RunAddress.link, timeout_s=options.pop("answer_s", 10.0))
+    RunAddress.link = link  # type: ignore[method-assign,assignment]
     return worker.main(options)
 
 

@@ -15,14 +15,14 @@ from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from hpdist.cluster.discovery import Place
+    from hpdist.cluster.discovery import RunAddress
 
 tls_option = click.option(
     "--tls-dir", type=RUN_PATH, help="Where the run's certificates are, if it "
     "has any.",
 )  # fmt: skip
 
-place_options = options(
+run_address_options = options(
     run_option(),
     click.option("--run-id", help="Name of the run. Default: that of its directory."),
     click.option(
@@ -37,7 +37,9 @@ place_options = options(
 )  # fmt: skip
 
 
-def place_of(run: str | None, run_id: str | None, nameserver: str | None, default: Path) -> Place:
+def run_address_of(
+    run: str | None, run_id: str | None, nameserver: str | None, default: Path
+) -> RunAddress:
     """Return where the run is.
 
     Raises
@@ -45,7 +47,7 @@ def place_of(run: str | None, run_id: str | None, nameserver: str | None, defaul
     ConfigurationError
         If an address cannot be read, or a run id not be used.
     """
-    from hpdist.cluster.discovery import Place
+    from hpdist.cluster.discovery import RunAddress
     from hpdist.cluster.transport.address import split_address
     from hpdist.core.journal.run_names import check_run_id
 
@@ -60,7 +62,7 @@ def place_of(run: str | None, run_id: str | None, nameserver: str | None, defaul
         )
     name = check_run_id(run_id) if run_id else safe_run_id(Path(str(directory)).resolve().name)
     host, port = split_address(nameserver) if nameserver else (None, None)
-    return Place(name, host, port, directory)
+    return RunAddress(name, host, port, directory)
 
 
 def use_secrets(key_file: str | None, tls_dir: str | None) -> None:
