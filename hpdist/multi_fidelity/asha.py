@@ -26,8 +26,8 @@ class Asha:
 
     References
     ----------
-    Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht and Talwalkar, "A system for massively
-    parallel hyperparameter tuning", MLSys 2020, Algorithm 2.
+    Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht and Talwalkar, "A system for
+    massively parallel hyperparameter tuning", MLSys 2020.
     """
 
     def __init__(self, min_budget: float, max_budget: float, eta: float = 3) -> None:

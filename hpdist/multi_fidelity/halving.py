@@ -31,7 +31,7 @@ class SuccessiveHalving(BracketCycle):
     References
     ----------
     Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter
-    optimization", 2016, Fig. 3.
+    optimization", AISTATS 2016.
     """
 
     def __init__(

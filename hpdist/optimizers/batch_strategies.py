@@ -2,10 +2,11 @@
 
 References
 ----------
-Ginsbourger, Le Riche and Carraro, "Kriging is well-suited to parallelize optimization", 2010,
-sections 4.2 and 4.3 (believer, constant liar). Egele, Guyon, Vishwanath and Balaprakash,
-"Asynchronous decentralized Bayesian optimization for large scale hyperparameter optimization",
-e-Science 2023, section III (qUCB, its decay, Boltzmann).
+Ginsbourger, Le Riche and Carraro, "Kriging is well-suited to parallelize optimization", 2010
+(believer, constant liar). Egele, Guyon, Vishwanath and Balaprakash, "Asynchronous decentralized
+Bayesian optimization for large scale hyperparameter optimization", e-Science 2023 (qUCB, its
+decay). Garcia-Barcos and Martinez-Cantin, "Fully distributed Bayesian optimization with stochastic
+policies", 2019 (Boltzmann).
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ of 25 results. "boltzmann": at random, the more probable the lower the confidenc
 """
 
 KAPPA = 1.96
-"""Mean of the kappas that "qucb" draws: the default of DeepHyper, where the method is from."""
+"""Mean of the kappas that "qucb" draws: the default of DeepHyper, by the authors of qUCB."""
 
 DECAY_RATE, PERIOD = 0.1, 25
-"""Of the kappas of "qucbd": ``kappa * exp(-rate * t)``, t from 0 to 24: DeepHyper's defaults."""
+"""Of the kappas of "qucbd": ``kappa * exp(-rate * t)``, t from 0 to 24: the defaults of
+DeepHyper 0.5 and 0.6; later versions have others."""
 
 TEMPERATURE = 0.1
 """Of the softmax. By experiment; a higher one spreads a batch more and follows the model less."""

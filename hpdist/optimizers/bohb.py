@@ -14,7 +14,7 @@ from hpdist.optimizers.kernel_density import Density, normal_reference_density
 
 Array = NDArray[np.float64]
 
-# The paper's symbols and defaults.
+# The paper's symbols; the values are the defaults of HpBandSter, the authors' package.
 GAMMA = 0.15  #: q: share of the configurations that count as good
 EXPLORATION_SHARE = 1.0 / 3.0  #: rho: share of random configurations
 BANDWIDTH_FACTOR = 3.0  #: b_w: factor of the bandwidths for sampling

@@ -109,7 +109,7 @@ class CMAES:
         from cmaes import CMA
 
         self._num_starts += 1
-        num_dimensions = max(len(self.space.names), 2)  # the package needs two at least
+        num_dimensions = max(len(self.space.names), 2)  # cmaes before 0.12 needs two
         rng = np.random.default_rng([self._seed, self._num_starts])
         return CMA(
             mean=rng.uniform(MIN_MEAN, MAX_MEAN, num_dimensions),

@@ -13,7 +13,7 @@ from hpdist.optimizers.sequential import SequentialOptimizer
 
 Array = NDArray[np.float64]
 
-# The paper's symbols and defaults.
+# The defaults of dehb, the authors' package.
 MUTATION_FACTOR = 0.5  #: F: factor of the difference of two parents that is added to a third
 CROSSOVER = 0.5  #: p: share of the parameters that are the mutant's
 #: Offspring among which the first that is new and not forbidden is suggested. By experiment; bounds
@@ -40,7 +40,7 @@ class DEHB(SequentialOptimizer):
     References
     ----------
     Awad, Mallik and Hutter, "DEHB: evolutionary Hyperband for scalable, robust and efficient
-    hyperparameter optimization", IJCAI 2021, algorithms 1 to 3. Storn and Price, 1997.
+    hyperparameter optimization", IJCAI 2021. Storn and Price, "Differential evolution", 1997.
     """
 
     def __init__(self, space: Space, population: int = 20) -> None:

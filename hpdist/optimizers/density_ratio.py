@@ -19,7 +19,7 @@ class DensityRatio(SequentialOptimizer):
     References
     ----------
     Bergstra, Bardenet, Bengio and Kegl, "Algorithms for hyper-parameter optimization", NeurIPS
-    2011, section 4.1.
+    2011.
     """
 
     def best_of(

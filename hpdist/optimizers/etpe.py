@@ -16,11 +16,11 @@ from hpdist.optimizers.training_data import impute_failures
 Array = NDArray[np.float64]
 
 GAMMA = 0.15  #: share of the configurations that count as good, as in BOHB
-# By experiment, among ten variants on the problems of docs/optimizers.rst, "What was measured".
-#: The bandwidth factor for sampling is 1 + 3 * 0.96**n with n observations: wider or slower to
-#: narrow explores longer.
+#: The bandwidth factor for sampling is 1 + 3 * 0.96**n with n observations, as in UltraOpt, where
+#: n counts suggestions by the model: wider or slower to narrow explores longer.
 EXTRA_BANDWIDTH, BANDWIDTH_DECAY = 3.0, 0.96
-#: Lowest bandwidth: a lower one exploits earlier, and repeats what is observed.
+#: Lowest bandwidth. By experiment, among ten variants on the problems of docs/optimizers.rst, "What
+#: was measured": a lower one exploits earlier, and repeats what is observed.
 MIN_BANDWIDTH = 0.1
 
 

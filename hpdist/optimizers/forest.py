@@ -28,11 +28,11 @@ Array = NDArray[np.float64]
 
 #: Observations that the forest is fitted to. By experiment; bounds the cost of a suggestion.
 MAX_OBSERVATIONS = 1000
-#: Features and samples of a split as in SMAC; the number of trees by experiment: more of them cost
-#: time and make the predicted deviation less noisy.
+#: Features and samples of a split as in the algorithm configuration facade of SMAC3; the number of
+#: trees by experiment: more of them cost time and make the predicted deviation less noisy.
 FOREST = {"n_estimators": 20, "max_features": 5 / 6, "min_samples_split": 3}
 #: Shares of random configurations at the lowest and at the highest budget, interleaved with the
-#: others as in section 4.3. By experiment; more protect against a model that misleads.
+#: others as in section 4.3 of the paper. By experiment; more protect against a model that misleads.
 EXPLORATION_SHARES = (0.3, 0.08)
 #: Lowest deviation of a prediction, where all trees agree; keeps log expected improvement finite.
 MIN_DEVIATION = 1e-3
@@ -65,7 +65,7 @@ class Forest(ModelBased):
     References
     ----------
     Hutter, Hoos and Leyton-Brown, "Sequential model-based optimization for general algorithm
-    configuration", LION 2011, sections 4.1 to 4.3.
+    configuration", LION 2011, sections 4.1 and 4.3.
     """
 
     exploration_shares = EXPLORATION_SHARES

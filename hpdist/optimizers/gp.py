@@ -59,9 +59,10 @@ class GaussianProcess(ModelBased):
     References
     ----------
     Jones, Schonlau and Welch, "Efficient global optimization of expensive black-box functions",
-    1998. Snoek, Larochelle and Adams, "Practical Bayesian optimization", NeurIPS 2012. Swersky,
-    Snoek and Adams, "Multi-task Bayesian optimization", NeurIPS 2013. Klein, Tiao, Lienart,
-    Archambeau and Seeger, "Model-based asynchronous hyperparameter optimization", 2020.
+    1998. Snoek, Larochelle and Adams, "Practical Bayesian optimization of machine learning
+    algorithms", NeurIPS 2012. Swersky, Snoek and Adams, "Multi-task Bayesian optimization", NeurIPS
+    2013. Klein, Tiao, Lienart, Archambeau and Seeger, "Model-based asynchronous hyperparameter and
+    neural architecture search", 2020.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ def aitchison_aitken(num_choices: int, share: float) -> Array:
     References
     ----------
     Aitchison and Aitken, "Multivariate binary discrimination by the kernel method", Biometrika
-    1976, equation 2.1.
+    63, 1976.
     """
     if num_choices == 1:
         return np.ones((1, 1))
@@ -139,7 +139,8 @@ def normal_reference_density(
 
     References
     ----------
-    Silverman, "Density estimation", 1986, equation 3.28 (the normal reference rule).
+    Scott, "Multivariate density estimation", 1992 (the normal reference rule); the factor and the
+    exponent are those of statsmodels, whose densities HpBandSter uses.
     """
     factor = 1.06 * len(centres) ** (-1.0 / (4 + centres.shape[1]))
     spread = np.array([_deviation(column) for column in centres.T])

@@ -30,7 +30,7 @@ def transform_losses(losses: Array) -> Array:
     References
     ----------
     Yeo and Johnson, "A new family of power transformations to improve normality or symmetry",
-    Biometrika 2000, equation 2.1.
+    Biometrika 87, 2000.
     """
     best, median = np.percentile(losses, [0, 50])
     # The lower bounds, here and below, avoid a division by zero where losses are equal.

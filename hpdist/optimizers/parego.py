@@ -17,7 +17,7 @@ from hpdist.optimizers.gp import GaussianProcess
 
 Array = NDArray[np.float64]
 
-RHO = 0.05  #: weight of the sum beside the maximum: equation 2 of the paper
+RHO = 0.05  #: weight of the sum beside the maximum, in equation 2 of the paper
 #: Observations that a model is fitted to. By experiment; bounds the cost of a suggestion.
 MAX_OBSERVATIONS = 300
 
@@ -46,7 +46,8 @@ class ParEGO:
     References
     ----------
     Knowles, "ParEGO: a hybrid algorithm with on-line landscape approximation for expensive
-    multiobjective optimization problems", 2006, equations 2 and 3.
+    multiobjective optimization problems", 2006, equation 2. Weights are drawn from all that
+    sum to 1, not from the finite set of equation 1.
     """
 
     def __init__(

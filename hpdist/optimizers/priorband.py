@@ -17,7 +17,8 @@ from hpdist.optimizers.user_prior import user_prior
 
 Array = NDArray[np.float64]
 
-#: Deviation and share of parameters by which an incumbent is changed: the paper's defaults.
+#: Deviation and share of parameters by which an incumbent is changed: the defaults of NePS, the
+#: authors' package.
 STEP, CHANGED_SHARE = 0.25, 0.5
 #: Draws among which the first that is new is suggested. By experiment; bounds the cost.
 MAX_DRAWS = 20
@@ -47,8 +48,7 @@ class PriorBand(SequentialOptimizer):
     References
     ----------
     Mallik, Bergman, Hvarfner, Stoll, Janowski, Lindauer, Nardi and Hutter, "PriorBand: practical
-    hyperparameter optimization in the age of deep learning", NeurIPS 2023, section 5 and
-    algorithms 1 and 2.
+    hyperparameter optimization in the age of deep learning", NeurIPS 2023.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class PriorBand(SequentialOptimizer):
         return {"random": random, "prior": rest * (1 - incumbent), "incumbent": rest * incumbent}
 
     def _incumbent_share(self) -> float:
-        """Return the share of incumbents among the suggestions not at random (section 5.2)."""
+        """Return the share of incumbents among the suggestions not at random."""
         eta = self._settings[2]
         best = self._best(math.ceil(eta))
         if best is None:

@@ -19,10 +19,10 @@ Array = NDArray[np.float64]
 #: Share of the configurations that count as good, how many at most, and candidates that compete
 #: for a suggestion: the defaults of Optuna's TPE.
 GAMMA, MAX_GOOD, NUM_CANDIDATES = 0.1, 25, 24
-#: Bandwidth of a number if there were one configuration, as in Optuna's multivariate TPE.
+#: Bandwidth of a number if there were one configuration, as in the multivariate TPE of Optuna 4.
 BANDWIDTH = 0.2
-#: The lowest bandwidth is one over the number of components, or one over this (Optuna's "magic
-#: clip").
+#: The lowest bandwidth is one over one more than the number of components, or one over this
+#: (Optuna's "magic clip").
 MAGIC_CLIP = 100
 #: Configurations in a density. By experiment; bounds the cost of a suggestion.
 MAX_OBSERVATIONS = 500
@@ -48,8 +48,8 @@ class TPE(DensityRatio):
     References
     ----------
     Bergstra, Bardenet, Bengio and Kegl, "Algorithms for hyper-parameter optimization", NeurIPS
-    2011, section 4. Watanabe, "Tree-structured Parzen estimator: understanding its algorithm
-    components and their roles", 2023, equation 9 (weights, bandwidths, prior).
+    2011. Watanabe, "Tree-structured Parzen estimator: understanding its algorithm
+    components and their roles", 2023, section 3 (weights, bandwidths, prior).
     """
 
     def __init__(self, space: Space, num_initial: int = 10) -> None:

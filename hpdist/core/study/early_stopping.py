@@ -141,7 +141,8 @@ class RungRule:
     ----------
     Li, Jamieson, Rostamizadeh, Gonina, Ben-tzur, Hardt, Recht and Talwalkar, "A system for
     massively parallel hyperparameter tuning", MLSys 2020; stopping instead of promoting as in
-    Klein, Tiao, Lienart, Archambeau and Seeger, 2020, section 3.
+    Klein, Tiao, Lienart, Archambeau and Seeger, "Model-based asynchronous hyperparameter and neural
+    architecture search", 2020.
     """
 
     def __init__(self, first: int = 1, eta: float = 3) -> None:
