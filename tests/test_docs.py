@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import pkgutil
 import re
 from pathlib import Path
@@ -52,3 +53,23 @@ def exists(name: str) -> bool:
 def test_a_name_that_is_gone_would_be_found() -> None:
     assert exists("hpdist.optimizers.GaussianProcess")
     assert not exists("hpdist.optimizers.Oracle")
+
+
+def names_of(init: Path) -> set[str]:
+    """The modules that a package's docstring names in single backticks."""
+    text = ast.get_docstring(ast.parse(init.read_text())) or ""
+    return set(re.findall(r"(?<!`)`([a-z_.]+)`(?!`)", text))
+
+
+def test_the_modules_that_a_package_names_exist() -> None:
+    gone = {
+        (str(init.parent.relative_to(PACKAGE)), name)
+        for init in PACKAGE.rglob("__init__.py")
+        for name in names_of(init)
+        if not any(
+            (base / name.replace(".", "/")).with_suffix(suffix).exists()
+            for base in (init.parent, PACKAGE, PACKAGE / "core")
+            for suffix in (".py", "")
+        )
+    }
+    assert gone == set()

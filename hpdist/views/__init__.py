@@ -1,6 +1,6 @@
 """Functions on engines: static and load-balanced views, over the dispatcher and its workers.
 
-Imports the core and `cluster`. Open `client` first, then `tasks`, which holds what was submitted.
+Imports the core and `cluster`. Open `client` first, then `task_source`, which has the submitted tasks.
 """
 
 from hpdist.views.balanced import LoadBalancedView
