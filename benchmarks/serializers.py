@@ -34,6 +34,7 @@ from hpdist.core.model.events import (
     RunCreated,
     WorkerJoined,
 )
+from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
@@ -41,7 +42,7 @@ from hpdist.core.model.orders import (
     Registered,
 )
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Job, Timing, Trial
+from hpdist.core.model.values import Job, Trial
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.run.inbox import QueueInbox
 

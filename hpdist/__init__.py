@@ -15,16 +15,8 @@ if TYPE_CHECKING:
     from hpdist.cluster.nameserver import NameServer
     from hpdist.cluster.worker import Worker
     from hpdist.core.model.errors import HpdistError
-    from hpdist.core.model.values import (
-        Failure,
-        FailureKind,
-        Job,
-        Limits,
-        Retry,
-        Success,
-        Timing,
-        Trial,
-    )
+    from hpdist.core.model.options import Limits, Retry, Timing
+    from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial
     from hpdist.core.objective.context import Context
     from hpdist.core.results.results import Results
     from hpdist.core.run.warm_start import transfer
@@ -58,9 +50,9 @@ _MODULES = {
     "Constant": "core.space.space",
     # what is searched with
     "Context": "core.objective.context",
-    "Limits": "core.model.values",
-    "Retry": "core.model.values",
-    "Timing": "core.model.values",
+    "Limits": "core.model.options",
+    "Retry": "core.model.options",
+    "Timing": "core.model.options",
     # what comes of it
     "Trial": "core.model.values",
     "Job": "core.model.values",

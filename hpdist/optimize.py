@@ -12,11 +12,12 @@ from typing import Any, Concatenate, ParamSpec
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import default_directory
-from hpdist.core.model.values import Configuration, Retry, Timing
+from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.values import Configuration
 from hpdist.core.objective.objective import Objective
 from hpdist.core.results.results import Results
 from hpdist.core.run.definition import Search
-from hpdist.core.run.executor_kinds import refuse_ignored
+from hpdist.core.run.executor_names import refuse_ignored
 from hpdist.core.run.local_run import LocalRun
 from hpdist.core.run.options import (
     EvaluationOptions,

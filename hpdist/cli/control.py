@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from hpdist.cli.failures import Exit, tell
-from hpdist.cli.values import NUMBERS
-from hpdist.cli.verb import Verb, example, run_argument
+from hpdist.cli.command_decorators import Verb, example, run_argument
+from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.parameter_types import NUMBERS
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError, MasterNotFound, TransportError
 
@@ -49,7 +49,7 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
     from hpdist.cluster.transport.link import Link
     from hpdist.cluster.transport.pyro import harden_process
     from hpdist.core.journal.run_key import find_key
-    from hpdist.core.remote.commands import check_arguments
+    from hpdist.core.remote.command_arguments import check_arguments
 
     harden_process()
     arguments: dict[str, Any] = {

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from hpdist.cli.failures import Exit, tell
+from hpdist.cli.command_decorators import Verb, as_json, example
+from hpdist.cli.exit_codes import Exit, tell
 from hpdist.cli.options import generated, new_option, progress_option, run_option
+from hpdist.cli.parameter_types import COUNT
 from hpdist.cli.run import run as run_command
-from hpdist.cli.values import COUNT
-from hpdist.cli.verb import Verb, as_json, example
 from hpdist.core.journal.run_names import RUNS
 from hpdist.core.model.errors import MissingExtra
 

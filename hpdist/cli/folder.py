@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpdist.cli.command_decorators import Verb, example
 from hpdist.cli.command_file import write_command
-from hpdist.cli.failures import Exit
+from hpdist.cli.exit_codes import Exit
 from hpdist.cli.options import (
     dispatch_options,
     evaluation_options,
     search_options,
     workers_option,
 )
+from hpdist.cli.parameter_types import COUNT, RUN_PATH
 from hpdist.cli.script import Reference, load_script
-from hpdist.cli.searching import conclude, run_options
-from hpdist.cli.values import COUNT, RUN_PATH
-from hpdist.cli.verb import Verb, example
+from hpdist.cli.search_run import conclude, run_options
 from hpdist.core.model.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from hpdist.cli.failures import Exit
-from hpdist.cli.verb import Verb, example, run_argument
+from hpdist.cli.command_decorators import Verb, example, run_argument
+from hpdist.cli.exit_codes import Exit
 from hpdist.core.model.errors import JournalError
 from hpdist.core.model.events import Record
 

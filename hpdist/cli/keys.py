@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 
-from hpdist.cli.failures import Exit, tell
-from hpdist.cli.verb import Verb, example, run_argument
+from hpdist.cli.command_decorators import Verb, example, run_argument
+from hpdist.cli.exit_codes import Exit, tell
 from hpdist.core.journal.connection_file import connection_is_stale, read_connection
 from hpdist.core.journal.durable_files import release_lock, replace_file, take_lock
 from hpdist.core.journal.run_directory import RunDirectory

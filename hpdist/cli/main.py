@@ -9,7 +9,7 @@ import sys
 
 import click
 
-from hpdist.cli.failures import Exit, report, show_log, tell
+from hpdist.cli.exit_codes import Exit, report, show_log, tell
 from hpdist.core.model.errors import HpdistError
 
 #: Where each verb is, in the order in which they are shown.

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpdist.cli.command_decorators import Verb, example
 from hpdist.cli.command_file import write_command
-from hpdist.cli.failures import Exit, tell
+from hpdist.cli.exit_codes import Exit, tell
 from hpdist.cli.options import dispatch_options, listening_options, search_options
+from hpdist.cli.parameter_types import SECONDS
 from hpdist.cli.run_address import run_address_of, run_address_options, use_secrets
 from hpdist.cli.script import Reference, load_script
-from hpdist.cli.searching import conclude, log_from, run_directory, run_options
-from hpdist.cli.values import SECONDS
-from hpdist.cli.verb import Verb, example
+from hpdist.cli.search_run import conclude, log_from, run_directory, run_options
 
 if TYPE_CHECKING:
     from hpdist.core.run.resume import OpenRun

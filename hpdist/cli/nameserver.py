@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from hpdist.cli.failures import Exit, tell
+from hpdist.cli.command_decorators import Verb, example
+from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.parameter_types import PORT, RUN_PATH
 from hpdist.cli.run_address import tls_option, use_secrets
-from hpdist.cli.values import PORT, RUN_PATH
-from hpdist.cli.verb import Verb, example
 from hpdist.core.model.errors import ConfigurationError
 
 

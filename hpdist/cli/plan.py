@@ -6,12 +6,12 @@ from dataclasses import asdict
 
 import click
 
-from hpdist.cli.failures import Exit, tell
+from hpdist.cli.command_decorators import Verb, as_json, example
+from hpdist.cli.exit_codes import Exit, tell
 from hpdist.cli.options import schedule_options
 from hpdist.cli.script import Reference, load_script
-from hpdist.cli.searching import generator_of
+from hpdist.cli.search_run import generator_of
 from hpdist.cli.tables import show_json, show_table
-from hpdist.cli.verb import Verb, as_json, example
 
 
 @click.command(

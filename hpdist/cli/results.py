@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hpdist.cli.failures import Exit, tell, tidy
+from hpdist.cli.command_decorators import Verb, as_json, example, run_argument
+from hpdist.cli.exit_codes import Exit, tell, tidy
 from hpdist.cli.tables import as_sheet, results_json, show_best, show_json
-from hpdist.cli.verb import Verb, as_json, example, run_argument
 from hpdist.core.model.errors import ConfigurationError
 
 if TYPE_CHECKING:

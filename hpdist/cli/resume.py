@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
+from hpdist.cli.command_decorators import Verb, example, run_argument
 from hpdist.cli.command_file import NAME, read_command
-from hpdist.cli.failures import Exit, tell
+from hpdist.cli.exit_codes import Exit, tell
 from hpdist.cli.options import MODES, generated
-from hpdist.cli.verb import Verb, example, run_argument
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import short_repr
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpdist.cli.command_decorators import Verb, example
 from hpdist.cli.command_file import write_command
-from hpdist.cli.failures import Exit, tell
+from hpdist.cli.exit_codes import Exit, tell
 from hpdist.cli.options import (
     dispatch_options,
     evaluation_options,
@@ -19,11 +20,10 @@ from hpdist.cli.options import (
     workers_option,
 )
 from hpdist.cli.script import Reference, Script, load_script
-from hpdist.cli.searching import conclude, run_directory, run_options
-from hpdist.cli.verb import Verb, example
+from hpdist.cli.search_run import conclude, run_directory, run_options
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.options import flag_of
-from hpdist.core.run.executor_kinds import EXECUTORS, ignored
+from hpdist.core.model.option_declaration import flag_of
+from hpdist.core.run.executor_names import EXECUTORS, ignored
 from hpdist.core.run.options import FIELDS, RunOptions, changed
 
 if TYPE_CHECKING:

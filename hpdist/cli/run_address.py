@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hpdist.cli.command_decorators import options
 from hpdist.cli.options import run_option
-from hpdist.cli.values import RUN_PATH, SECONDS
-from hpdist.cli.verb import options
+from hpdist.cli.parameter_types import RUN_PATH, SECONDS
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdist.cli.failures import Exit
+from hpdist.cli.command_decorators import Verb, as_json, example, run_argument
+from hpdist.cli.exit_codes import Exit
 from hpdist.cli.tables import show_json, show_table
-from hpdist.cli.verb import Verb, as_json, example, run_argument
 
 if TYPE_CHECKING:
     from hpdist.cli.run_status import RunStatus

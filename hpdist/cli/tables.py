@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdist.cli.failures import tidy
+from hpdist.cli.exit_codes import tidy
 from hpdist.core.model.rank_and_cost import loss_sign, rank_of
 from hpdist.core.model.values import JobState
 from hpdist.core.results.evaluation_result import EvaluationResult

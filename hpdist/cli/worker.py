@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hpdist.cli.failures import Exit, tell
+from hpdist.cli.command_decorators import Verb, example
+from hpdist.cli.exit_codes import Exit, tell
 from hpdist.cli.options import device_option, evaluation_options
+from hpdist.cli.parameter_types import RUN_PATH, SECONDS
 from hpdist.cli.run_address import run_address_of, run_address_options, use_secrets
 from hpdist.cli.script import Reference, load_script, names_function
-from hpdist.cli.searching import log_from
-from hpdist.cli.values import RUN_PATH, SECONDS
-from hpdist.cli.verb import Verb, example
+from hpdist.cli.search_run import log_from
 from hpdist.core.model.errors import ConfigurationError, NameServerNotFound
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import NoWorkers, StateError
 from hpdist.core.model.events import ControlRequested, Record, RunEnded
+from hpdist.core.model.options import Retry, Timing
 from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seed, check_whole
-from hpdist.core.model.values import Retry, Timing
 from hpdist.core.results.results import Results
 from hpdist.core.run.definition import space_of
 from hpdist.core.run.finished_jobs import FinishedJob, JobStream

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.model.events import Controlled, RunCreated
+from hpdist.core.model.options import Limits
 from hpdist.core.model.states import Command
-from hpdist.core.model.values import Limits
 from hpdist.core.run.definition import gather_warm_start
 from hpdist.core.run.options import RunOptions
 from hpdist.core.run.resume import Opening, OpenRun, change, header_arguments, open_run

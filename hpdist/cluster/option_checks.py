@@ -12,7 +12,7 @@ from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.transport.address import check_listening
 from hpdist.core.journal.run_names import check_run_id
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.options import option_of
+from hpdist.core.model.option_declaration import option_of
 from hpdist.core.model.validation import (
     check_callable,
     check_flag,
@@ -27,7 +27,7 @@ from hpdist.core.model.validation import (
 )
 from hpdist.core.objective.limits import check_enforceable
 from hpdist.core.objective.multi_objective import check_objectives
-from hpdist.core.run.executor_kinds import check_executor_object
+from hpdist.core.run.executor_names import check_executor_object
 from hpdist.core.run.options import FIELDS, EvaluationOptions, RunOptions, check_names, take
 
 #: What the seed's arguments of `Master` are called here, of those that are options of a search.

@@ -23,11 +23,11 @@ from hpdist.core.model.events import (
     ControlRequested,
     Record,
 )
+from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Order,
 )
 from hpdist.core.model.states import Command
-from hpdist.core.model.values import Timing
 from hpdist.core.run.assembly import RunInstance
 
 logger = logging.getLogger(__name__)

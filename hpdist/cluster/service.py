@@ -24,13 +24,14 @@ from hpdist.core.model.events import (
     RunEnded,
     WorkerChanged,
 )
+from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Order,
 )
 from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seconds, short_repr
-from hpdist.core.model.values import Timing, WorkerInfo
-from hpdist.core.remote.commands import COMMANDS, check_arguments
+from hpdist.core.model.values import WorkerInfo
+from hpdist.core.remote.command_arguments import COMMANDS, check_arguments
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.remote.messages import PROTOCOL
 from hpdist.core.run.assembly import RunInstance

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hpdist.evaluator.arguments import MaximumJobsReached
     from hpdist.evaluator.base import Evaluator
-    from hpdist.evaluator.job import Job
-    from hpdist.evaluator.kinds import (
+    from hpdist.evaluator.evaluators import (
         ClusterEvaluator,
         DaskEvaluator,
         LokyEvaluator,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         SerialEvaluator,
         ThreadPoolEvaluator,
     )
+    from hpdist.evaluator.job import Job
     from hpdist.evaluator.problem import HpProblem
     from hpdist.evaluator.profiling import profile
     from hpdist.evaluator.search import CBO, Search
@@ -38,7 +38,7 @@ _MODULES = {
     "arguments": ("MaximumJobsReached",),
     "job": ("Job",),
     # `Evaluator` by way of the module whose classes enter themselves for `Evaluator.create`.
-    "kinds": (
+    "evaluators": (
         "Evaluator",
         *("ClusterEvaluator", "DaskEvaluator", "LokyEvaluator", "MPICommEvaluator"),
         *("ProcessPoolEvaluator", "RayEvaluator", "SerialEvaluator", "ThreadPoolEvaluator"),

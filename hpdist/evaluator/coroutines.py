@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.attempt.attempt_directories import AttemptDirectories
 from hpdist.core.attempt.objective_call import failure_of
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.model.events import (

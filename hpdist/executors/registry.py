@@ -11,7 +11,7 @@ from typing import Any
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.objective.objective import Objective
-from hpdist.core.run.executor_kinds import refuse_ignored
+from hpdist.core.run.executor_names import refuse_ignored
 from hpdist.core.run.options import (
     EvaluationOptions,
     ExecutorOptions,

@@ -1,7 +1,8 @@
 """A search by any number of processes that share nothing but a directory.
 
 Imports the core and the executors, never Pyro4. Open `search` first, then `participant`; one
-participant is the leader (`election`, `leader`), and requests travel as files (`transport`).
+participant is the leader (`election` decides who, also when one has died; `leader` serves the
+others), and requests travel as files (`transport`).
 """
 
 from hpdist.folder.runtime import launch_runtime

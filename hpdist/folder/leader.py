@@ -12,11 +12,11 @@ from hpdist.core.dispatch.executor import Executor, Post
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import HpdistError
 from hpdist.core.model.events import ControlRequested
+from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Order,
 )
 from hpdist.core.model.states import Command, EndReason
-from hpdist.core.model.values import Timing
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.run.assembly import RunInstance
 from hpdist.core.run.local_run import LocalRun

@@ -13,6 +13,7 @@ from typing import Any
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.options import Limits, Timing
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.validation import (
     check_callable,
@@ -22,7 +23,6 @@ from hpdist.core.model.validation import (
     check_whole,
     maybe,
 )
-from hpdist.core.model.values import Limits, Timing
 from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.progress_display import make_progress
 from hpdist.core.run.definition import Search, space_of

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.dispatch.executor import Executor
+from hpdist.core.model.options import Retry, Timing
 from hpdist.core.model.validation import check_path, check_whole, maybe
-from hpdist.core.model.values import Configuration, Retry, Timing
+from hpdist.core.model.values import Configuration
 from hpdist.core.objective.objective import Objective, objective_of
 from hpdist.core.results.results import Results
 from hpdist.core.run.local_run import LocalRun

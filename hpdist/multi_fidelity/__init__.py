@@ -18,15 +18,8 @@ from hpdist.multi_fidelity.custom import Custom
 from hpdist.multi_fidelity.halving import SuccessiveHalving
 from hpdist.multi_fidelity.hyperband import Hyperband
 from hpdist.multi_fidelity.plan import Plan, make_plan, most_busy, total_cost
+from hpdist.multi_fidelity.registry import NAMES
 from hpdist.multi_fidelity.single import SingleFidelity
-
-NAMES = {
-    "single": SingleFidelity,
-    "halving": SuccessiveHalving,
-    "hyperband": Hyperband,
-    "asha": Asha,
-}
-"""Iteration generators by name, for the command line."""
 
 __all__ = [
     "NAMES",

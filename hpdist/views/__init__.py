@@ -1,6 +1,7 @@
 """Functions on engines: static and load-balanced views, over the dispatcher and its workers.
 
-Imports the core and `cluster`. Open `client` first, then `task_source`, which has the submitted tasks.
+Imports the core and `cluster`. Open `client` first, then `task_source`, which has the submitted
+tasks; `policies` choose an engine for a task.
 """
 
 from hpdist.views.balanced import LoadBalancedView

@@ -21,8 +21,9 @@ from hpdist.core.model.events import (
     ReportReceived,
     WorkerChanged,
 )
+from hpdist.core.model.options import Retry
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Failure, FailureKind, Job, Retry, Success, WorkerInfo
+from hpdist.core.model.values import Failure, FailureKind, Job, Success, WorkerInfo
 from hpdist.views.engine import CALL
 from hpdist.views.policies import POLICIES, Load
 from hpdist.views.task import Task

@@ -12,7 +12,7 @@ import pytest
 from untouched import untouched
 
 from hpdist.cli.main import VERBS, cli, run
-from hpdist.cli.values import RunPath, Value
+from hpdist.cli.parameter_types import RunPath, Value
 
 BOWL = """
 import hpdist

@@ -7,7 +7,7 @@ from pathlib import Path
 from cli_scene import Commands
 
 from hpdist import Results
-from hpdist.cli.failures import Exit
+from hpdist.cli.exit_codes import Exit
 
 BOWL = "def f(config):\n    return config['x'] ** 2\n\nspace = {'x': (0.0, 1.0)}\n"
 

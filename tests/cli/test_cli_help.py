@@ -14,11 +14,11 @@ from cli_scene import BOWL, Commands, write
 from repeated import tried_with
 
 from hpdist import HpdistError
-from hpdist.cli import failures
-from hpdist.cli.failures import Exit, exit_code, tidy
+from hpdist.cli import exit_codes as failures
+from hpdist.cli.exit_codes import Exit, exit_code, tidy
 from hpdist.cli.main import VERBS, cli
 from hpdist.cli.options import timing_of
-from hpdist.cli.values import BUDGET, BYTES, LIST, NUMBERS, SECONDS
+from hpdist.cli.parameter_types import BUDGET, BYTES, LIST, NUMBERS, SECONDS
 from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -28,7 +28,7 @@ from hpdist.core.model.errors import (
     MissingExtra,
     NameServerNotFound,
 )
-from hpdist.core.model.values import Timing
+from hpdist.core.model.options import Timing
 
 SLOW = {"numpy", "scipy", "ConfigSpace", "Pyro4", "pandas", "rich", "sklearn", "cloudpickle"}
 

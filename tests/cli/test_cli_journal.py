@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_scene import BOWL, Commands, records, write
 
-from hpdist.cli.failures import Exit
+from hpdist.cli.exit_codes import Exit
 from hpdist.core.journal.journal import Journal
 from hpdist.core.model.events import Controlled, JobCreated, Record, RunCreated
 

@@ -14,7 +14,7 @@ import pytest
 from cli_scene import BOWL, Commands, records, write
 
 from hpdist.cli.command_file import NAME, read_command, write_command
-from hpdist.cli.failures import Exit
+from hpdist.cli.exit_codes import Exit
 from hpdist.cli.keys import fingerprint
 from hpdist.core.journal.connection_file import write_connection
 from hpdist.core.journal.durable_files import release_lock, take_lock

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cli_scene import BOWL, WAITING, Commands, Program, eventually, records, write
 
-from hpdist.cli.failures import Exit
+from hpdist.cli.exit_codes import Exit
 from hpdist.cluster.nameserver import NameServer
 from hpdist.core.journal.connection_file import write_connection
 from hpdist.core.journal.run_directory import RunDirectory

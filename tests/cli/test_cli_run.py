@@ -13,7 +13,7 @@ from cli_scene import BOWL, WAITING, Commands, Program, eventually, records, wri
 
 from hpdist import Context, Results
 from hpdist.cli import demo_objective
-from hpdist.cli.failures import Exit
+from hpdist.cli.exit_codes import Exit
 from hpdist.core.model.events import AttemptStarted, RunCreated, WorkerChanged
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import JobState

@@ -33,12 +33,12 @@ from hpdist.core.model.events import (
     AttemptFinished,
     WorkerJoined,
 )
+from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
     Registered,
 )
-from hpdist.core.model.values import Timing
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.run.inbox import QueueInbox
 from hpdist.testing.executors import payload_of

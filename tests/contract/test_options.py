@@ -12,9 +12,9 @@ import pytest
 import hpdist
 import hpdist.folder
 from hpdist.cli.main import cli
-from hpdist.core.model.options import option_of
+from hpdist.core.model.option_declaration import option_of
 from hpdist.core.run.doors import DOORS, EXCLUDED, GROUPED, name_at
-from hpdist.core.run.executor_kinds import EXECUTORS
+from hpdist.core.run.executor_names import EXECUTORS
 from hpdist.core.run.option_table import option_table
 from hpdist.core.run.options import FIELDS
 from hpdist.executors.registry import FACTORIES

@@ -9,8 +9,8 @@ from typing import Any
 import click
 from fuzz_target import Target
 
+from hpdist.cli.parameter_types import BUDGET, BYTES, LIST, NUMBERS, SECONDS, Value
 from hpdist.cli.script import Reference
-from hpdist.cli.values import BUDGET, BYTES, LIST, NUMBERS, SECONDS, Value
 from hpdist.cluster.transport.address import join_address, split_address
 from hpdist.core.journal.run_names import check_run_id, safe_run_id
 from hpdist.core.model.errors import ConfigurationError

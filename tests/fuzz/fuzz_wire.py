@@ -13,7 +13,7 @@ from fuzz_target import Target
 
 from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.service import Service
-from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.attempt.attempt_directories import AttemptDirectories
 from hpdist.core.journal import format as journal_format
 from hpdist.core.model.errors import ProtocolMismatch
 from hpdist.core.model.events import (
@@ -26,6 +26,7 @@ from hpdist.core.model.events import (
 )
 from hpdist.core.model.field_codec import to_json
 from hpdist.core.model.json_codec import decode, encode
+from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
@@ -34,7 +35,7 @@ from hpdist.core.model.orders import (
 )
 from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.model.record_codec import outcome_to_json
-from hpdist.core.model.values import Failure, FailureKind, Success, Timing
+from hpdist.core.model.values import Failure, FailureKind, Success
 from hpdist.core.objective.context import Context
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.remote.in_flight import InFlight

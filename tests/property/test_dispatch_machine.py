@@ -35,6 +35,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
+from hpdist.core.model.options import Retry, Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
@@ -43,16 +44,7 @@ from hpdist.core.model.orders import (
     Recall,
     Reregister,
 )
-from hpdist.core.model.values import (
-    Failure,
-    FailureKind,
-    Job,
-    JobState,
-    Retry,
-    Success,
-    Timing,
-    WorkerInfo,
-)
+from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, WorkerInfo
 
 NAMES = ("a", "b", "c")
 SLOTS = {"a": 1, "b": 1, "c": 6}

@@ -17,16 +17,9 @@ from hpdist.core.journal.format import encode, scan
 from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.events import AttemptEnded, ControlRequested, JobCreated, Record
+from hpdist.core.model.options import Limits, Retry
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import (
-    Failure,
-    FailureKind,
-    JsonValue,
-    Limits,
-    Outcome,
-    Retry,
-    Success,
-)
+from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success
 from hpdist.core.results.run_state import RunState
 from hpdist.core.run.loop import Loop
 from hpdist.core.study.study import Study

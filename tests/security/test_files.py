@@ -16,7 +16,7 @@ import hpdist
 from hpdist.cli.command_file import NAME, read_command, write_command
 from hpdist.cli.main import run as command
 from hpdist.cluster.nameserver import NameServer
-from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.attempt.attempt_directories import AttemptDirectories
 from hpdist.core.journal.connection_file import read_connection, write_connection
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_key import find_key

@@ -30,10 +30,10 @@ from hpdist.core.model.events import (
     JobCreated,
     Record,
 )
+from hpdist.core.model.options import Retry
 from hpdist.core.model.orders import (
     Order,
 )
-from hpdist.core.model.values import Retry
 from hpdist.core.run.inbox import Stamped
 from hpdist.core.run.loop import Loop
 from hpdist.core.run.resume import OpenRun, replay

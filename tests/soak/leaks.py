@@ -32,6 +32,7 @@ from hpdist.core.model.events import (
     Event,
     WorkerJoined,
 )
+from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
@@ -40,7 +41,7 @@ from hpdist.core.model.orders import (
     ShutDown,
 )
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Timing, WorkerInfo
+from hpdist.core.model.values import WorkerInfo
 from hpdist.core.objective.objective import objective_of
 from hpdist.core.remote.channel import Timeouts
 from hpdist.core.remote.executor import RemoteExecutor

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from hpdist.core.attempt.attempt_directories import AttemptDirectories
 from hpdist.core.attempt.child_attempt import ChildAttempt
 from hpdist.core.attempt.child_process import ChildProcess
-from hpdist.core.attempt.directories import AttemptDirectories
 from hpdist.core.attempt.pickled_objective import pickled
 from hpdist.core.attempt.spawned_process import SpawnedProcess
 from hpdist.core.attempt.stop_switch import StopSwitch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.attempt.attempt_directories import AttemptDirectories
 from hpdist.core.attempt.objective_call import call_objective
 from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.events import Assignment, AttemptResult

@@ -24,9 +24,7 @@ from hpdist.core.model.orders import (
     Order,
 )
 from hpdist.core.model.states import Command
-from hpdist.core.model.values import (
-    FailureKind,
-)
+from hpdist.core.model.values import FailureKind
 
 
 class DispatchTables:

@@ -30,6 +30,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
+from hpdist.core.model.options import Retry, Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
@@ -38,14 +39,7 @@ from hpdist.core.model.orders import (
     ShutDown,
 )
 from hpdist.core.model.states import WorkerState
-from hpdist.core.model.values import (
-    Failure,
-    FailureKind,
-    JobState,
-    Outcome,
-    Retry,
-    Timing,
-)
+from hpdist.core.model.values import Failure, FailureKind, JobState, Outcome
 
 
 class EventHandler:

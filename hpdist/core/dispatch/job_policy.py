@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from hpdist.core.model.values import Job, Retry, WorkerInfo
+from hpdist.core.model.options import Retry
+from hpdist.core.model.values import Job, WorkerInfo
 
 
 class JobPolicy(Protocol):

@@ -23,6 +23,7 @@ from hpdist.core.model.events import (
     AttemptStarted,
     Event,
 )
+from hpdist.core.model.options import Retry, Timing
 from hpdist.core.model.orders import (
     Cancel,
     Decision,
@@ -31,12 +32,7 @@ from hpdist.core.model.orders import (
     ShutDown,
     StopEarly,
 )
-from hpdist.core.model.values import (
-    Failure,
-    FailureKind,
-    Retry,
-    Timing,
-)
+from hpdist.core.model.values import Failure, FailureKind
 
 
 class DispatchState:

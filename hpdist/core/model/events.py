@@ -14,13 +14,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from hpdist.core.model.states import Command, EndReason, WorkerState
-from hpdist.core.model.values import (
-    Job,
-    JsonValue,
-    Outcome,
-    Trial,
-    WorkerInfo,
-)
+from hpdist.core.model.values import Job, JsonValue, Outcome, Trial, WorkerInfo
 
 Assignment = tuple[int, int]
 """(job_id, attempt): an attempt that is assigned to a worker."""

@@ -1,92 +1,111 @@
-"""How an option is declared: once, as a field of a frozen dataclass, with all that doors need."""
+"""The options of the engine: limits of a search, retries of a job, timing of workers.
+
+Each is declared here once, with its default. The other options of a run are declared in
+`hpdist.core.run.options`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import Field, dataclass, field, fields
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
 
-from hpdist.core.model.validation import (
-    check_choice,
-    check_flag,
-    check_name,
-    check_number,
-    check_seconds,
-    check_whole,
-    maybe,
+from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.option_declaration import (
+    COST,
+    COUNT,
+    COUNT_OR_ZERO,
+    LIMIT,
+    NUMBER,
+    SECONDS,
+    check_options,
+    option,
 )
 
-Check = Callable[[str, Any], Any]
-"""Returns a value as it is kept, or raises `ConfigurationError` with its name."""
-
-
-def unchecked(name: str, value: Any) -> Any:
-    """Return the value: what is made of it checks it."""
-    return value
-
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of value: the unit or form in which it is given, and its check."""
+class Limits:
+    """When a search ends; None means no limit. The first limit reached stops new evaluations.
 
-    unit: str
-    check: Check = unchecked
-
-
-OBJECT = Kind("")
-TEXT = Kind("text", check_name)
-FLAG = Kind("flag", check_flag)
-NUMBER = Kind("number", check_number)
-SEED = Kind("whole number")  # where random numbers are drawn its range is checked
-SECONDS = Kind("seconds", check_seconds)
-SECONDS_OR_ZERO = Kind("seconds", partial(check_seconds, zero=True))
-BYTES = Kind("bytes", partial(check_whole, minimum=1, accepted="a number of bytes > 0"))
-COUNT = Kind("count", partial(check_whole, minimum=1))
-COUNT_OR_ZERO = Kind("count or 0", partial(check_whole, minimum=0))
-LIMIT = Kind("limit", partial(check_whole, minimum=0))
-COST = Kind("cost", partial(check_number, minimum=0))
-
-
-def choice(*words: str) -> Kind:
-    """Return the kind of value that is one of these words."""
-    return Kind("|".join(words), partial(check_choice, allowed=words))
-
-
-@dataclass(frozen=True)
-class Option:
-    """What an option is, beside its name and default.
-
-    ``flag`` and ``master`` are its names on the command line and as an argument of `Master`,
-    where they are others than the field's.
+    ``max_cost`` is compared with the sum of the costs the objective returned, or of the budgets
+    where it returned none.
     """
 
-    kind: Kind
-    help: str
-    flag: str = ""
-    master: str = ""
+    n_iterations: int | None = option(None, LIMIT, "Limit: brackets.", flag="--iterations")
+    n_trials: int | None = option(None, LIMIT, "Limit: configurations.", flag="--trials")
+    n_evaluations: int | None = option(None, LIMIT, "Limit: evaluations.", flag="--evaluations")
+    max_cost: float | None = option(None, COST, "Limit: cost of all evaluations together.")
+    target_loss: float | None = option(None, NUMBER, "Stop when it is reached.")
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
-def option(default: Any, kind: Kind, help: str, *, flag: str = "", master: str = "") -> Any:
-    """Return a dataclass field that declares an option; None is valid if it is the default."""
-    return field(default=default, metadata={"option": Option(kind, help, flag, master)})
+@dataclass(frozen=True)
+class Retry:
+    """How often an evaluation is tried, by what happened to its attempts.
+
+    A child process that dies counts as a crash; contact that is lost counts as a loss, with a
+    limit of its own, since losing a worker says nothing about the configuration. The others
+    are extra attempts after a failure that the objective itself caused.
+    """
+
+    max_crashes: int = option(3, COUNT, "Tries of an evaluation whose child process dies.")
+    max_losses: int = option(20, COUNT, "Tries of an evaluation whose workers are lost.")
+    exceptions: int = option(
+        0, COUNT_OR_ZERO, "Further tries after an exception.", flag="--retry-exceptions"
+    )
+    invalid: int = option(
+        0, COUNT_OR_ZERO, "Further tries after an invalid result.", flag="--retry-invalid"
+    )
+    timeouts: int = option(
+        0, COUNT_OR_ZERO, "Further tries after a time-out.", flag="--retry-timeouts"
+    )
+    memory: int = option(
+        0, COUNT_OR_ZERO, "Further tries after the memory limit.", flag="--retry-memory"
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self, "Retry.")
 
 
-def option_of(declared: Field[Any]) -> Option:
-    """Return what a field says of its option."""
-    found: Option = declared.metadata["option"]
-    return found
+MAX_WAIT_S = 3600.0
+"""The longest that a worker may ask to be kept waiting for an answer."""
 
 
-def flag_of(declared: Field[Any]) -> str:
-    """Return the option's name on the command line, such as ``--job-timeout``."""
-    return option_of(declared).flag or "--" + declared.name.replace("_", "-")
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that decide when a silent worker is given up, and how often it speaks.
 
+    ``closed_s`` is the shorter patience once the worker's connection is known to be closed.
+    """
 
-def check_options(owner: Any, prefix: str = "") -> None:
-    """Check all options of a frozen dataclass, and keep the values as their checks return them."""
-    for each in fields(owner):
-        check, name = option_of(each).kind.check, prefix + each.name
-        value = getattr(owner, each.name)
-        checked = maybe(check, name, value) if each.default is None else check(name, value)
-        object.__setattr__(owner, each.name, checked)
+    lease_s: float = option(
+        30.0, SECONDS, "Seconds of silence after which a worker is given up.", flag="--lease"
+    )
+    heartbeat_s: float = option(
+        5.0, SECONDS, "Seconds between two heartbeats of a worker.", flag="--heartbeat"
+    )
+    closed_s: float = option(
+        10.0,
+        SECONDS,
+        "Seconds after which a worker whose connection is closed is given up.",
+        flag="--closed",
+    )
+    poll_s: float = option(10.0, SECONDS, "Seconds that a request for work may wait.")
+    backoff_s: float = option(
+        60.0, SECONDS, "Longest pause before a lost evaluation is tried again."
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self, "Timing.")
+        for name in ("heartbeat_s", "poll_s"):
+            if getattr(self, name) > MAX_WAIT_S:
+                raise ConfigurationError(
+                    f"Timing.{name} must be at most {MAX_WAIT_S:g} s, got {getattr(self, name):g}",
+                    cause="an answer is not waited for any longer",
+                )
+        if self.lease_s < 2 * self.heartbeat_s:
+            raise ConfigurationError(
+                f"lease_s={self.lease_s:g} leaves no room for two heartbeats of "
+                f"{self.heartbeat_s:g} s: every worker would be given up again and again",
+                do=f"choose lease_s >= {2 * self.heartbeat_s:g} or a shorter heartbeat_s",
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.options import BYTES, SECONDS, choice
+from hpdist.core.model.option_declaration import BYTES, SECONDS, choice
 from hpdist.core.model.validation import maybe
 
 ISOLATION = choice("process", "none")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from hpdist.core.model.values import Timing, WorkerInfo
+from hpdist.core.model.options import Timing
+from hpdist.core.model.values import WorkerInfo
 from hpdist.core.remote.channel import Channel, exchange
 from hpdist.core.remote.in_flight import InFlight
 from hpdist.core.remote.messages import (

@@ -26,10 +26,10 @@ from hpdist.core.model.events import (
     WorkerSeen,
 )
 from hpdist.core.model.field_codec import Fields
+from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Order,
 )
-from hpdist.core.model.values import Timing
 from hpdist.core.remote.messages import (
     Deregister,
     Message,

@@ -42,9 +42,10 @@ from hpdist.core.model.field_codec import (
     to_json,
     wrong,
 )
+from hpdist.core.model.options import MAX_WAIT_S
 from hpdist.core.model.record_codec import outcome_from_json, outcome_to_json
 from hpdist.core.model.validation import short_repr
-from hpdist.core.model.values import MAX_WAIT_S, Failure, JsonValue, Outcome, Success, WorkerInfo
+from hpdist.core.model.values import Failure, JsonValue, Outcome, Success, WorkerInfo
 
 PROTOCOL = 1
 """Version of the messages; a peer that speaks another one is refused."""

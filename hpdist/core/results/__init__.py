@@ -2,5 +2,6 @@
 
 `run_state` folds the records of the journal, once; everything else here shows what it holds, and
 decides nothing. May import `core.journal` and what is below it. Open `run_state` first for what is
-counted, `results` for what users call, `progress_lines` for what a terminal shows.
+counted, `results` for what users call, `progress_display` for the live bar and the log of a
+terminal, whose lines `progress_lines` writes.
 """

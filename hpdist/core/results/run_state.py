@@ -18,6 +18,7 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
+from hpdist.core.model.options import Limits
 from hpdist.core.model.rank_and_cost import Rank, cost_of, loss_sign, rank_of
 from hpdist.core.model.states import Command, EndReason, WorkerState
 from hpdist.core.model.values import (
@@ -25,7 +26,6 @@ from hpdist.core.model.values import (
     Failure,
     FailureKind,
     JobState,
-    Limits,
     Success,
     Trial,
     settled_state,

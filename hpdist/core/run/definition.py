@@ -13,8 +13,9 @@ from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
+from hpdist.core.model.options import Limits
 from hpdist.core.model.validation import check_seconds, check_seed, short_repr
-from hpdist.core.model.values import Configuration, Limits
+from hpdist.core.model.values import Configuration
 from hpdist.core.objective.multi_objective import ONE, check_objectives
 from hpdist.core.objective.objective import FunctionObjective, Objective, function_name
 from hpdist.core.results.observations import warm_start_observations

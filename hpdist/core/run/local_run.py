@@ -15,9 +15,9 @@ from hpdist.core.journal.disk import REAL, Disk
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.events import Controlled, RunEnded
+from hpdist.core.model.options import Retry, Timing
 from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seconds
-from hpdist.core.model.values import Retry, Timing
 from hpdist.core.results.progress_display import Progress
 from hpdist.core.results.progress_lines import found
 from hpdist.core.results.results import Results

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.options import (
+from hpdist.core.model.option_declaration import (
     BYTES,
     COUNT_OR_ZERO,
     FLAG,
@@ -30,6 +30,7 @@ from hpdist.core.model.options import (
     choice,
     option,
 )
+from hpdist.core.model.options import Limits, Retry, Timing
 from hpdist.core.model.validation import (
     check_callable,
     check_kind,
@@ -40,10 +41,10 @@ from hpdist.core.model.validation import (
     check_whole,
     short_repr,
 )
-from hpdist.core.model.values import Configuration, Limits, Retry, Timing
+from hpdist.core.model.values import Configuration
 from hpdist.core.objective.limits import ISOLATION
 from hpdist.core.objective.multi_objective import ONE
-from hpdist.core.run.executor_kinds import check_executor
+from hpdist.core.run.executor_names import check_executor
 
 T = TypeVar("T")
 

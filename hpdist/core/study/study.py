@@ -22,6 +22,7 @@ from hpdist.core.model.events import (
     ReportReceived,
     RunCreated,
 )
+from hpdist.core.model.options import Limits
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.states import Command
@@ -32,7 +33,6 @@ from hpdist.core.model.values import (
     Failure,
     Job,
     JsonValue,
-    Limits,
     Success,
     Trial,
 )

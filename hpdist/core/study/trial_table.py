@@ -8,18 +8,10 @@ from dataclasses import dataclass
 
 from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import AttemptEnded, JobCreated
+from hpdist.core.model.options import Limits
 from hpdist.core.model.payload import Payload, PreviousAttempt
 from hpdist.core.model.rank_and_cost import Rank, cost_of, rank_of
-from hpdist.core.model.values import (
-    Failure,
-    Job,
-    JobState,
-    Limits,
-    Outcome,
-    Success,
-    Trial,
-    settled_state,
-)
+from hpdist.core.model.values import Failure, Job, JobState, Outcome, Success, Trial, settled_state
 from hpdist.optimizers import Pending
 
 

@@ -27,6 +27,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
+from hpdist.core.model.options import Retry, Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
@@ -43,9 +44,7 @@ from hpdist.core.model.values import (
     Job,
     JobState,
     Outcome,
-    Retry,
     Success,
-    Timing,
     WorkerInfo,
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpdist.core.attempt.directories import AttemptDirectories
+from hpdist.core.attempt.attempt_directories import AttemptDirectories
 from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.objective.context import Context, ReportValve
 from hpdist.testing.executors import payload_of

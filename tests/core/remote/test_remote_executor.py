@@ -21,6 +21,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
+from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
@@ -30,7 +31,7 @@ from hpdist.core.model.orders import (
     Reregister,
     ShutDown,
 )
-from hpdist.core.model.values import Failure, FailureKind, Success, Timing
+from hpdist.core.model.values import Failure, FailureKind, Success
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.testing.executors import payload_of
 

@@ -27,10 +27,11 @@ from hpdist.core.model.events import (
     Record,
 )
 from hpdist.core.model.json_codec import decode, encode
+from hpdist.core.model.options import Limits, Timing
 from hpdist.core.model.orders import (
     Cancel,
 )
-from hpdist.core.model.values import Limits, Timing, WorkerInfo
+from hpdist.core.model.values import WorkerInfo
 from hpdist.core.objective.objective import objective_of
 from hpdist.core.remote.channel import Timeouts
 from hpdist.core.remote.executor import RemoteExecutor

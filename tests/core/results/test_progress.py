@@ -25,16 +25,8 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.core.model.values import (
-    Failure,
-    FailureKind,
-    Job,
-    JobState,
-    Limits,
-    Success,
-    Trial,
-    WorkerInfo,
-)
+from hpdist.core.model.options import Limits
+from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
 from hpdist.core.results import progress_lines, text_format
 from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.progress_display import (

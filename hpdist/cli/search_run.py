@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdist.cli.failures import Exit, show_log, tell
+from hpdist.cli.exit_codes import Exit, show_log, tell
 from hpdist.cli.options import by_field, retry_of, timing_of
 from hpdist.cli.script import Reference, Script
 from hpdist.cli.tables import results_json, show_best, show_json

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hpdist.cli.values import RUN_PATH
+from hpdist.cli.parameter_types import RUN_PATH
 
 Decorated = Callable[..., Any]
 

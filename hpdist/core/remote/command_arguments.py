@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.options import Limits
 from hpdist.core.model.states import Command
 from hpdist.core.model.validation import short_repr
-from hpdist.core.model.values import Limits
 
 #: Commands that are taken from outside.
 COMMANDS = (
