@@ -1,4 +1,4 @@
-"""Calls of a worker's evaluations: of its function or its `compute` method."""
+"""Objectives of workers: a function, or the `compute` method of a `Worker` subclass."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hpdist.core.objective.objective import Call, Objective
 
 @dataclass(frozen=True)
 class ComputeObjective:
-    """A `Worker` subclass, made anew from its constructor's arguments in each child process.
+    """A `Worker` subclass, made again from its constructor's arguments in each child process.
 
     Data that its constructor loads is loaded once in each child process.
     """
@@ -85,7 +85,7 @@ def direct_compute(objective: Objective) -> Callable[..., object]:
 
 
 def copy_contents(source: Path, target: Path) -> None:
-    """Copy the files of the lower budget, links as links."""
+    """Copy the files of the lower budget; symbolic links stay links."""
     shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
 
 

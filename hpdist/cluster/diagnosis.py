@@ -1,4 +1,4 @@
-"""Why are there no workers? What can be seen from here, in words."""
+"""Diagnosis of a run without workers, as an error with cause and remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hpdist.core.model.errors import NoWorkers, TransportError
 
 
 def why_no_workers(run_address: RunAddress, found: int, wanted: int, waited_s: float) -> NoWorkers:
-    """Say how many of the workers are missing, what the nameserver knows, and what to do."""
+    """Return the error that names missing workers, the nameserver's entries and the remedy."""
     command = "hpdist worker SCRIPT " + (
         f"--run {run_address.directory}"
         if run_address.directory
@@ -17,13 +17,13 @@ def why_no_workers(run_address: RunAddress, found: int, wanted: int, waited_s: f
     )
     try:
         host, port = run_address.nameserver()
-        cause = _seen(run_address, host, port)
+        cause = _describe_entries(run_address, host, port)
         if run_address.directory is None:
             command += f" --nameserver {join_address(host, port)}"
         if is_loopback(host):
             cause += "\nit listens on loopback: workers on other machines cannot reach it"
     except TransportError as error:
-        cause = f"{error.what}: nobody can find the run\n{error.cause}".strip()
+        cause = f"{error.what}: workers cannot find the run\n{error.cause}".strip()
         command = error.do or command
     return NoWorkers(
         f"{found} of {wanted} workers joined run {run_address.run_id!r} within {waited_s:.0f} s",
@@ -32,7 +32,7 @@ def why_no_workers(run_address: RunAddress, found: int, wanted: int, waited_s: f
     )
 
 
-def _seen(run_address: RunAddress, host: str, port: int) -> str:
+def _describe_entries(run_address: RunAddress, host: str, port: int) -> str:
     with run_address.names() as names:
         runs = list_runs(names)
         entries = names.entries("hpdist.").values()
@@ -44,6 +44,6 @@ def _seen(run_address: RunAddress, host: str, port: int) -> str:
     ]
     listed = "lists this run" if run_address.run_id in runs else "does not list this run yet"
     elsewhere = (
-        f"workers are registered under {', '.join(others)}" if others else "no worker called"
+        f"workers are registered under {', '.join(others)}" if others else "no worker is registered"
     )
     return f"the nameserver at {join_address(host, port)} answers and {listed}; {elsewhere}"

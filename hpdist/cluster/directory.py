@@ -1,7 +1,7 @@
-"""The entries of a nameserver: who is there, and where the dispatcher of a run is.
+"""The entries of a nameserver: dispatchers by run, and workers.
 
-Everything points at dispatchers. Workers are entered too, so that people and tools can list them,
-but under the address of their dispatcher: nobody dials a worker.
+All entries point at dispatchers. Workers are registered too, so that people and tools can list
+them, but under the address of their dispatcher: nothing connects to a worker.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ from hpdist.core.results.text_format import clean
 
 @dataclass(frozen=True)
 class Entry:
-    """One name: the URI that it stands for, and what was noted with it."""
+    """One name: the URI that it stands for, and its metadata."""
 
     uri: str
     metadata: Mapping[str, str]
 
 
 class Names:
-    """A client of a nameserver, for one thread and a few calls; to be used in a ``with`` block.
+    """Client of a nameserver, for one thread and a few calls, used in a ``with`` block.
 
     Parameters
     ----------
     timeout_s
-        For each call: one to a nameserver that hangs fails after so many seconds.
+        Seconds after which a call to a nameserver that hangs fails.
     tls
         The run's certificates, if it has any.
 
     Raises
     ------
     NameServerNotFound
-        By all methods, if none answers.
+        By all methods, if no nameserver answers.
     AuthenticationError
-        By all methods, if it has another key.
+        By all methods, if the nameserver has another key.
     """
 
     def __init__(
@@ -75,30 +75,30 @@ class Names:
         self.close()
 
     def close(self) -> None:
-        """Hang up, from any thread; a later call dials anew."""
+        """Close the connection, from any thread; a later call connects again."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
     def entries(self, prefix: str) -> dict[str, Entry]:
-        """Return all entries whose name begins with ``prefix``."""
+        """Return all entries whose name starts with ``prefix``."""
         found = self._call("list", prefix, None, None, None, True)
         try:
             return {_text(name): _entry(*noted) for name, noted in found.items()}
         except (AttributeError, TypeError):
             raise ProtocolMismatch(
-                f"the nameserver at {self.address} answered with no list of names",
+                f"the nameserver at {self.address} did not answer with a list of names",
                 do="install the same version of hpdist on both sides",
             ) from None
 
     def register(self, name: str, uri: str, metadata: Mapping[str, object]) -> None:
-        """Enter a name, in place of what it stood for before."""
-        # Parts of it came from workers, and programs that show it may obey what is in it.
+        """Register a name, replacing its former entry."""
+        # Metadata of workers is not trusted: a terminal may obey control characters in it.
         notes = [clean(f"{k}={v}") for k, v in metadata.items()]
         self._call("register", name, uri, False, notes)
 
     def remove(self, name: str) -> None:
-        """Strike a name out; one that is not there is ignored."""
+        """Remove a name; an unknown name is ignored."""
         self._call("remove", name)
 
     def _call(self, method: str, *arguments: Any) -> Any:
@@ -124,7 +124,7 @@ class Names:
                 cause=error.cause,
                 tried=f"once, with a limit of {self._timeout_s:g} s",
                 do="start one with: hpdist nameserver --run RUN\n"
-                "or give the address of the one that runs: --nameserver HOST:PORT",
+                "or give the address of a running one: --nameserver HOST:PORT",
             ) from None
 
 
@@ -138,11 +138,11 @@ def find_dispatcher(
     NameServerNotFound
         If no nameserver answers.
     MasterNotFound
-        If it knows no dispatcher of this run; the message names the runs that it knows.
+        If the nameserver knows no dispatcher of this run; the message names the runs it knows.
     RunOver
         If the run has finished.
     AuthenticationError
-        If it has another key.
+        If the nameserver has another key.
     """
     with Names(host, port, key, timeout_s, tls) as names:
         entry = registered_dispatcher(names, run_id)
@@ -151,7 +151,7 @@ def find_dispatcher(
         runs = list_runs(names)
         end = names.entries(_ended(run_id)).get(_ended(run_id))
     if end is not None:
-        over = RunOver(f"run {run_id!r} has finished", do="hpdist resume RUN, to go on with it")
+        over = RunOver(f"run {run_id!r} has finished", do="hpdist resume RUN, to continue it")
         over.ended_at = end.metadata.get("at", "?")
         raise over
     raise MasterNotFound(
@@ -167,8 +167,8 @@ def _checked(uri: str, run_id: str) -> str:
     except ConfigurationError as error:
         raise MasterNotFound(
             f"the nameserver has {uri!r:.200} for the dispatcher of run {run_id!r}",
-            cause=error.what if len(uri) < 200 else "that is no address",
-            do="wait: a master that runs enters its address again every few seconds",
+            cause=error.what if len(uri) < 200 else "that is not an address",
+            do="wait: a running master registers its address again every few seconds",
         ) from None
     return uri
 
@@ -176,7 +176,7 @@ def _checked(uri: str, run_id: str) -> str:
 def register_dispatcher(
     names: Names, run_id: str, uri: str, metadata: Mapping[str, object] | None = None
 ) -> None:
-    """Enter the dispatcher of a run; ``metadata`` may say host, pid, epoch and so on."""
+    """Register the dispatcher of a run; ``metadata`` may hold host, pid, epoch and so on."""
     notes = {"kind": "dispatcher", "run": run_id, **(metadata or {})}
     names.register(_dispatcher(run_id), uri, notes)
     names.remove(_ended(run_id))
@@ -188,14 +188,14 @@ def registered_dispatcher(names: Names, run_id: str) -> Entry | None:
 
 
 def register_end(names: Names, run_id: str, uri: str) -> None:
-    """Note that a run has finished, for workers that come too late to be told by it."""
+    """Register that a run has finished, for workers that look for it afterwards."""
     names.register(_ended(run_id), uri, {"kind": "ended", "run": run_id, "at": time.time()})
 
 
 def register_worker(
     names: Names, run_id: str, info: WorkerInfo, uri: str, state: str = "idle"
 ) -> None:
-    """Enter a worker under the URI of its dispatcher, for people to see."""
+    """Register a worker under the URI of its dispatcher, so that it can be listed."""
     notes = {
         "kind": "worker",
         "run": run_id,
@@ -220,7 +220,7 @@ def list_workers(names: Names, run_id: str) -> dict[str, Entry]:
 
 
 def list_runs(names: Names) -> list[str]:
-    """Return the runs whose dispatcher is entered."""
+    """Return the runs that have a registered dispatcher."""
     return sorted(
         entry.metadata["run"]
         for entry in names.entries("hpdist.").values()
@@ -229,12 +229,12 @@ def list_runs(names: Names) -> list[str]:
 
 
 def remove_worker(names: Names, run_id: str, worker_id: str) -> None:
-    """Strike out a worker that left."""
+    """Remove the entry of a worker that has left."""
     names.remove(_worker(run_id, worker_id))
 
 
 def remove_run(names: Names, run_id: str, uri: str) -> None:
-    """Strike out a dispatcher and its workers, but not those of a successor at another URI."""
+    """Remove a dispatcher and its workers, but not those of a successor at another URI."""
     for worker_id, entry in list_workers(names, run_id).items():
         if entry.uri == uri:
             remove_worker(names, run_id, worker_id)
@@ -262,5 +262,5 @@ def _entry(uri: object, metadata: list[object]) -> Entry:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.80} is no text")
+        raise TypeError(f"{value!r:.80} is not a string")
     return value

@@ -1,4 +1,4 @@
-"""Where a run is: its nameserver, its key and its dispatcher."""
+"""The address of a run: its nameserver, its key and its dispatcher."""
 
 from __future__ import annotations
 
@@ -64,33 +64,33 @@ class RunAddress:
         )
 
     def nameserver_host(self) -> str | None:
-        """The nameserver's host as far as it is known; None if it is not."""
+        """Return the nameserver's host; None if it is not known."""
         try:
             return self.nameserver()[0]
         except NameServerNotFound:
             return self.host
 
     def key(self) -> bytes:
-        """The key of the run; made if there is none, but not for a run of another machine.
+        """Return the key of the run; it is made if there is none, but not for a remote nameserver.
 
         Raises
         ------
         ConfigurationError
-            If there is no key to a nameserver on another machine.
+            If there is no key for a nameserver on another machine.
         """
         host = self.nameserver_host()
         return find_key(self.run_id, self.directory, create=host is None or _is_here(host))
 
     def tls(self) -> Tls | None:
-        """The certificates of the run, if it has any."""
+        """Return the certificates of the run, None if it has none."""
         return find_tls(self.run_id, self.directory)
 
     def names(self, timeout_s: float = 5.0) -> Names:
-        """A client of the nameserver; raises as `nameserver` does."""
+        """Return a client of the nameserver; raises as `nameserver` does."""
         return Names(*self.nameserver(), self.key(), timeout_s, self.tls())
 
     def link(self, address: str | Callable[[], str], timeout_s: float = 10.0) -> Link:
-        """A line to the dispatcher at ``address``, which reads the key before it connects."""
+        """Return a channel to the dispatcher; it reads the key when it connects."""
         return Link(self.key, address, self.run_id, timeout_s, self.tls())
 
     def dispatcher(self) -> str:
@@ -99,7 +99,7 @@ class RunAddress:
         Raises
         ------
         TransportError
-            Saying which of the two is missing, and where the address came from.
+            If nameserver or dispatcher is missing; it names which, and the source of the address.
         """
         host, port = self.nameserver()
         try:
@@ -116,7 +116,7 @@ class RunAddress:
         note = read_connection(run.connection)
         if note is None:
             return error
-        alive = "which is not running any more" if connection_is_stale(note) else "maybe alive"
+        alive = "which no longer runs" if connection_is_stale(note) else "which may still run"
         return NameServerNotFound(
             f"no nameserver answers at {join_address(host, port)}",
             cause=f"{error.cause}\nthe address is from {run.connection}, written by process "
@@ -131,4 +131,4 @@ def _is_here(host: str) -> bool:
     try:
         return is_loopback(host)
     except ConfigurationError:
-        return True  # an unknown host: said when it is dialled
+        return True  # an unknown host: reported when it is connected to

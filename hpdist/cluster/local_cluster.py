@@ -1,4 +1,4 @@
-"""A cluster on this machine: nameserver, dispatcher and worker processes; others may join."""
+"""A cluster on this machine: nameserver, dispatcher and workers; others may join."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def own_cluster(
     reference
         "path/file.py:function" or "module:function": what workers evaluate.
     options
-        Those of ``hpdist worker``, by their names; None where one is not given.
+        Options of ``hpdist worker`` by name; None for those that are not given.
     """
     processes = None
     if workers:
@@ -57,7 +57,7 @@ def reference_of(objective: Objective) -> str:
     Raises
     ------
     ConfigurationError
-        If it is no function of a file's or module's top level.
+        If it is not a function at the top level of a file or module.
     """
     if isinstance(objective, ImportedObjective):
         return objective.reference

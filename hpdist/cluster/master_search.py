@@ -1,4 +1,4 @@
-"""What a master searches: its study, made from options, and its journal."""
+"""The search of a master: its study, made from options, and its journal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MasterSearch:
     make_bracket: Callable[[int, dict[str, Any]], Bracket]
 
     def open(self, journal: Path, run_id: str, objective: str, sync_every: int) -> OpenRun:
-        """Open the run in a journal; one that was paused goes on.
+        """Open the run in a journal; a paused run is resumed.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class MasterSearch:
         return study
 
     def _first_arguments(self) -> dict[str, Any]:
-        """Return what is told to the study of a new run, and kept in its journal."""
+        """Return the arguments of a new run's study, which are kept in its journal."""
         wanted = self.options.search
         sources = () if wanted.warm_start is None else wanted.warm_start
         return {

@@ -1,4 +1,4 @@
-"""The nameserver: where workers learn which dispatcher serves a run."""
+"""The nameserver: tells workers the address of the dispatcher that serves a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hpdist.core.model.validation import check_path, maybe
 
 
 class NameServer:
-    """A nameserver in a thread of this process, for whoever has the key of the run.
+    """A nameserver in a thread of this process, for clients that have the key of the run.
 
     A client of Pyro4 (``Pyro4.locateNS(host, port, broadcast=False, hmac_key=key)``) can read it,
     unless the run has certificates: then it speaks TLS only.
@@ -40,13 +40,13 @@ class NameServer:
     run_id
         The run whose key it uses.
     working_directory
-        If given, ``<working_directory>/<run_id>/connection.json`` says where it is, as long as
-        it is there.
+        If given, ``<working_directory>/<run_id>/connection.json`` holds its address while it
+        runs.
     host, nic_name
         Where to listen: an address of this machine, or a network interface. Default: loopback,
         which no other machine can reach.
     port
-        0 takes any free one; the former one, if this run had a nameserver that was killed.
+        0 for any free port; the former one, if this run had a nameserver that was killed.
     """
 
     def __init__(
@@ -78,7 +78,9 @@ class NameServer:
             return self._daemon.address
         host = bind_host(self._host, self._nic_name)
         path = None if self._run is None else self._run.path
-        self._tls = find_tls(self.run_id, path)  # what cannot be read is told before a key is made
+        self._tls = find_tls(
+            self.run_id, path
+        )  # unreadable certificates are reported before a key is made
         if self._run is not None:
             self._run.create()
         key = find_key(self.run_id, path)
@@ -88,7 +90,7 @@ class NameServer:
         return self._daemon.address
 
     def shutdown(self) -> None:
-        """Stop serving, and remove the note of where it was; may be called again."""
+        """Stop serving, and remove the connection file; may be called again."""
         daemon, self._daemon = self._daemon, None
         if daemon is None:
             return
@@ -115,7 +117,7 @@ class NameServer:
         try:
             return make_daemon(host, former, key, self._tls)
         except TransportError:
-            return make_daemon(host, 0, key, self._tls)  # somebody else has the former port by now
+            return make_daemon(host, 0, key, self._tls)  # another process has taken the former port
 
     def _former_port(self, key: bytes) -> int:
         """Return the port of the nameserver that this run had before, 0 if it had none."""

@@ -1,4 +1,4 @@
-"""What masters, workers and dispatchers are given, checked before anything is made of it."""
+"""Checks of the arguments of masters, workers and dispatchers."""
 
 from __future__ import annotations
 
@@ -30,27 +30,25 @@ from hpdist.core.objective.multi_objective import check_objectives
 from hpdist.core.run.executor_names import check_executor_object
 from hpdist.core.run.options import FIELDS, EvaluationOptions, RunOptions, check_names, take
 
-#: What the seed's arguments of `Master` are called here, of those that are options of a search.
+#: Option names by the names of the arguments of `Master`, where the two differ.
 SEED_NAMES = {
     option_of(each).master: name for name, each in FIELDS.items() if option_of(each).master
 }
 
-#: What a dispatcher passes on to its loop.
+#: Options that a dispatcher passes on to its loop.
 LOOP_OPTIONS = (
-    *(
-        "observers",
-        "queue_sizes",
-        "time_limit_s",
-        "grace_s",
-        "stay",
-        "waiting",
-        "shut_down_workers",
-    ),
+    "observers",
+    "queue_sizes",
+    "time_limit_s",
+    "grace_s",
+    "stay",
+    "waiting",
+    "shut_down_workers",
     "on_start",
 )
 
 
-def _patience(name: str, value: Any) -> None:
+def _check_timeout(name: str, value: Any) -> None:
     check_seconds(name, value, zero=True, infinite=True, do=f"{name}=60")
 
 
@@ -59,8 +57,8 @@ _MASTER: dict[str, Callable[[str, Any], Any]] = {
     "checkpoint_file": partial(maybe, check_path),
     "checkpoint_freq": partial(check_whole, minimum=1),
     "ping_interval": partial(check_seconds, infinite=True),
-    "time_left_for_this_task": _patience,
-    "worker_timeout": _patience,
+    "time_left_for_this_task": _check_timeout,
+    "worker_timeout": _check_timeout,
     "shutdown_workers": check_flag,
     "objective": partial(check_kind, kind=str),
     "logger": partial(maybe, check_kind, kind=logging.Logger),
@@ -69,17 +67,17 @@ _MASTER: dict[str, Callable[[str, Any], Any]] = {
 
 _WORKER: dict[str, Callable[[str, Any], Any]] = {
     "host": partial(maybe, check_name),
-    "timeout": lambda name, value: None if value is None else _patience(name, value),
+    "timeout": lambda name, value: None if value is None else _check_timeout(name, value),
     "debug": check_flag,
     "logger": partial(maybe, check_kind, kind=logging.Logger),
     "directory": partial(maybe, check_path),
     "carry_over": check_flag,
-    "reconnect_timeout": _patience,
+    "reconnect_timeout": _check_timeout,
 }
 
 
 def run_name(run_id: object) -> str:
-    """Return the name of a run, for which a number will do as well."""
+    """Check a run id and return it as text; a whole number is accepted."""
     return check_run_id(str(run_id) if type(run_id) is int else run_id)
 
 
@@ -92,7 +90,7 @@ def check_master(given: Mapping[str, Any]) -> RunOptions:
     maybe(check_executor_object, "executor", given["executor"])
     RunAddress("0", given["nameserver"], given["nameserver_port"])
     options = {SEED_NAMES.get(name, name): value for name, value in given.items()}
-    # The executor is made already, and the time counts from the start of `Master.run`.
+    # The executor exists already, and the time limit counts from the start of `Master.run`.
     for name in ("executor", "callbacks", "time_limit"):
         del options[name]
     return RunOptions.of(options)
@@ -115,7 +113,7 @@ def _check_each(given: Mapping[str, Any], checks: Mapping[str, Callable[[str, An
 
 
 def check_iteration_kwargs(master: Any, value: Any) -> dict[str, Any]:
-    """Return the arguments of the next brackets, once one could be made with them.
+    """Check the arguments of the next brackets by making one with them, and return a copy.
 
     They are kept in the journal, and brackets are made with them again at each resume.
     """
@@ -128,7 +126,7 @@ def check_iteration_kwargs(master: Any, value: Any) -> dict[str, Any]:
         master.get_next_iteration(len(master.study.brackets), dict(kept))
     except ConfigurationError:
         raise
-    except Exception as error:  # an iteration generator of the caller's own takes part in it
+    except Exception as error:  # the iteration generator may be the caller's own
         raise ConfigurationError(
             f"no iteration can be made with iteration_kwargs={short_repr(value)}",
             cause=f"{type(error).__name__}: {error}",
@@ -138,7 +136,7 @@ def check_iteration_kwargs(master: Any, value: Any) -> dict[str, Any]:
 
 
 def check_waiting(num_tries: object, interval: object) -> None:
-    """Check how often to look for something, and how far apart."""
+    """Check a number of tries and the seconds between two of them."""
     check_whole("num_tries", num_tries, minimum=1)
     check_seconds("interval", interval, zero=True)
 

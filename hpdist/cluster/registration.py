@@ -1,4 +1,4 @@
-"""Keeps a dispatcher and its workers entered in the nameserver, come what may."""
+"""Registers a dispatcher and its workers in the nameserver, again after each of its restarts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REVIEW_S = 10.0
 
 @dataclass(frozen=True)
 class Served:
-    """What is entered: a dispatcher at ``uri``, and whoever works for it."""
+    """What is registered: a dispatcher at ``uri``, and its workers."""
 
     run_address: RunAddress
     uri: str
@@ -44,10 +44,10 @@ class Served:
 
 
 class Registry:
-    """A thread that reviews the entries, and does so at once when triggered.
+    """A thread that reviews the entries of a run regularly, and at once when triggered.
 
-    The nameserver is needed by those who look for the run, not by those who have found it:
-    while it is gone, all goes on.
+    Only workers that look for the run need the nameserver: while it is down, connected workers
+    go on.
     """
 
     def __init__(self, served: Served, interval_s: float) -> None:
@@ -55,14 +55,16 @@ class Registry:
         self._interval_s = min(interval_s, REVIEW_S)
         self._wake = threading.Event()
         self._closing = threading.Event()
-        self._missing = False
-        self._entered = False  #: whether the run was once entered as ours
-        self._successor = ""  #: who has taken the run over
+        self._unreachable = False
+        self._registered = False  #: whether this dispatcher was registered before
+        self._successor = ""  #: address of the dispatcher that has taken the run over
         self._reviewing = threading.Lock()  #: one review at a time; it guards no state of the run
-        self._thread = threading.Thread(target=self._keep, name="hpdist-registry", daemon=True)
+        self._thread = threading.Thread(
+            target=self._review_regularly, name="hpdist-registry", daemon=True
+        )
 
     def check_alone(self) -> None:
-        """Refuse to go on if another dispatcher serves this run; to be asked before `start`.
+        """Raise if another dispatcher serves this run; to be called before `start`.
 
         Raises
         ------
@@ -89,17 +91,17 @@ class Registry:
         )
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def trigger(self) -> None:
-        """Review soon."""
+        """Request a review soon."""
         self._wake.set()
 
     def close(self, *, finished: bool = False) -> None:
-        """Strike out what was entered, if the nameserver still answers.
+        """Remove the entries of this dispatcher, if the nameserver still answers.
 
-        With ``finished`` it is noted that the run is over, so that no worker waits for it.
+        With ``finished`` the end of the run is registered, so that no worker waits for it.
         """
         self._closing.set()
         self._wake.set()
@@ -112,10 +114,10 @@ class Registry:
                 if finished:
                     register_end(names, self.served.run_address.run_id, self.served.uri)
         except (HpdistError, OSError) as error:
-            logger.debug("could not strike out the run: %s", error)
+            logger.debug("could not remove the entries of the run: %s", error)
 
     def review(self) -> None:
-        """Make the entries what they should be, now.
+        """Bring the entries up to date, now.
 
         Raises
         ------
@@ -124,11 +126,11 @@ class Registry:
         """
         served, run_id = self.served, self.served.run_address.run_id
         with self._reviewing, self.served.run_address.names() as names:
-            if self._closing.is_set() or self._is_succeeded(names):
+            if self._closing.is_set() or self._is_superseded(names):
                 return
             notes = {"host": socket.gethostname(), "pid": os.getpid(), "epoch": served.epoch}
             register_dispatcher(names, run_id, served.uri, notes)
-            self._entered = True
+            self._registered = True
             workers = served.workers()
             for worker_id, info in workers.items():
                 state = "busy" if served.is_busy(worker_id) else "idle"
@@ -136,14 +138,14 @@ class Registry:
             for worker_id in list_workers(names, run_id).keys() - workers.keys():
                 remove_worker(names, run_id, worker_id)
 
-    def _is_succeeded(self, names: Names) -> bool:
-        """Whether a dispatcher that began after this one is entered: its entry is left alone.
+    def _is_superseded(self, names: Names) -> bool:
+        """Return True if a dispatcher that started after this one is registered: its entry stays.
 
-        It found this one silent, as after a stop or behind a cut network. The entry of an earlier
-        one is replaced.
+        It started while this one did not answer, since it was stopped or its network was cut. The
+        entry of an earlier dispatcher is replaced.
         """
         entry = registered_dispatcher(names, self.served.run_address.run_id)
-        if not self._entered or entry is None or entry.uri == self.served.uri:
+        if not self._registered or entry is None or entry.uri == self.served.uri:
             return False
         epoch = entry.metadata.get("epoch", "")
         if epoch.isdecimal() and int(epoch) < self.served.epoch:
@@ -151,21 +153,21 @@ class Registry:
         if self._successor != entry.uri:
             self._successor = entry.uri
             logger.warning(
-                "another dispatcher, at %s, has taken run %s over: new workers go to that one",
+                "another dispatcher, at %s, has taken run %s over: new workers connect to it",
                 entry.uri,
                 self.served.run_address.run_id,
             )
         return True
 
-    def _keep(self) -> None:
+    def _review_regularly(self) -> None:
         while not self._closing.is_set():
             wait_s = self._interval_s
             self._wake.clear()
             try:
                 self.review()
-                self._missing = False
+                self._unreachable = False
             except (HpdistError, OSError) as error:
-                if not self._missing:
-                    logger.warning("%s\n  workers that are here work on; trying again", error)
-                self._missing, wait_s = True, RETRY_S
+                if not self._unreachable:
+                    logger.warning("%s\n  connected workers go on; trying again", error)
+                self._unreachable, wait_s = True, RETRY_S
             self._wake.wait(wait_s)

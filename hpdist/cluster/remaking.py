@@ -1,4 +1,4 @@
-"""Objects that can be made anew in another process, from their constructor's arguments."""
+"""Objects that can be made again in another process, from their constructor's arguments."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from hpdist.multi_fidelity import check_budget
 
 
 def _by_budget(name: str, value: Any) -> dict[float, Any]:
-    """Return a copy of what the caller knows by budget; nothing by default."""
+    """Return a copy of a dict by budget with its keys checked; empty by default."""
     known = {} if value is None else check_kind(name, value, dict)
     return {check_budget(f"a budget in {name}", budget): each for budget, each in known.items()}
 

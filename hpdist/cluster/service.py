@@ -43,8 +43,8 @@ logger = logging.getLogger(__name__)
 class Listening:
     """Where to listen: an address or an interface, by default the one towards the nameserver.
 
-    Without a port, that of the run's last dispatcher is tried first, so that a restarted one is
-    found where it was.
+    Without a port, that of the run's last dispatcher is tried first, so that workers find a
+    restarted dispatcher at its former address.
     """
 
     host: str | None = None
@@ -140,7 +140,7 @@ class Service:
         if is_loopback(host) and nameserver is not None and not is_loopback(nameserver):
             logger.warning(
                 "the dispatcher listens on loopback (%s), but the nameserver is at %s\n"
-                "  cause: workers on other machines will find the run and not reach it\n"
+                "  cause: workers on other machines will find the run but cannot reach it\n"
                 "  do:    give an address they can reach: --host ADDRESS or --nic NAME",
                 host,
                 nameserver,
@@ -151,7 +151,7 @@ class Service:
         except TransportError:
             if where.port or not former_port:
                 raise
-            server = self._server_at(host, 0)  # the former port is taken: any other will do
+            server = self._server_at(host, 0)  # the former port is taken: any other is used
             server.start()
         return server
 
@@ -166,10 +166,10 @@ class Service:
             on_disconnect=self._remote.connection_closed,
         )
 
-    # ------------------------------------------------------------------ who is there
+    # ------------------------------------------------------------------ workers
 
     def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
-        """Update what other threads read; called in the loop's thread."""
+        """Update the tables of workers and running jobs; called in the loop's thread."""
         before = self.workers
         for _, record in fresh:
             self._follow(record)
@@ -194,8 +194,8 @@ class Service:
     def _note(self, record: WorkerChanged) -> None:
         worker_id = record.worker.worker_id
         others = {name: info for name, info in self.workers.items() if name != worker_id}
-        here = record.state.serves
-        self.workers = others | {worker_id: record.worker} if here else others
+        registered = record.state.serves
+        self.workers = others | {worker_id: record.worker} if registered else others
 
     def is_busy(self, worker_id: str) -> bool:
         """Whether an attempt is assigned to a worker."""

@@ -1,4 +1,4 @@
-"""Parts of a run may start in any order: each waits for the others, saying for what."""
+"""Waiting for the nameserver or master of a run: its parts may start in any order."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def wait_for(
     Parameters
     ----------
     timeout_s
-        Seconds for which a known address may not answer. For a nameserver or master that was
-        not started yet it waits without limit, unless this is 0.
+        Seconds after which a known address that does not answer is given up. A nameserver or
+        master that was not started yet is waited for without limit, unless this is 0.
     give_up
         Called before each further try; if it returns True, None is returned.
 
@@ -79,7 +79,7 @@ def wait_for(
 
 
 def find_nameserver(run_address: RunAddress) -> str:
-    """Return the address of the nameserver if it answers, to this key.
+    """Return the address of the nameserver if it answers and has the same key.
 
     Raises
     ------

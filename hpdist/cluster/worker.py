@@ -1,4 +1,4 @@
-"""The worker: evaluates configurations for a run, wherever it is started."""
+"""The worker: connects to a run and evaluates configurations."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Worker(RecordsArguments):
 
     Either give it a function (`initialize`), or subclass it: load data in the constructor and
     override `compute`. By default evaluations run in a child process in which the worker is made
-    anew from its constructor's arguments, so a crash or a hang costs one attempt and nothing else.
+    again from its constructor's arguments, so a crash or a hang costs one attempt and nothing else.
 
     Parameters
     ----------
     run_id
         The run to work for.
     nameserver, nameserver_port
-        Where the nameserver is; `load_nameserver_credentials` finds out by itself.
+        Where the nameserver is; `load_nameserver_credentials` finds it by itself.
     host
         Name of this machine; default its host name.
     worker_id
@@ -157,7 +157,7 @@ class Worker(RecordsArguments):
         budget
             In the user's unit.
         working_directory
-            A directory of this attempt alone, with what the last lower budget left in it.
+            A directory of this attempt alone, with the files of the last lower budget in it.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class Worker(RecordsArguments):
             do="override compute, or give a function: worker.initialize(train)",
         )
 
-    # ------------------------------------------------------------------ where the run is
+    # ------------------------------------------------------------------ address of the run
 
     def load_nameserver_credentials(
         self, working_directory: str | Path, num_tries: int = 60, interval: float = 1
@@ -179,7 +179,7 @@ class Worker(RecordsArguments):
         Parameters
         ----------
         num_tries, interval
-            How often to look, and how many seconds apart.
+            Number of tries, and seconds between two of them.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class Worker(RecordsArguments):
         if self.directory is None:
             self.directory = run.path
 
-    # ------------------------------------------------------------------ life
+    # ------------------------------------------------------------------ running
 
     def run(self, background: bool = False, concurrent_type: str = "thread") -> None:
         """Serve the run until it is shut down; returns at once with ``background``.
@@ -224,8 +224,10 @@ class Worker(RecordsArguments):
             )
             self._thread.start()
         else:
-            found = {name: vars(self)[name] for name in ("_run_address", "_function", "directory")}
-            self._thread = start_process(self, self.constructor_arguments, found)
+            attributes = {
+                name: vars(self)[name] for name in ("_run_address", "_function", "directory")
+            }
+            self._thread = start_process(self, self.constructor_arguments, attributes)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until a worker in the background has left; False if it has not in time."""
@@ -235,7 +237,7 @@ class Worker(RecordsArguments):
         return True
 
     def is_busy(self) -> bool:
-        """Whether an evaluation runs."""
+        """Return True while an evaluation runs."""
         return self._session is not None and self._session.in_flight.busy
 
     def shutdown(self) -> None:
@@ -251,7 +253,7 @@ class Worker(RecordsArguments):
             ask_to_leave(self._thread, at_once=at_once)
 
     def start_computation(self, callback: Any, config_id: Any, *args: Any, **kwargs: Any) -> None:
-        """Run one computation in place, and report it to ``callback.register_result``."""
+        """Run one computation in this thread, and report it to ``callback.register_result``."""
         register = register_of(callback)
         result: dict[str, Any] = {"result": None, "exception": None}
         try:
@@ -269,7 +271,7 @@ class Worker(RecordsArguments):
         self.shutdown()
         self.wait()
 
-    # ------------------------------------------------------------------ within
+    # ------------------------------------------------------------------ internals
 
     def _serve(self) -> None:
         runner, incarnation = self._make_runner(), uuid.uuid4().hex

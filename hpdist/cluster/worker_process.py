@@ -16,7 +16,7 @@ from hpdist.core.journal.run_key import environment_key, set_environment_key
 
 
 class ServingWorker(Protocol):
-    """What is started here: a `hpdist.cluster.worker.Worker`."""
+    """The `hpdist.cluster.worker.Worker` that is started in the process."""
 
     worker_id: str
 
@@ -30,18 +30,18 @@ class ServingWorker(Protocol):
 
 
 def start_process(
-    worker: ServingWorker, made_from: tuple[Any, ...], found: dict[str, Any]
+    worker: ServingWorker, made_from: tuple[Any, ...], attributes: dict[str, Any]
 ) -> BaseProcess:
-    """Make a worker like this one elsewhere, and have it serve.
+    """Make a copy of a worker in another process, and run it there.
 
     Parameters
     ----------
     made_from
         Arguments of its constructor: positional ones, and those by name.
-    found
-        Attributes that it got since.
+    attributes
+        Attributes that were set since then, by name.
     """
-    data = cloudpickle.dumps((type(worker), *made_from, found, environment_key()))
+    data = cloudpickle.dumps((type(worker), *made_from, attributes, environment_key()))
     process = multiprocessing.get_context("spawn").Process(
         target=_serve, args=(data,), name=f"hpdist-{worker.worker_id}"
     )
@@ -56,16 +56,16 @@ def ask_to_leave(process: BaseProcess, *, at_once: bool) -> None:
 
 
 def _serve(data: bytes) -> None:
-    """Run a worker in a process that its own parent started; ``data`` came from it alone."""
+    """Run a worker in this process; ``data`` comes from the parent process only."""
     harden_process()
-    kind, args, kwargs, found, key = cloudpickle.loads(data)
+    kind, args, kwargs, attributes, key = cloudpickle.loads(data)
     set_environment_key(key)
     worker: ServingWorker = kind(*args, **kwargs)
-    vars(worker).update(found)
+    vars(worker).update(attributes)
 
     def leave(number: int, frame: object) -> None:
         options = {"why": "shut down", "at_once": number == signal.SIGTERM}
-        # In another thread: the signal may have interrupted one that holds a lock which is needed.
+        # In another thread: the interrupted one may hold a lock that `leave` needs.
         threading.Thread(target=worker.leave, kwargs=options).start()
 
     for number in (signal.SIGTERM, signal.SIGUSR1):

@@ -1,4 +1,4 @@
-"""Worker processes on this machine: started, started again when they die, and ended."""
+"""Worker processes on this machine: started, restarted when they die, and ended."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class WorkerProcesses:
     Parameters
     ----------
     arguments
-        Those of ``hpdist worker``.
+        Arguments of ``hpdist worker``.
     path
         The run's directory; what worker *i* prints goes to ``logs/worker-<i>.log`` in it.
     environment
@@ -73,7 +73,7 @@ class WorkerProcesses:
         Parameters
         ----------
         on_end
-            Called, in a thread of its own, when the last one is gone and any was given up.
+            Called in a thread of its own when the last process has ended and any was given up.
         """
         self._logs.mkdir(parents=True, exist_ok=True)
         self._key = key
@@ -95,7 +95,7 @@ class WorkerProcesses:
         return self._logs / f"worker-{index}.log"
 
     def close(self) -> None:
-        """Wait until all have left: those that stay are terminated, and then killed."""
+        """Wait until all processes have ended; those that stay are terminated, and then killed."""
         self._closing.set()
         for number, seconds in ((signal.SIGTERM, LEAVE_S), (signal.SIGKILL, TERMINATE_S)):
             if self._wait(seconds):
@@ -111,7 +111,7 @@ class WorkerProcesses:
             thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
 
-    # ------------------------------------------------------------------ one of them
+    # ------------------------------------------------------------------ one process
 
     def _supervise(self, index: int) -> None:
         early = 0
@@ -148,7 +148,7 @@ class WorkerProcesses:
         with suppress(BrokenPipeError), process.stdin as pipe:
             pipe.write(self._key.hex().encode() + b"\n")
             pipe.flush()
-            # The pipe stays open as long as the worker is wanted.
+            # The pipe stays open as long as the worker is to run.
             process.wait()
         code = process.wait()
         with self._lock:
@@ -160,7 +160,7 @@ class WorkerProcesses:
             f"worker process {index} was given up: it ended {MAX_EARLY_DEATHS} times with "
             f"{_describe_code(code)} soon after its start",
             cause=_tail(self.log(index)),
-            do=f"read {self.log(index)}, mend the cause, and run the same command again",
+            do=f"read {self.log(index)}, fix the cause, and run the same command again",
         )
         self._gone(error)
 

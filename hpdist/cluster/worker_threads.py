@@ -38,7 +38,7 @@ class WorkerSlots:
     Parameters
     ----------
     run_address
-        Where the run is.
+        Address of the run.
     """
 
     def __init__(self, workers: Sequence[Worker], run_address: RunAddress) -> None:
@@ -47,7 +47,7 @@ class WorkerSlots:
             if worker.directory is None:
                 worker.directory = run_address.directory
         self._running = set(workers)
-        # Filled by signal handlers, so of a kind that may be entered again while it is filled.
+        # Signal handlers put messages in it, so its `put` has to be reentrant.
         self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._interrupted = False
         self._deadline = math.inf  #: when evaluations that do not end are abandoned
@@ -55,7 +55,7 @@ class WorkerSlots:
         self._code = 0
 
     def run(self) -> int:
-        """Work until shut down, and return the exit code.
+        """Run the workers until they are shut down, and return the exit code.
 
         Raises
         ------
@@ -100,7 +100,9 @@ class WorkerSlots:
     def _signalled(self, name: str) -> None:
         if name == "SIGINT" and not self._interrupted:
             self._interrupted = True
-            logger.warning("finishing what runs, then leaving; Ctrl-C again leaves at once")
+            logger.warning(
+                "finishing running evaluations, then leaving; Ctrl-C again leaves at once"
+            )
             self._leave(name, at_once=False)
             return
         self._code = _SIGINT_TWICE if name == "SIGINT" else 0

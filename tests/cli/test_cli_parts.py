@@ -173,7 +173,7 @@ def test_another_run_is_told(hpdist: Commands, capsys: pytest.CaptureFixture[str
         )
     assert said.code == Exit.UNREACHABLE
     assert "0 of 1 workers joined run 'four'" in said.err
-    assert "no worker called" in said.err
+    assert "no worker is registered" in said.err
     assert f"--nameserver {host}:{port}" in said.err or "--run runs/four" in said.err
 
 

@@ -101,7 +101,7 @@ def test_a_master_waits_for_its_nameserver(scene: Scene, caplog: pytest.LogCaptu
     master = scene.master(2)
     caller = threading.Thread(target=master.run)
     caller.start()
-    eventually(lambda: "workers that are here work on" in caplog.text, "its complaint")
+    eventually(lambda: "connected workers go on" in caplog.text, "its complaint")
     scene.nameserver()
     scene.worker()
     caller.join(LIMIT_S)

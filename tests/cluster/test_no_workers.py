@@ -36,7 +36,7 @@ def test_no_workers_are_explained_by_what_the_nameserver_knows(scene: Scene) -> 
         master.run(min_n_workers=2)
     told = str(caught.value)
     assert "0 of 2 workers joined run 'scene'" in told
-    assert "answers and lists this run; no worker called" in told
+    assert "answers and lists this run; no worker is registered" in told
     assert "on loopback: workers on other machines cannot reach it" in told
     assert f"hpdist worker SCRIPT --run {scene.run}" in told
 
@@ -48,7 +48,7 @@ def test_no_workers_are_explained_by_the_nameserver_that_is_gone(scene: Scene) -
         master.wait_for_workers()
     told = str(caught.value)
     assert "has no nameserver" in told
-    assert "nobody can find the run" in told
+    assert "workers cannot find the run" in told
     assert f"hpdist nameserver --run {scene.run}" in told
 
 

@@ -50,7 +50,7 @@ def busy_worker(draining: bool, stage: Stage, rng: random.Random) -> Figures:
     job = stage.job_of(stage.wait_held(leaver))
     if draining:
         leaver.send_signal(signal.SIGINT)
-        stage.wait_until(lambda: "finishing what runs" in stage.outputs(), "its drain")
+        stage.wait_until(lambda: "finishing running evaluations" in stage.outputs(), "its drain")
     code, seconds = stage.end(leaver, signal.SIGTERM, WITHIN_S)
     assert code == 0
     assert stage.wait_requeued(job)["outcome"] is None
