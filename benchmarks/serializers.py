@@ -2,7 +2,7 @@
 
     python -m benchmarks.serializers [--seconds 2] [--repeats 3]
 
-The real executor, server, links and key, over loopback; a loop as short as can be, which writes
+The real executor, server, channels and key, over loopback; a loop as short as can be, which writes
 three records an evaluation and commits once a batch, before it acknowledges or launches; jobs
 that do nothing. Repeats are interleaved, the table shows medians and the range.
 """
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.cluster.transport import pyro
-from hpdist.cluster.transport.endpoint import Server
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.core.journal.journal import Journal
 from hpdist.core.model.errors import TransportError
 from hpdist.core.model.events import (
@@ -94,12 +94,12 @@ class ShortLoop:
 
 def work(key: bytes, uri: str, name: str) -> None:
     """Be a worker whose evaluations take no time, until the server is gone."""
-    link = Link(key, uri, RUN)
+    channel = DispatcherChannel(key, uri, RUN)
     who = {"epoch": 1, "worker": name, "incarnation": secrets.token_hex(8)}
     message: dict[str, Any] = {"kind": "register", "info": {}}
     for request in itertools.count():
         try:
-            reply = link.call({**who, **message, "request": request})
+            reply = channel.call({**who, **message, "request": request})
         except TransportError:
             return
         results = [

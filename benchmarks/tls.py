@@ -2,7 +2,7 @@
 
     python -m benchmarks.tls [--calls 2000] [--connections 200] [--repeats 5]
 
-A server and a link in one process over loopback, with and without TLS by turns: calls on an open
+A server and a channel in one process over loopback, with and without TLS by turns: calls on an open
 connection, small and large, and connections with their first call. Time by the clock, and
 processor time of both ends together, which other work on the machine does not lengthen so much;
 of each the best of the repeats. Needs the package cryptography.
@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.cli.certificates import make_certificates
-from hpdist.cluster.transport.endpoint import Server
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.cluster.transport.tls import Tls, read_tls
 
 KEY, RUN = b"k" * 32, "tls"
@@ -47,18 +47,18 @@ def measure(tls: Tls | None, calls: int, connections: int) -> dict[str, Costs]:
     """Return the costs of what was done."""
     server = Server(echo, echo, key=KEY, host="127.0.0.1", tls=tls)
     server.start()
-    link = Link(KEY, server.uri, RUN, tls=tls)
+    channel = DispatcherChannel(KEY, server.uri, RUN, tls=tls)
 
     def call(size: int) -> Callable[[], object]:
-        return lambda: link.call({"text": "x" * size})
+        return lambda: channel.call({"text": "x" * size})
 
     def connect_and_call() -> None:
-        other = Link(KEY, server.uri, RUN, tls=tls)
+        other = DispatcherChannel(KEY, server.uri, RUN, tls=tls)
         other.call({"text": ""})
         other.close()
 
     try:
-        link.call({"text": ""})
+        channel.call({"text": ""})
         return {
             "call, 100 bytes": cost_of(call(100), calls),
             "call, 10 KiB": cost_of(call(10 * 1024), calls),
@@ -66,7 +66,7 @@ def measure(tls: Tls | None, calls: int, connections: int) -> dict[str, Costs]:
             "connection and call": cost_of(connect_and_call, connections),
         }
     finally:
-        link.close()
+        channel.close()
         server.close()
 
 

@@ -46,7 +46,7 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
     new until resume. retry evaluates failed jobs again, extend changes limits.
     """
     from hpdist.cluster.discovery import RunAddress
-    from hpdist.cluster.transport.link import Link
+    from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
     from hpdist.cluster.transport.pyro import harden_process
     from hpdist.core.journal.run_key import find_key
     from hpdist.core.remote.command_arguments import check_arguments
@@ -63,13 +63,15 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
     _check_running(path)
     run_address = RunAddress(safe_run_id(path.resolve().name), directory=path)
     key = find_key(run_address.run_id, path, create=False)
-    link = Link(key, run_address.dispatcher, run_address.run_id, tls=run_address.tls())
+    channel = DispatcherChannel(
+        key, run_address.dispatcher, run_address.run_id, tls=run_address.tls()
+    )
     try:
-        link.control({"command": command, "arguments": arguments})
+        channel.control({"command": command, "arguments": arguments})
     except MasterNotFound as error:
         raise _not_running(path) from error
     finally:
-        link.close()
+        channel.close()
     tell(f"told run {run_address.run_id}: {command}")
     return Exit.DONE
 

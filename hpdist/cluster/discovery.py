@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpdist.cluster.directory import Names, find_dispatcher
 from hpdist.cluster.transport.address import is_loopback, join_address, split_address
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
 from hpdist.cluster.transport.tls import Tls, find_tls
 from hpdist.core.journal.connection_file import connection_is_stale, read_connection
 from hpdist.core.journal.run_directory import RunDirectory
@@ -89,9 +89,11 @@ class RunAddress:
         """Return a client of the nameserver; raises as `nameserver` does."""
         return Names(*self.nameserver(), self.key(), timeout_s, self.tls())
 
-    def link(self, address: str | Callable[[], str], timeout_s: float = 10.0) -> Link:
+    def channel(
+        self, address: str | Callable[[], str], timeout_s: float = 10.0
+    ) -> DispatcherChannel:
         """Return a channel to the dispatcher; it reads the key when it connects."""
-        return Link(self.key, address, self.run_id, timeout_s, self.tls())
+        return DispatcherChannel(self.key, address, self.run_id, timeout_s, self.tls())
 
     def dispatcher(self) -> str:
         """Ask the nameserver for the dispatcher's URI.

@@ -77,13 +77,13 @@ class Registry:
             return
         if other == self.served.uri:
             return
-        link = self.served.run_address.link(other, timeout_s=3.0)
+        channel = self.served.run_address.channel(other, timeout_s=3.0)
         try:
-            found = link.control({"command": "who"})
+            found = channel.control({"command": "who"})
         except TransportError:
             return
         finally:
-            link.close()
+            channel.close()
         raise ConfigurationError(
             f"run {self.served.run_address.run_id!r} has a master already",
             cause=f"process {found.get('pid')} on {found.get('host')} serves it at {other}",

@@ -12,7 +12,7 @@ from typing import Any
 from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.registration import Registry, Served
 from hpdist.cluster.transport.address import bind_host, check_listening, is_loopback, join_address
-from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.model.errors import ConfigurationError, HpdistError, TransportError
 from hpdist.core.model.events import (

@@ -288,7 +288,7 @@ class Worker(RecordsArguments):
             ),
             self.run_id,
             runner,
-            lambda: self._run_address.link(self._find_dispatcher),
+            lambda: self._run_address.channel(self._find_dispatcher),
             Outbox(lasting.outbox, self.worker_id, incarnation),
             directory=self.directory,
             timeouts=self.timeouts,

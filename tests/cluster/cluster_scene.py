@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hpdist import Dispatcher, Master, NameServer, Timing, Worker
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import TransportError
@@ -89,11 +89,11 @@ class Scene:
         return worker
 
     def control(self, uri: str, command: str, **arguments: Any) -> dict[str, Any]:
-        link = Link(find_key(RUN, self.run, create=False), uri, RUN)
+        channel = DispatcherChannel(find_key(RUN, self.run, create=False), uri, RUN)
         try:
-            return link.control({"command": command, "arguments": arguments})
+            return channel.control({"command": command, "arguments": arguments})
         finally:
-            link.close()
+            channel.close()
 
     def close(self) -> None:
         self._stack.close()

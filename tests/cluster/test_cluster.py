@@ -14,7 +14,7 @@ import pytest
 from cluster_scene import LIMIT_S, RUN, Scene, eventually, give_x, refusal, scene_in
 
 from hpdist import Worker
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
 from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import (
     AuthenticationError,
@@ -164,14 +164,14 @@ def test_a_call_that_waits_ends_when_its_line_is_hung_up(scene: Scene) -> None:
     """Even if something else gets its file descriptor at once."""
     scene.nameserver()
     uri = scene.dispatcher(lambda job: None).service.uri
-    link = Link(find_key(RUN, scene.run), uri, RUN)
+    channel = DispatcherChannel(find_key(RUN, scene.run), uri, RUN)
     address = {"epoch": 0, "worker": "w", "incarnation": "ab" * 16}
-    link.call({"kind": "register", "request": 0, "info": {}, "in_flight": [], **address})
+    channel.call({"kind": "register", "request": 0, "info": {}, "in_flight": [], **address})
     errors: list[TransportError] = []
 
     def wait_for_work(request: int) -> None:
         try:
-            link.call({"kind": "poll", "request": request, "wait": 3000.0, **address})
+            channel.call({"kind": "poll", "request": request, "wait": 3000.0, **address})
         except TransportError as error:
             errors.append(error)
 
@@ -180,16 +180,18 @@ def test_a_call_that_waits_ends_when_its_line_is_hung_up(scene: Scene) -> None:
         for number in range(1, 21):
             thread = threading.Thread(target=wait_for_work, args=(number,))
             thread.start()
-            eventually(lambda: link._connection and link._connection._calling.locked(), "the call")
-            link.close()
+            eventually(
+                lambda: channel._connection and channel._connection._calling.locked(), "the call"
+            )
+            channel.close()
             copies = [os.dup(quiet.fileno()) for _ in range(64)]
             thread.join(LIMIT_S)
             assert not thread.is_alive()
             for copy in copies:
                 os.close(copy)
     assert len(errors) == 20
-    link.call({"kind": "deregister", "request": 21, **address})
-    link.close()
+    channel.call({"kind": "deregister", "request": 21, **address})
+    channel.close()
 
 
 def test_a_worker_is_of_no_use_to_another_run_of_the_same_name(
@@ -244,9 +246,9 @@ def test_a_worker_with_another_key_leaves_and_says_why(
 def test_a_worker_of_another_run_is_refused(scene: Scene) -> None:
     scene.nameserver()
     dispatcher = scene.dispatcher(lambda job: None)
-    link = Link(find_key(RUN, scene.run), dispatcher.service.uri, "another")
-    told = refusal(lambda: link.call({"kind": "register", "epoch": 0, "worker": "w"}))
-    link.close()
+    channel = DispatcherChannel(find_key(RUN, scene.run), dispatcher.service.uri, "another")
+    told = refusal(lambda: channel.call({"kind": "register", "epoch": 0, "worker": "w"}))
+    channel.close()
     assert "serves run 'scene', not 'another'" in told
 
 
@@ -330,6 +332,6 @@ def test_commands_that_make_no_sense_are_refused(
 def test_commands_need_the_key(scene: Scene) -> None:
     scene.nameserver()
     uri = scene.dispatcher(lambda job: None).service.uri
-    link = Link(secrets.token_bytes(32), uri, RUN)
+    channel = DispatcherChannel(secrets.token_bytes(32), uri, RUN)
     with pytest.raises(AuthenticationError):
-        link.control({"command": "stop"})
+        channel.control({"command": "stop"})

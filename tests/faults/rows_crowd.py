@@ -8,7 +8,7 @@ import time
 from matrix import Figures, Row
 from stage import RUN, Stage
 
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
 from hpdist.core.journal.run_key import find_key
 
 PROCESSES, THREADS = 4, 16
@@ -23,22 +23,22 @@ def crowd(stage: Stage, rng: random.Random) -> Figures:
     processes = [stage.worker(threads=THREADS) for _ in range(PROCESSES)]
     address = stage.address()
     key = find_key(RUN, stage.directory / RUN, create=False)
-    links = [Link(key, address, RUN) for _ in range(CONNECTIONS - 2 * WORKERS)]
+    channels = [DispatcherChannel(key, address, RUN) for _ in range(CONNECTIONS - 2 * WORKERS)]
     try:
         stage.close_gate()
         stage.begin()
-        for link in links:
-            assert link.control({"command": "who"})["kind"] == "ok"
+        for channel in channels:
+            assert channel.control({"command": "who"})["kind"] == "ok"
         began = time.time()
         stage.file("go").touch()
         stage.wait_until(lambda: len(stage.held()) == WORKERS, "work for all", 100)
         joined = [r["at"] for r in stage.journal("worker") if r["state"] == "joined"]
         assert len(joined) == WORKERS
-        for link in links:
-            assert link.control({"command": "who"})["kind"] == "ok"
+        for channel in channels:
+            assert channel.control({"command": "who"})["kind"] == "ok"
     finally:
-        for link in links:
-            link.close()
+        for channel in channels:
+            channel.close()
     assert all(process.alive for process in processes)
     stage.finish(master)
     return {"all joined s": max(joined) - began}

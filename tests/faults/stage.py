@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
 from hpdist.core.journal.run_key import find_key
 
 SCRIPTS = Path(__file__).with_name("cluster_scripts")
@@ -156,11 +156,11 @@ class Stage:
     def control(self, command: str, **arguments: Any) -> None:
         """Give the dispatcher an operator's command."""
         run = self.directory / RUN
-        link = Link(find_key(RUN, run, create=False), self.address(), RUN)
+        channel = DispatcherChannel(find_key(RUN, run, create=False), self.address(), RUN)
         try:
-            link.control({"command": command, "arguments": arguments})
+            channel.control({"command": command, "arguments": arguments})
         finally:
-            link.close()
+            channel.close()
 
     def address(self) -> str:
         """Where the newest dispatcher listens."""

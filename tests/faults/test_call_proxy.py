@@ -29,8 +29,8 @@ from call_faults import (
 from call_frames import Frame
 from call_proxy import CallProxy, address_in
 
-from hpdist.cluster.transport.endpoint import Server
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.core.model.errors import TransportError
 
 KEY = b"k" * 32
@@ -45,7 +45,7 @@ class Stage:
         self.heard: list[str] = []
         self.server = self.serve()
         self.proxy = CallProxy(lambda: self.server.address, key=KEY)
-        self.links: list[Link] = []
+        self.channels: list[DispatcherChannel] = []
 
     def serve(self) -> Server:
         server = Server(self.answer, self.answer, key=KEY, host="127.0.0.1")
@@ -56,13 +56,13 @@ class Stage:
         self.heard.append(str(message["text"]))
         return {"v": 1, "kind": "ok", "epoch": 1, "said": message["text"]}
 
-    def link(self, timeout_s: float = LIMIT_S) -> Link:
-        self.links.append(Link(KEY, self.proxy.address, "run", timeout_s))
-        return self.links[-1]
+    def channel(self, timeout_s: float = LIMIT_S) -> DispatcherChannel:
+        self.channels.append(DispatcherChannel(KEY, self.proxy.address, "run", timeout_s))
+        return self.channels[-1]
 
     def close(self) -> None:
-        for link in self.links:
-            link.close()
+        for channel in self.channels:
+            channel.close()
         self.proxy.close()
         self.server.close()
 
@@ -75,8 +75,8 @@ def stage() -> Iterator[Stage]:
     assert not [t.name for t in threading.enumerate() if t.name.startswith("proxy")]
 
 
-def say(link: Link, text: str, kind: str = "poll") -> str:
-    return str(link.call({"kind": kind, "text": text})["said"])
+def say(channel: DispatcherChannel, text: str, kind: str = "poll") -> str:
+    return str(channel.call({"kind": kind, "text": text})["said"])
 
 
 def until(holds: Callable[[], Any]) -> None:
@@ -94,18 +94,18 @@ def reply(frame: Frame) -> bool:
     return frame.kind == "poll" and frame.is_reply
 
 
-def fails_for_now(link: Link, text: str) -> None:
+def fails_for_now(channel: DispatcherChannel, text: str) -> None:
     """Say something; that fails, and not because the other end is no dispatcher of hpdist."""
     with pytest.raises(TransportError) as caught:
-        say(link, text)
+        say(channel, text)
     assert type(caught.value) is TransportError
 
 
 def test_without_a_plan_everything_is_passed_on_and_understood(stage: Stage) -> None:
     seen: list[Frame] = []
     stage.proxy.add(lambda frame: seen.append(frame))  # type: ignore[func-returns-value]
-    link = stage.link()
-    assert [say(link, text) for text in ("a", "é" * 100_000)] == ["a", "é" * 100_000]
+    channel = stage.channel()
+    assert [say(channel, text) for text in ("a", "é" * 100_000)] == ["a", "é" * 100_000]
     assert [(frame.kind, frame.is_reply) for frame in seen[:4]] == [
         ("handshake", False), ("handshake", True), ("poll", False), ("poll", True),
     ]  # fmt: skip
@@ -120,49 +120,49 @@ def test_what_is_dropped_does_not_arrive_and_what_is_said_anew_does(
     stage: Stage, which: Callable[[Frame], bool]
 ) -> None:
     stage.proxy.add(Rule(which, drop))
-    link = stage.link(timeout_s=0.5)
+    channel = stage.channel(timeout_s=0.5)
     with pytest.raises(TransportError, match="no answer"):
-        say(link, "a")
+        say(channel, "a")
     assert stage.heard == ["a"] * (which is reply)
-    assert say(link, "b") == "b"
+    assert say(channel, "b") == "b"
     assert stage.proxy.count("drop") == 1
 
 
 def test_a_request_that_is_doubled_is_answered_once(stage: Stage) -> None:
     stage.proxy.add(Rule(request, double))
-    link = stage.link()
-    assert say(link, "a") == "a"
-    fails_for_now(link, "b")
-    assert say(link, "c") == "c"
+    channel = stage.channel()
+    assert say(channel, "a") == "a"
+    fails_for_now(channel, "b")
+    assert say(channel, "c") == "c"
     assert stage.heard == ["a", "c"]
 
 
 def test_a_reply_that_is_doubled_is_heard_once(stage: Stage) -> None:
     stage.proxy.add(Rule(reply, double))
-    link = stage.link()
-    assert say(link, "a") == "a"
-    fails_for_now(link, "b")
-    assert say(link, "c") == "c"
+    channel = stage.channel()
+    assert say(channel, "a") == "a"
+    fails_for_now(channel, "b")
+    assert say(channel, "c") == "c"
 
 
 def test_a_call_that_is_repeated_is_answered_twice_on_one_connection(stage: Stage) -> None:
     stage.proxy.add(Rule(request, repeat, times=2))
-    link = stage.link()
-    assert [say(link, text) for text in "abc"] == ["a", "b", "c"]
+    channel = stage.channel()
+    assert [say(channel, text) for text in "abc"] == ["a", "b", "c"]
     assert stage.heard == ["a", "a", "b", "b", "c"]
     assert stage.proxy.count("pass request handshake") == 1
 
 
 def test_a_call_that_is_replayed_arrives_again_after_later_ones(stage: Stage) -> None:
     stage.proxy.add(Rule(request, replay(0.3)))
-    link = stage.link()
-    assert [say(link, text) for text in "ab"] == ["a", "b"]
+    channel = stage.channel()
+    assert [say(channel, text) for text in "ab"] == ["a", "b"]
     until(lambda: stage.heard == ["a", "b", "a"])
 
 
 def test_a_request_of_another_connection_is_refused(stage: Stage) -> None:
-    first, second = stage.link(), stage.link()
-    assert [say(link, "a") for link in (first, second)] == ["a", "a"]
+    first, second = stage.channel(), stage.channel()
+    assert [say(channel, "a") for channel in (first, second)] == ["a", "a"]
     stage.proxy.add(Rule(lambda frame: request(frame) and frame.connection == 1, stray))
     fails_for_now(second, "b")
     assert say(second, "c") == "c"
@@ -171,35 +171,35 @@ def test_a_request_of_another_connection_is_refused(stage: Stage) -> None:
 
 def test_a_reset_is_noticed_at_once_on_both_sides(stage: Stage) -> None:
     stage.proxy.add(Rule(request, reset))
-    link = stage.link()
+    channel = stage.channel()
     with pytest.raises(TransportError, match="closed the connection"):
-        say(link, "a")
-    assert say(link, "b") == "b"
+        say(channel, "a")
+    assert say(channel, "b") == "b"
     assert stage.heard == ["b"]
     until(lambda: len(stage.proxy.pairs()) == 1)
 
 
 def test_on_a_half_open_connection_nothing_arrives_any_more(stage: Stage) -> None:
-    link = stage.link(timeout_s=0.5)
-    assert say(link, "a") == "a"
+    channel = stage.channel(timeout_s=0.5)
+    assert say(channel, "a") == "a"
     stage.proxy.add(Rule(request, swallow))
     with pytest.raises(TransportError, match="no answer"):
-        say(link, "b")
-    assert say(link, "c") == "c"
+        say(channel, "b")
+    assert say(channel, "c") == "c"
     assert stage.heard == ["a", "c"]
 
 
 def test_a_gate_holds_a_message_until_it_is_opened(stage: Stage) -> None:
     gate = Gate()
     stage.proxy.add(Rule(lambda frame: reply(frame) and frame.content["said"] == "b", gate))
-    link = stage.link()
-    assert say(link, "a") == "a"
+    channel = stage.channel()
+    assert say(channel, "a") == "a"
     said: list[str] = []
-    caller = threading.Thread(target=lambda: said.append(say(link, "b")))
+    caller = threading.Thread(target=lambda: said.append(say(channel, "b")))
     caller.start()
     assert gate.wait().content["said"] == "b"
     assert (stage.heard, said) == (["a", "b"], [])
-    assert say(stage.link(), "other") == "other"
+    assert say(stage.channel(), "other") == "other"
     gate.open()
     caller.join(LIMIT_S)
     assert said == ["b"]
@@ -208,27 +208,27 @@ def test_a_gate_holds_a_message_until_it_is_opened(stage: Stage) -> None:
 def test_a_held_request_of_someone_who_has_hung_up_arrives_all_the_same(stage: Stage) -> None:
     gate = Gate()
     stage.proxy.add(Rule(request, gate))
-    link = stage.link(timeout_s=0.3)
+    channel = stage.channel(timeout_s=0.3)
     with pytest.raises(TransportError, match="no answer"):
-        say(link, "a")
-    assert say(link, "b") == "b"
+        say(channel, "a")
+    assert say(channel, "b") == "b"
     gate.open()
     until(lambda: stage.heard == ["b", "a"])
 
 
 @pytest.mark.parametrize("direction", ["requests", "replies"])
 def test_a_partition_holds_back_one_direction_until_it_heals(stage: Stage, direction: str) -> None:
-    link = stage.link()
-    assert say(link, "a") == "a"
+    channel = stage.channel()
+    assert say(channel, "a") == "a"
     stage.proxy.partition(requests=direction == "requests", replies=direction == "replies")
     said: list[str] = []
-    caller = threading.Thread(target=lambda: said.append(say(link, "b")))
+    caller = threading.Thread(target=lambda: said.append(say(channel, "b")))
     caller.start()
     until(lambda: stage.proxy.count("pass request poll") == 2)
     if direction == "replies":
         until(lambda: stage.heard == ["a", "b"])
     with pytest.raises(TransportError, match="no answer"):
-        say(stage.link(timeout_s=0.3), "not let in")
+        say(stage.channel(timeout_s=0.3), "not let in")
     assert said == []
     assert "not let in" not in stage.heard
     stage.proxy.heal()
@@ -239,24 +239,24 @@ def test_a_partition_holds_back_one_direction_until_it_heals(stage: Stage, direc
 def test_what_is_delayed_or_arrives_in_pieces_is_whole(stage: Stage) -> None:
     stage.proxy.add(Rule(request, delay(0.2)), Rule(reply, drip(0.001, size=7)))
     began = time.monotonic()
-    assert say(stage.link(), "a" * 100) == "a" * 100
+    assert say(stage.channel(), "a" * 100) == "a" * 100
     assert time.monotonic() - began > 0.2
     assert (stage.proxy.count("delayed request"), stage.proxy.count("dripped reply")) == (1, 1)
 
 
 def test_the_dispatcher_is_looked_up_for_each_connection(stage: Stage) -> None:
-    link = stage.link()
-    assert say(link, "a") == "a"
+    channel = stage.channel()
+    assert say(channel, "a") == "a"
     stage.server.close()
-    fails_for_now(link, "b")
+    fails_for_now(channel, "b")
     stage.server = stage.serve()
-    assert say(link, "c") == "c"
+    assert say(channel, "c") == "c"
 
 
 def test_without_a_dispatcher_a_connection_is_closed(stage: Stage) -> None:
     stage.server.close()
     with pytest.raises(TransportError, match="closed the connection"):
-        say(stage.link(), "a")
+        say(stage.channel(), "a")
     assert stage.proxy.count("unreachable") == 1
 
 
@@ -302,7 +302,7 @@ def test_it_runs_as_a_process_that_counts(stage: Stage, tmp_path: Path) -> None:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
         with pytest.raises(TransportError, match="no answer"):
-            say(Link(KEY, address, "run", timeout_s=0.3), "a")
+            say(DispatcherChannel(KEY, address, "run", timeout_s=0.3), "a")
         until(lambda: counts.exists() and "drop" in counts.read_text())
         told = json.loads(counts.read_text())
         assert sum(n for what, n in told.items() if what.startswith("drop")) == 1

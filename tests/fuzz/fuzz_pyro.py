@@ -19,8 +19,8 @@ from hpdist.cluster.directory import Names, find_dispatcher, list_runs, list_wor
 from hpdist.cluster.transport import client as pyro_client
 from hpdist.cluster.transport.address import split_address
 from hpdist.cluster.transport.client import Connection
-from hpdist.cluster.transport.endpoint import Endpoint
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import DispatcherEndpoint
 from hpdist.cluster.transport.name_registry import make_daemon
 from hpdist.cluster.transport.pyro import NONCE_BYTES, OBJECT_ID, Reader, session_mark
 from hpdist.cluster.transport.server import GuardedDaemon
@@ -37,7 +37,7 @@ _PACKED = headed(MSGPACK, HEAD)
 def dispatcher() -> GuardedDaemon:
     """A dispatcher's daemon, which serves nobody by itself."""
     daemon = GuardedDaemon("127.0.0.1", 0, KEY, 8)
-    daemon.register(Endpoint(exchange, control), OBJECT_ID)
+    daemon.register(DispatcherEndpoint(exchange, control), OBJECT_ID)
     return daemon
 
 
@@ -154,11 +154,11 @@ def _answering(data: bytes) -> FakeSocket:
 
 def _answer(data: bytes) -> None:
     with _dialled(_answering(data)):
-        link = Link(KEY, "127.0.0.1:1", "run")
+        channel = DispatcherChannel(KEY, "127.0.0.1:1", "run")
         try:
-            assert link.call({"kind": "poll"})["kind"] in ("ok", "unregistered")
+            assert channel.call({"kind": "poll"})["kind"] in ("ok", "unregistered")
         finally:
-            link.close()
+            channel.close()
 
 
 def _list_of_names(data: bytes) -> None:

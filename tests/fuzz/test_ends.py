@@ -13,8 +13,8 @@ from fuzz_sockets import KEY, Answering, FakeSocket, arrived, describe, signed
 from Pyro4 import errors, message, util
 
 from hpdist.cluster.transport.client import Connection
-from hpdist.cluster.transport.endpoint import Endpoint
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import DispatcherEndpoint
 from hpdist.cluster.transport.pyro import HANDSHAKE_S, MESSAGE_S, OBJECT_ID, Reader, session_mark
 from hpdist.cluster.transport.server import GuardedDaemon
 from hpdist.core.model.errors import AuthenticationError, ProtocolMismatch, TransportError
@@ -41,7 +41,7 @@ class Desk:
     def __init__(self) -> None:
         self.served: list[Mapping[str, Any]] = []
         self.daemon = GuardedDaemon("127.0.0.1", 0, KEY, 8)
-        self.daemon.register(Endpoint(self._answer, self._answer), OBJECT_ID)
+        self.daemon.register(DispatcherEndpoint(self._answer, self._answer), OBJECT_ID)
 
     def _answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         self.served.append(asked)
@@ -226,7 +226,7 @@ def test_no_object_is_made_of_what_a_server_sends() -> None:
 def test_a_reply_that_a_worker_could_not_obey_is_refused_by_name(name: str, value: object) -> None:
     reply = write_reply(Reply("ok", 1)) | {name: value}
     with answering(result(encode(reply))):
-        link = Link(KEY, "127.0.0.1:1", "run")
+        channel = DispatcherChannel(KEY, "127.0.0.1:1", "run")
         with pytest.raises(ProtocolMismatch, match=name):
-            exchange(link, Poll(worker="w", incarnation="0" * 8, request=1))
-        link.close()
+            exchange(channel, Poll(worker="w", incarnation="0" * 8, request=1))
+        channel.close()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.service import Service
-from hpdist.cluster.transport.endpoint import Server
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_journal
@@ -64,10 +64,10 @@ def quiet_talk() -> None:
         executor.exchange, Service(RunAddress("run"))._control, key=key, host="127.0.0.1"
     )
     server.start()
-    with closing(server), closing(Link(key, server.uri, "run")) as link:
+    with closing(server), closing(DispatcherChannel(key, server.uri, "run")) as channel:
         who = {"epoch": 0, "worker": "w", "incarnation": "0" * 8}
-        settings = link.call({**who, "request": 0, "kind": "register", "info": {}})["settings"]
+        settings = channel.call({**who, "request": 0, "kind": "register", "info": {}})["settings"]
         poll = {**who, "request": 1, "kind": "poll", "wait": 0, "instance": settings["instance"]}
-        assert "assignments" not in link.call(poll)
-        assert link.call({**who, "request": 2, "kind": "deregister"})["kind"] == "ok"
-        assert link.control({"command": "stop", "arguments": {"reason": "é"}})["kind"] == "ok"
+        assert "assignments" not in channel.call(poll)
+        assert channel.call({**who, "request": 2, "kind": "deregister"})["kind"] == "ok"
+        assert channel.control({"command": "stop", "arguments": {"reason": "é"}})["kind"] == "ok"

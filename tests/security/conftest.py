@@ -14,7 +14,7 @@ import pytest
 from attackers import KEY, Address, echo, eventually
 
 from hpdist.cluster.nameserver import NameServer
-from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.core.journal.run_key import find_key
 
 

@@ -44,7 +44,7 @@ from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.transport import pyro
 from hpdist.cluster.transport.address import split_address
 from hpdist.cluster.transport.client import Connection
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
 from hpdist.core.journal.connection_file import write_connection
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_key import find_key
@@ -101,8 +101,8 @@ def test_no_client_opens_a_pickle_of_a_rogue(
     rogue = listen(key, kind)
     host, port = rogue.address
     clients: list[Callable[[], object]] = [
-        lambda: Link(KEY, f"{host}:{port}", "run").call({}),
-        lambda: Link(KEY, f"{host}:{port}", "run").control({"command": "stop"}),
+        lambda: DispatcherChannel(KEY, f"{host}:{port}", "run").call({}),
+        lambda: DispatcherChannel(KEY, f"{host}:{port}", "run").control({"command": "stop"}),
         lambda: Names(host, port, KEY).entries("hpdist."),
         lambda: RunAddress("mnist", host, port).dispatcher(),
     ]
@@ -131,7 +131,7 @@ def test_not_even_one_with_the_key_gets_a_pickle_opened(mark: Path, in_reply: bo
 
     rogue = Rogue(answer)
     with pytest.raises(UnauthenticatedPeer):
-        Link(KEY, "{}:{}".format(*rogue.address), "run").call({})
+        DispatcherChannel(KEY, "{}:{}".format(*rogue.address), "run").call({})
     rogue.close()
     assert not mark.exists()
 
@@ -156,7 +156,7 @@ def test_an_exception_that_is_sent_ends_nobody(name: str) -> None:
 
     rogue = Rogue(answer)
     with pytest.raises(TransportError, match="could not do it"):
-        Link(KEY, "{}:{}".format(*rogue.address), "run").call({})
+        DispatcherChannel(KEY, "{}:{}".format(*rogue.address), "run").call({})
     rogue.close()
 
 
@@ -424,7 +424,7 @@ def test_a_program_refuses_an_environment_that_makes_pyro_unsafe(
 
 PERMISSIVE = """
 import sys
-from hpdist.cluster.transport.endpoint import Server
+from hpdist.cluster.transport.dispatcher_server import Server
 server = Server(lambda m: {}, lambda m: {}, key=b"k" * 32, host="127.0.0.1")
 print("{}:{}".format(*server.start()), flush=True)
 sys.stdin.read()

@@ -46,8 +46,8 @@ from hpdist.cluster.directory import Names
 from hpdist.cluster.transport import connections, pyro
 from hpdist.cluster.transport import server as pyro_server
 from hpdist.cluster.transport.client import Connection
-from hpdist.cluster.transport.endpoint import Server
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.core.model.errors import AuthenticationError, TransportError, UnauthenticatedPeer
 
 URI = "PYRO:hpdist@127.0.0.1:4711"
@@ -148,10 +148,10 @@ def test_a_recorded_session_is_served_to_nobody_a_second_time() -> None:
     heard: list[Any] = []
     server = Server(lambda m: heard.append(m) or echo(m), echo, key=KEY, host="127.0.0.1")
     recorder = Recorder(server.start())
-    link = Link(KEY, "{}:{}".format(*recorder.address), "run")
-    link.call({"worker": "w", "done": [1]})
-    link.call({"worker": "w", "done": [2]})
-    link.close()
+    channel = DispatcherChannel(KEY, "{}:{}".format(*recorder.address), "run")
+    channel.call({"worker": "w", "done": [1]})
+    channel.call({"worker": "w", "done": [2]})
+    channel.close()
     recorder.close()
     assert len(heard) == 2
     whole = bytes(recorder.sent)
@@ -195,9 +195,9 @@ def test_without_the_mark_of_its_session_a_call_may_read_names_and_not_change_th
 
 def test_recorded_answers_do_not_pass_for_those_of_the_dispatcher(dispatcher: Door) -> None:
     recorder = Recorder(dispatcher.address)
-    link = Link(KEY, "{}:{}".format(*recorder.address), "run")
-    link.call({"text": "first"})
-    link.close()
+    channel = DispatcherChannel(KEY, "{}:{}".format(*recorder.address), "run")
+    channel.call({"text": "first"})
+    channel.close()
     recorder.close()
     ok, result = messages_in(bytes(recorder.got))
 
@@ -207,7 +207,7 @@ def test_recorded_answers_do_not_pass_for_those_of_the_dispatcher(dispatcher: Do
 
     rogue = Rogue(replay)
     with pytest.raises(UnauthenticatedPeer, match="not the dispatcher"):
-        Link(KEY, "{}:{}".format(*rogue.address), "run").call({})
+        DispatcherChannel(KEY, "{}:{}".format(*rogue.address), "run").call({})
     rogue.close()
     assert result
 
@@ -438,9 +438,9 @@ def test_a_replayed_handshake_occupies_no_place_of_a_peer(
     for sock in silent:
         sock.sendall(handshake(key=KEY))
         assert kind_of(one_message(sock)) == CONNECTOK
-    link = Link(KEY, server.uri, "run")
-    assert link.call({})["kind"] == "ok"
-    link.close()
+    channel = DispatcherChannel(KEY, server.uri, "run")
+    assert channel.call({})["kind"] == "ok"
+    channel.close()
     for sock in silent:
         sock.close()
     server.close()

@@ -13,7 +13,7 @@ from hpdist import Dispatcher, NameServer, Timing
 from hpdist.cluster.directory import Names, register_dispatcher, registered_dispatcher
 from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.registration import Registry, Served
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
 from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.errors import (
     AuthenticationError,
@@ -40,7 +40,7 @@ class Target:
         self.dispatcher.__enter__()
         self.dispatcher.submit_job("job", config={"x": 1.0})
         self.key = find_key(RUN, directory / RUN, create=False)
-        self.link = Link(self.key, self.dispatcher.service.uri, RUN)
+        self.channel = DispatcherChannel(self.key, self.dispatcher.service.uri, RUN)
         self._request = 0
         self.registered = self.say("register", info={})
         reply = self.registered
@@ -50,10 +50,10 @@ class Target:
 
     def say(self, kind: str, **fields: Any) -> dict[str, Any]:
         self._request += 1
-        return self.link.call({**WHO, "request": self._request, "kind": kind, **fields})
+        return self.channel.call({**WHO, "request": self._request, "kind": kind, **fields})
 
     def close(self) -> None:
-        self.link.close()
+        self.channel.close()
         self.dispatcher.shutdown()
         self.nameserver.shutdown()
 
@@ -131,7 +131,7 @@ def test_a_result_that_is_none_is_refused_by_name(target: Target, rubbish: Any) 
 def test_a_message_with_a_hostile_field_is_refused(target: Target, fields: dict[str, Any]) -> None:
     message = {**WHO, "request": 50, "kind": "heartbeat", "in_flight": []} | fields
     with pytest.raises(ProtocolMismatch):
-        target.link.call(message)
+        target.channel.call(message)
     assert target.say("heartbeat", in_flight=[[0, 1]])["kind"] == "ok"
 
 
@@ -142,7 +142,7 @@ def test_a_message_with_a_hostile_field_is_refused(target: Target, fields: dict[
     ids=lambda text: text[:20],
 )  # fmt: skip
 def test_text_that_is_no_message_ends_nothing(target: Target, text: str) -> None:
-    connection = target.link._connect()
+    connection = target.channel._connect()
     said = connection.invoke("exchange", (text,), 20.0)
     assert '"kind":"refused"' in said
     assert target.say("heartbeat", in_flight=[[0, 1]])["kind"] == "ok"
@@ -161,14 +161,14 @@ def test_text_that_is_no_message_ends_nothing(target: Target, text: str) -> None
 )  # fmt: skip
 def test_a_command_that_is_none_is_refused(target: Target, command: dict[str, Any]) -> None:
     with pytest.raises(ProtocolMismatch, match="refused"):
-        target.link.control(command)
+        target.channel.control(command)
     assert target.say("heartbeat", in_flight=[[0, 1]])["kind"] == "ok"
 
 
 def test_a_worker_of_another_key_gets_no_work(target: Target) -> None:
-    link = Link(OTHER_KEY, target.dispatcher.service.uri, RUN)
+    channel = DispatcherChannel(OTHER_KEY, target.dispatcher.service.uri, RUN)
     with pytest.raises(AuthenticationError, match="another key"):
-        link.call({**WHO, "request": 1, "kind": "register", "info": {}})
+        channel.call({**WHO, "request": 1, "kind": "register", "info": {}})
     assert target.dispatcher.number_of_workers() == 1
 
 

@@ -26,8 +26,8 @@ from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.transport.address import split_address
 from hpdist.cluster.transport.client import Connection
-from hpdist.cluster.transport.endpoint import Server
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.core.journal.connection_file import read_connection
 from hpdist.core.journal.run_key import Key, find_key
 from hpdist.core.model.errors import ConfigurationError, TransportError
@@ -210,7 +210,7 @@ def test_a_key_shows_itself_in_no_text_and_no_traceback(secret: str) -> None:
     key = Key.fromhex(secret)
     texts = [repr(key), str(key), f"{key}", f"{key!r}", "%s %r" % (key, key), repr({"key": key})]  # noqa: UP031
     texts += [logging.LogRecord("", 0, "", 0, "%s", (key,), None).getMessage()]
-    texts += [repr(Link(key, "h:1", "run")), repr(RunAddress("run", "h", 1))]
+    texts += [repr(DispatcherChannel(key, "h:1", "run")), repr(RunAddress("run", "h", 1))]
     with pytest.raises(TransportError) as caught:
         Connection("the nameserver", "hpdist", "127.0.0.1", 1, key, 1.0)
     inner = caught.value.__traceback__.tb_next  # type: ignore[union-attr]

@@ -25,7 +25,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
                 "test_a_rogue_at_the_port_of_a_dead_dispatcher_sends_no_worker_home",
                 "test_a_rogue_at_the_port_of_a_dead_nameserver_loses_no_worker",
             ],
-            "cluster/test_server_link.py": [
+            "cluster/test_server_channel.py": [
                 "test_a_hardened_process_cannot_unpickle_even_with_a_proxy_of_pyro",
                 "test_lies_of_a_server_are_refused",
             ],
@@ -160,7 +160,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
                 "test_only_the_answer_to_this_very_call_is_believed",
                 "test_after_the_handshake_rubbish_ends_the_connection_too",
             ],
-            "cluster/test_server_link.py": [
+            "cluster/test_server_channel.py": [
                 "test_flags_are_refused_of_a_peer_with_the_key_too",
                 "test_a_recorded_call_is_not_served_again",
             ],
@@ -213,7 +213,7 @@ THREATS: dict[str, tuple[str, dict[str, list[str]]]] = {
         "an exception that ends the one who gets it",
         {
             "test_clients.py": ["test_an_exception_that_is_sent_ends_nobody"],
-            "cluster/test_server_link.py": [
+            "cluster/test_server_channel.py": [
                 "test_an_exception_of_the_server_is_told_and_not_raised"
             ],
         },

@@ -25,9 +25,9 @@ from hpdist.cli import certificates
 from hpdist.cli.certificates import make_certificates
 from hpdist.cli.main import run as hpdist
 from hpdist.cluster.discovery import RunAddress
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.cluster.transport.encryption import NEEDS_TLS
-from hpdist.cluster.transport.endpoint import Server
-from hpdist.cluster.transport.link import Link
 from hpdist.cluster.transport.pyro import make_nonce, serializer
 from hpdist.cluster.transport.tls import Tls, find_tls, read_tls
 from hpdist.core.attempt.spawned_process import child_environment
@@ -110,12 +110,12 @@ def serving(handler: Callable[..., dict[str, Any]], tls: Tls | None) -> Iterator
 
 
 @contextlib.contextmanager
-def linked(address: str, tls: Tls | None, **options: Any) -> Iterator[Link]:
-    link = Link(KEY, address, RUN, tls=tls, **options)
+def connected(address: str, tls: Tls | None, **options: Any) -> Iterator[DispatcherChannel]:
+    channel = DispatcherChannel(KEY, address, RUN, tls=tls, **options)
     try:
-        yield link
+        yield channel
     finally:
-        link.close()
+        channel.close()
 
 
 @pytest.fixture
@@ -176,23 +176,23 @@ class Relay(Listener):
 
 
 def test_who_has_the_runs_certificate_gets_in(server: Server, tls: Tls) -> None:
-    with linked(server.uri, tls) as link:
-        assert link.call({"text": "é"})["said"]["text"] == "é"
-        assert link._connection is not None
-        assert link._connection._sock.version() == "TLSv1.3"
+    with connected(server.uri, tls) as channel:
+        assert channel.call({"text": "é"})["said"]["text"] == "é"
+        assert channel._connection is not None
+        assert channel._connection._sock.version() == "TLSv1.3"
 
 
 def test_a_message_of_the_largest_size_passes_both_ways(server: Server, tls: Tls) -> None:
     text = "x" * (1024 * 1024)
-    with linked(server.uri, tls) as link:
+    with connected(server.uri, tls) as channel:
         for _ in range(3):
-            assert link.call({"text": text})["said"]["text"] == text
+            assert channel.call({"text": text})["said"]["text"] == text
 
 
 def test_many_arriving_at_once_are_all_served(server: Server, tls: Tls) -> None:
     def visit(number: int) -> int:
-        with linked(server.uri, tls) as link:
-            return int(link.call({"number": number})["said"]["number"])
+        with connected(server.uri, tls) as channel:
+            return int(channel.call({"number": number})["said"]["number"])
 
     with ThreadPoolExecutor(16) as pool:
         assert sorted(pool.map(visit, range(32))) == list(range(32))
@@ -200,7 +200,7 @@ def test_many_arriving_at_once_are_all_served(server: Server, tls: Tls) -> None:
 
 def test_the_key_is_asked_for_as_well(server: Server, tls: Tls) -> None:
     with pytest.raises(AuthenticationError, match="another key"):
-        Link(b"o" * 32, server.uri, RUN, tls=tls).call({})
+        DispatcherChannel(b"o" * 32, server.uri, RUN, tls=tls).call({})
 
 
 def test_a_whole_run_goes_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def test_a_whole_run_goes_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             worker.run(background=True)
         results = master.run(1, min_n_workers=2)
         with pytest.raises(AuthenticationError, match="HPDIST_TLS_DIR"):
-            Link(find_key(RUN, run), master.dispatcher.service.uri, RUN).call({})
+            DispatcherChannel(find_key(RUN, run), master.dispatcher.service.uri, RUN).call({})
         master.shutdown(shutdown_workers=True)
         assert near.wait(LIMIT_S)
         assert far.wait(LIMIT_S)
@@ -237,7 +237,7 @@ def test_a_whole_run_goes_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_client_of_another_run_turns_away_by_himself(server: Server, other: Tls) -> None:
     with pytest.raises(AuthenticationError, match="no certificate of the authority in") as caught:
-        Link(KEY, server.uri, RUN, tls=other).call({})
+        DispatcherChannel(KEY, server.uri, RUN, tls=other).call({})
     assert "HPDIST_TLS_DIR" in str(caught.value)
 
 
@@ -264,20 +264,20 @@ def test_a_client_who_does_not_care_who_answers_is_kept_out(
             assert not heard(secured)
         rogue = dataclasses.replace(tls, client=context)
         with pytest.raises(AuthenticationError, match="does not accept the certificate"):
-            Link(KEY, server.uri, RUN, tls=rogue).call({})
+            DispatcherChannel(KEY, server.uri, RUN, tls=rogue).call({})
     assert asked == []
 
 
 def test_a_plain_client_with_the_key_is_told_what_is_missing(server: Server) -> None:
     with pytest.raises(AuthenticationError) as caught:
-        Link(KEY, server.uri, RUN).call({})
+        DispatcherChannel(KEY, server.uri, RUN).call({})
     assert NEEDS_TLS in str(caught.value)
     assert "--tls-dir or HPDIST_TLS_DIR=" in str(caught.value)
 
 
 def test_a_plain_client_without_the_key_is_told_of_the_key(server: Server) -> None:
     with pytest.raises(AuthenticationError, match="another key"):
-        Link(b"o" * 32, server.uri, RUN).call({})
+        DispatcherChannel(b"o" * 32, server.uri, RUN).call({})
 
 
 def test_a_server_without_tls_is_told_from_a_rogue(tls: Tls) -> None:
@@ -285,7 +285,7 @@ def test_a_server_without_tls_is_told_from_a_rogue(tls: Tls) -> None:
         serving(echo, None) as plain,
         pytest.raises(AuthenticationError, match="does not speak TLS") as caught,
     ):
-        Link(KEY, plain.uri, RUN, tls=tls).call({})
+        DispatcherChannel(KEY, plain.uri, RUN, tls=tls).call({})
     assert str(tls.directory) in str(caught.value)
 
 
@@ -303,7 +303,7 @@ def test_nothing_is_said_to_a_rogue_server(tls: Tls, other: Tls) -> None:
         Listener(answer) as rogue,
         pytest.raises(AuthenticationError, match="no certificate of the authority"),
     ):
-        Link(KEY, rogue.address, RUN, tls=tls).call({})
+        DispatcherChannel(KEY, rogue.address, RUN, tls=tls).call({})
     assert told == []
 
 
@@ -324,7 +324,7 @@ def test_nobody_on_the_way_can_take_the_tls_off(tls: Tls) -> None:
         Listener(answer) as proxy,
         pytest.raises(AuthenticationError, match="does not speak TLS"),
     ):
-        Link(KEY, proxy.address, RUN, tls=tls).call({"text": "private"})
+        DispatcherChannel(KEY, proxy.address, RUN, tls=tls).call({"text": "private"})
     assert heard[:1] == b"\x16"
     assert b"PYRO" not in heard
 
@@ -334,8 +334,8 @@ def test_strangers_who_say_no_more_block_nobody_and_are_cut_off(server: Server, 
     strangers = [socket.create_connection(server.address, LIMIT_S) for _ in range(50)]
     for number, sock in enumerate(strangers):
         sock.sendall(beginnings[number % len(beginnings)])
-    with linked(server.uri, tls) as link:
-        assert link.call({})["kind"] == "ok"
+    with connected(server.uri, tls) as channel:
+        assert channel.call({})["kind"] == "ok"
     assert all([ended(sock) for sock in strangers])
 
 
@@ -345,15 +345,15 @@ def test_garbage_ends_its_own_connection_only(server: Server, tls: Tls, data: by
     with contextlib.suppress(ConnectionError):
         sock.sendall(data * 3)
     assert ended(sock)
-    with linked(server.uri, tls) as link:
-        assert link.call({})["kind"] == "ok"
+    with connected(server.uri, tls) as channel:
+        assert channel.call({})["kind"] == "ok"
 
 
 def test_a_silent_server_is_given_up_in_time(tls: Tls) -> None:
     released = threading.Event()
     with Listener(lambda sock: released.wait(LIMIT_S) and None) as silent:
         with pytest.raises(TransportError, match=r"no answer .* within 0\.2 s"):
-            Link(KEY, silent.address, RUN, timeout_s=0.2, tls=tls).call({})
+            DispatcherChannel(KEY, silent.address, RUN, timeout_s=0.2, tls=tls).call({})
         released.set()
 
 
@@ -362,7 +362,7 @@ def test_a_server_that_hangs_up_is_worth_another_try(tls: Tls) -> None:
         Listener(lambda sock: sock.recv(1) and None) as closing,
         pytest.raises(TransportError, match="closed the connection") as caught,
     ):
-        Link(KEY, closing.address, RUN, tls=tls).call({})
+        DispatcherChannel(KEY, closing.address, RUN, tls=tls).call({})
     assert not isinstance(caught.value, AuthenticationError)
 
 
@@ -373,8 +373,8 @@ def test_a_server_that_hangs_up_is_worth_another_try(tls: Tls) -> None:
 def test_nothing_is_to_be_read_on_the_way(tls: Tls, secured: bool) -> None:
     used = tls if secured else None
     with serving(echo, used) as server, Relay(server) as relay:
-        with linked(relay.address, used) as link:
-            link.call({"text": "my-loss"})
+        with connected(relay.address, used) as channel:
+            channel.call({"text": "my-loss"})
         seen = bytes(relay.seen)
     words = (RUN.encode(), b"my-loss", b"PYRO", b"HPDS", b"hpdist")
     assert [word in seen for word in words] == [not secured] * len(words)
@@ -392,8 +392,8 @@ def test_an_answer_given_while_the_server_closes_is_encrypted_too(tls: Tls) -> N
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(serving(slow, tls))
         relay = stack.enter_context(Relay(server))
-        busy = stack.enter_context(linked(relay.address, tls))
-        idle = stack.enter_context(linked(server.uri, tls))
+        busy = stack.enter_context(connected(relay.address, tls))
+        idle = stack.enter_context(connected(server.uri, tls))
         pool = stack.enter_context(ThreadPoolExecutor(2))
         answer = pool.submit(busy.call, {"slow": True, "text": "my-loss"})
         assert entered.wait(LIMIT_S)
@@ -416,15 +416,15 @@ def test_hanging_up_from_another_thread_ends_a_waiting_call_at_once(tls: Tls) ->
         released.wait(60)
         return echo(message)
 
-    with serving(slow, tls) as server, linked(server.uri, tls, timeout_s=60.0) as link:
+    with serving(slow, tls) as server, connected(server.uri, tls, timeout_s=60.0) as channel:
         with ThreadPoolExecutor(1) as pool:
-            future = pool.submit(link.call, {})
+            future = pool.submit(channel.call, {})
             assert called.wait(LIMIT_S)
-            link.close()
+            channel.close()
             with pytest.raises(TransportError):
                 future.result(20)
         released.set()
-        assert link.call({})["kind"] == "ok"
+        assert channel.call({})["kind"] == "ok"
 
 
 # ------------------------------------------------------------------ the files
@@ -552,7 +552,7 @@ def test_certificates_that_expire_while_a_run_goes_on_are_named(
         serving(echo, old) as server,
         pytest.raises(AuthenticationError, match=r"cert\.pem expired on .* UTC"),
     ):
-        Link(KEY, server.uri, RUN, tls=old).call({})
+        DispatcherChannel(KEY, server.uri, RUN, tls=old).call({})
 
 
 def test_children_are_not_told_where_the_certificates_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from soak_samples import look
 
-from hpdist.cluster.transport.endpoint import Server
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.core.attempt.inline_runner import InlineRunner
 from hpdist.core.model.events import (
     AttemptFinished,
@@ -92,7 +92,7 @@ class Loop(threading.Thread):
         return Launch(worker_id, incarnation, self._next, 1, payload)
 
 
-class ShakyLink(Link):
+class ShakyChannel(DispatcherChannel):
     """Hangs up before every so many calls, and dials anew."""
 
     every, reconnects = 10, 0
@@ -130,7 +130,7 @@ def work(server: Server, loop: Loop, jobs: int, directory: Path) -> None:
         info,
         RUN,
         InlineRunner(objective_of(lambda config: config["x"])),
-        lambda: ShakyLink(KEY, server.uri, RUN),
+        lambda: ShakyChannel(KEY, server.uri, RUN),
         Outbox(directory / "outbox", info.worker_id, info.incarnation),
         directory=directory,
         timeouts=Timeouts(reconnect_s=LIMIT_S),
@@ -157,15 +157,15 @@ def settled(level: dict[str, int] | None = None) -> dict[str, int]:
 
 def measure(jobs: int, reconnects: int) -> dict[str, Any]:
     """Do so many jobs over so many connections; returns what was used before and after."""
-    ShakyLink.every = max(1, jobs // reconnects)
+    ShakyChannel.every = max(1, jobs // reconnects)
     with tempfile.TemporaryDirectory() as directory, serving() as (server, loop):
         work(server, loop, max(200, jobs // 10), Path(directory))  # fills what is kept once
-        before, ShakyLink.reconnects = settled(), 0
+        before, ShakyChannel.reconnects = settled(), 0
         work(server, loop, jobs, Path(directory))
         after = settled(before)
     return {
         "jobs": jobs,
-        "reconnects": ShakyLink.reconnects,
+        "reconnects": ShakyChannel.reconnects,
         "before": before,
         "after": after,
         "grown_bytes": after["rss"] - before["rss"],

@@ -27,8 +27,8 @@ def main(options: dict[str, Any]) -> int:
     worker.PROXY = Path(options.pop("proxy", "proxy"))
     objective = Path(__file__).with_name(options.pop("objective", "objective.py"))
     worker.OBJECTIVE = f"{objective}:evaluate"
-    link = functools.partialmethod(RunAddress.link, timeout_s=options.pop("answer_s", 10.0))
-    RunAddress.link = link  # type: ignore[method-assign,assignment]
+    channel = functools.partialmethod(RunAddress.channel, timeout_s=options.pop("answer_s", 10.0))
+    RunAddress.channel = channel  # type: ignore[method-assign,assignment]
     return worker.main(options)
 
 

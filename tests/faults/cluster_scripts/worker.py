@@ -24,7 +24,7 @@ from typing import Any
 from hpdist import Worker
 from hpdist.cluster import discovery as locate
 from hpdist.cluster import worker as module
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
 from hpdist.core.remote.in_flight import InFlight
 from hpdist.core.remote.messages import Message
 from hpdist.core.remote.replies import Reply
@@ -44,7 +44,7 @@ def reach(point: str) -> None:
         at.unlink(missing_ok=True)
 
 
-class HeldLink(Link):
+class HeldChannel(DispatcherChannel):
     """Stops before and after calls that matter."""
 
     def call(self, message: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def main(options: dict[str, Any]) -> int:
     global label
     label = options.pop("label", "")
     os.environ |= {"STAGE_LABEL": label, "STAGE_WORKER": str(os.getpid())}
-    locate.Link = HeldLink  # type: ignore[misc]
+    locate.DispatcherChannel = HeldChannel  # type: ignore[misc]
     InFlight.replied = replied  # type: ignore[method-assign]
     if "cli" in options:
         from hpdist.cli.main import main as hpdist

@@ -1,4 +1,4 @@
-"""A worker's or operator's line to the dispatcher."""
+"""The channel of a worker or an operator to the dispatcher."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from hpdist.core.remote.messages import PROTOCOL
 from hpdist.core.remote.replies import check_reply
 
 
-class Link:
+class DispatcherChannel:
     """Calls the dispatcher; to be used by one thread.
 
-    It connects when it is needed and again after an error. Nothing is sent twice by itself: a
+    It connects at the first call and again after an error. No message is sent twice by itself: a
     caller that gets an error repeats the message, which is safe because of its request number.
 
     Parameters
     ----------
     key
-        The key, or a function that finds it, called before each connection: it may be made anew
-        while nobody listens.
+        The key, or a function that finds it, called before each connection: a new key may be made
+        while no dispatcher runs.
     address
-        Of the dispatcher, in any form that `split_address` reads, or a function that finds it
-        out, called before each connection.
+        The dispatcher's address, in any form that `split_address` reads, or a function that finds
+        it, called before each connection.
     timeout_s
-        For connecting, and for an answer beyond the time that a message allows for waiting; may be
-        changed between calls.
+        Limit for connecting, and for a reply beyond the waiting time of the message; may be changed
+        between calls.
     tls
         The run's certificates, if it has any.
     """
@@ -43,21 +43,24 @@ class Link:
         timeout_s: float = 10.0,
         tls: Tls | None = None,
     ) -> None:
-        self._key, self._address, self._run_id = key, address, run_id
-        self.timeout_s, self._tls = timeout_s, tls
+        self._key = key
+        self._address = address
+        self._run_id = run_id
+        self.timeout_s = timeout_s
+        self._tls = tls
         self._connection: Connection | None = None
 
     def call(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a worker's message and return the reply.
+        """Send the message of a worker and return the reply.
 
         Raises
         ------
         TransportError
-            If no answer came; the message may have arrived nevertheless.
+            If no reply came; the message may have arrived nevertheless.
         AuthenticationError
             If the dispatcher has another key.
         ProtocolMismatch
-            If it refused the message: another run, another version, a malformed field.
+            If the dispatcher rejected the message: another run, another version, a malformed field.
         """
         return self._call("exchange", message)
 
@@ -66,7 +69,10 @@ class Link:
         return self._call("control", command)
 
     def close(self) -> None:
-        """Hang up, from any thread; a call that waits fails at once, a later one dials anew."""
+        """Close the connection, from any thread.
+
+        A call in progress fails at once; a later call connects again.
+        """
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
@@ -94,4 +100,4 @@ class Link:
 
     def __repr__(self) -> str:
         where = self._address if isinstance(self._address, str) else "an address to be found"
-        return f"<Link to run {self._run_id!r} at {where}>"
+        return f"<DispatcherChannel to run {self._run_id!r} at {where}>"

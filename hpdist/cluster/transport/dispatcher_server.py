@@ -1,4 +1,4 @@
-"""The dispatcher's ear: one object with two methods, text in and text out."""
+"""Pyro4 server of the dispatcher: one object that receives worker and control messages."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hpdist.core.remote.replies import REFUSED, Reply, write_reply
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Mapping[str, Any]], dict[str, Any]]
-"""Answers a message; may take its time, and is called from many threads."""
+"""Returns the reply to a message; may block, and is called from many threads."""
 
 OnDisconnect = Callable[[str, str], None]
-"""Told (worker id, incarnation) when a connection that a worker used has ended."""
+"""Called with (worker id, incarnation) when a connection of that worker has ended."""
 
 
 class Server:
@@ -31,15 +31,15 @@ class Server:
     Parameters
     ----------
     exchange, control
-        Answer the messages of workers and the commands of operators.
+        Handlers of the messages of workers and of the commands of operators.
     key
-        Whoever connects must have it.
+        Required of every client.
     host, port
-        Where to listen; port 0 takes any that is free.
+        Where to listen; port 0 takes any free port.
     max_workers
-        Each may have two connections; more are turned away.
+        Each may have two connections; further connections are refused.
     tls
-        The run's certificates, if it has any; whoever connects must have them too.
+        The run's certificates, if it has any; required of every client, besides the key.
     """
 
     def __init__(
@@ -54,14 +54,18 @@ class Server:
         on_disconnect: OnDisconnect | None = None,
         tls: Tls | None = None,
     ) -> None:
-        self._exchange, self._control = exchange, control
-        self._key, self._host, self._port = key, host, port
-        self._max_workers, self._on_disconnect = max_workers, on_disconnect
+        self._exchange = exchange
+        self._control = control
+        self._key = key
+        self._host = host
+        self._port = port
+        self._max_workers = max_workers
+        self._on_disconnect = on_disconnect
         self._tls = tls
         self._daemon: _Daemon | None = None
 
     def start(self) -> tuple[str, int]:
-        """Listen from now on; returns host and port.
+        """Start listening; return host and port.
 
         Raises
         ------
@@ -73,14 +77,14 @@ class Server:
         peers = 2 * self._max_workers + 64
         daemon = _Daemon(self._host, self._port, self._key, peers, tls=self._tls)
         daemon.on_disconnect = self._on_disconnect
-        daemon.register(Endpoint(self._exchange, self._control), OBJECT_ID)
+        daemon.register(DispatcherEndpoint(self._exchange, self._control), OBJECT_ID)
         daemon.serve("hpdist-pyro-accept")
         self._daemon = daemon
         return daemon.address
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port at which it listens."""
+        """Host and port at which the server listens."""
         if self._daemon is None:
             raise RuntimeError("the server was not started")
         return self._daemon.address
@@ -91,9 +95,9 @@ class Server:
         return f"PYRO:{OBJECT_ID}@{join_address(*self.address)}"
 
     def close(self, grace_s: float = 1.0) -> None:
-        """Stop listening and cut all connections; may be called again.
+        """Stop listening and close all connections; may be called again.
 
-        Calls that are being answered get ``grace_s`` seconds to finish.
+        Calls in progress get ``grace_s`` seconds to finish.
         """
         if self._daemon is not None:
             self._daemon.stop(grace_s)
@@ -107,8 +111,11 @@ class _Daemon(GuardedDaemon):
             self.on_disconnect(*conn.peer)
 
 
-class Endpoint:
-    """What is exposed. Errors cross as data, never as exceptions."""
+class DispatcherEndpoint:
+    """Pyro object that receives worker and control messages.
+
+    Errors are returned as refusals, never as exceptions.
+    """
 
     def __init__(self, exchange: Handler, control: Handler) -> None:
         self._handlers = {"exchange": exchange, "control": control}
@@ -132,11 +139,11 @@ class Endpoint:
             return encode(write_reply(Reply(REFUSED, 0, message="a bug in hpdist: see its log")))
 
 
-core.expose(Endpoint)
+core.expose(DispatcherEndpoint)
 
 
 def _note_peer(message: Mapping[str, Any]) -> None:
-    """Remember whose connection this is, to tell when it ends."""
+    """Record which worker uses this connection, for `OnDisconnect`."""
     worker, incarnation = message.get("worker"), message.get("incarnation")
     if isinstance(worker, str) and isinstance(incarnation, str):
         core.current_context.client.peer = (worker, incarnation)

@@ -1,4 +1,4 @@
-"""Server and link over real sockets: keys, silence, lies, and ends."""
+"""Server and channel over real sockets: keys, silence, lies, and ends."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from Pyro4 import util as pyro_util
 from hpdist.cluster.transport import connections, pyro
 from hpdist.cluster.transport import server as pyro_server
 from hpdist.cluster.transport.client import Connection
-from hpdist.cluster.transport.endpoint import Server
-from hpdist.cluster.transport.link import Link
+from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
+from hpdist.cluster.transport.dispatcher_server import Server
 from hpdist.core.model.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -78,10 +78,10 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def link(server: Server) -> Iterator[Link]:
-    link = Link(KEY, server.uri, "run", timeout_s=10.0)
-    yield link
-    link.close()
+def channel(server: Server) -> Iterator[DispatcherChannel]:
+    channel = DispatcherChannel(KEY, server.uri, "run", timeout_s=10.0)
+    yield channel
+    channel.close()
 
 
 def dial(server: Server) -> socket.socket:
@@ -105,8 +105,8 @@ def ended(sock: socket.socket) -> bool:
 # --------------------------------------------------------------------------- exchange
 
 
-def test_a_message_arrives_and_its_reply_comes_back(link: Link) -> None:
-    said = link.call({"worker": "w", "text": "é\U0001f600", "values": [1, 2.5, None]})["said"]
+def test_a_message_arrives_and_its_reply_comes_back(channel: DispatcherChannel) -> None:
+    said = channel.call({"worker": "w", "text": "é\U0001f600", "values": [1, 2.5, None]})["said"]
     assert said == {
         "v": 1, "run": "run", "worker": "w", "text": "é\U0001f600", "values": [1, 2.5, None],
     }  # fmt: skip
@@ -116,32 +116,32 @@ def test_control_reaches_the_other_handler() -> None:
     server = Server(echo, lambda command: echo({"command": command["command"]}), key=KEY,
                     host="127.0.0.1")  # fmt: skip
     server.start()
-    link = Link(KEY, server.uri, "run")
-    assert link.control({"command": "stop"})["said"] == {"command": "stop"}
-    link.close()
+    channel = DispatcherChannel(KEY, server.uri, "run")
+    assert channel.control({"command": "stop"})["said"] == {"command": "stop"}
+    channel.close()
     server.close()
 
 
-def test_a_message_of_the_largest_size_passes(link: Link) -> None:
+def test_a_message_of_the_largest_size_passes(channel: DispatcherChannel) -> None:
     text = "x" * (1024 * 1024)
-    assert link.call({"text": text})["said"]["text"] == text
+    assert channel.call({"text": text})["said"]["text"] == text
 
 
 @pytest.mark.parametrize("address", ["{}:{}", "hpdist://{}:{}", "PYRO:hpdist@{}:{}"])
 def test_an_address_may_be_written_in_several_ways(server: Server, address: str) -> None:
-    link = Link(KEY, address.format(*server.address), "run")
-    assert link.call({})["kind"] == "ok"
-    link.close()
+    channel = DispatcherChannel(KEY, address.format(*server.address), "run")
+    assert channel.call({})["kind"] == "ok"
+    channel.close()
 
 
 def test_the_address_is_asked_for_before_each_connection(server: Server) -> None:
     asked = []
-    link = Link(KEY, lambda: asked.append(1) or server.uri, "run")
-    link.call({})
-    link.call({})
-    link.close()
-    link.call({})
-    link.close()
+    channel = DispatcherChannel(KEY, lambda: asked.append(1) or server.uri, "run")
+    channel.call({})
+    channel.call({})
+    channel.close()
+    channel.call({})
+    channel.close()
     assert len(asked) == 2
 
 
@@ -153,12 +153,12 @@ def test_a_bug_in_the_dispatcher_is_told_as_data_and_the_server_lives() -> None:
 
     server = Server(broken, broken, key=KEY, host="127.0.0.1")
     server.start()
-    link = Link(KEY, server.uri, "run")
+    channel = DispatcherChannel(KEY, server.uri, "run")
     with pytest.raises(ProtocolMismatch, match="bug") as caught:
-        link.call({"break": True})
+        channel.call({"break": True})
     assert "secret" not in str(caught.value)
-    assert link.call({})["kind"] == "ok"
-    link.close()
+    assert channel.call({})["kind"] == "ok"
+    channel.close()
     server.close()
 
 
@@ -166,10 +166,10 @@ def test_a_refusal_is_raised_with_the_words_of_the_dispatcher() -> None:
     executor = RemoteExecutor(Timing(), 1, "mnist")
     server = Server(executor.exchange, echo, key=KEY, host="127.0.0.1")
     server.start()
-    link = Link(KEY, server.uri, "cifar")
+    channel = DispatcherChannel(KEY, server.uri, "cifar")
     with pytest.raises(ProtocolMismatch, match="serves run 'mnist'"):
-        link.call({"kind": "poll"})
-    link.close()
+        channel.call({"kind": "poll"})
+    channel.close()
     server.close()
 
 
@@ -177,13 +177,13 @@ def test_a_dispatcher_that_was_replaced_has_no_say_over_workers_of_its_successor
     old = RemoteExecutor(Timing(), 1, "run")
     server = Server(old.exchange, echo, key=KEY, host="127.0.0.1")
     server.start()
-    link = Link(KEY, server.uri, "run")
+    channel = DispatcherChannel(KEY, server.uri, "run")
     with pytest.raises(TransportError, match=r"replaced.*newer dispatcher \(epoch 2\)") as caught:
-        link.call({"kind": "poll", "epoch": 2})
+        channel.call({"kind": "poll", "epoch": 2})
     assert type(caught.value) is TransportError
     with pytest.raises(ProtocolMismatch, match="incarnation"):
-        link.call({"kind": "poll", "epoch": 1, "worker": "w"})
-    link.close()
+        channel.call({"kind": "poll", "epoch": 1, "worker": "w"})
+    channel.close()
     server.close()
 
 
@@ -202,20 +202,20 @@ def test_a_worker_is_served_from_registration_to_acknowledgement() -> None:
             if isinstance(event, AttemptFinished):
                 executor.perform([Acknowledge("w", "aaaaaaaa", 1, 1)])
 
-    link, payload = Link(KEY, server.uri, "run"), payload_of({"x": 1})
+    channel, payload = DispatcherChannel(KEY, server.uri, "run"), payload_of({"x": 1})
     who = {"epoch": 0, "worker": "w", "incarnation": "aaaaaaaa"}
     with ThreadPoolExecutor(1) as pool:
         pool.submit(loop)
-        reply = link.call({**who, "request": 0, "kind": "register", "info": {}})
+        reply = channel.call({**who, "request": 0, "kind": "register", "info": {}})
         assert reply["assignments"] == [{"job_id": 1, "attempt": 1, "payload": payload.to_json()}]
         pool.submit(loop)
         result = {"job_id": 1, "attempt": 1, "outcome": {"loss": 1.0}}
         poll = {**who, "request": 1, "kind": "poll", "wait": 10, "results": [result]}
-        reply = link.call(poll)
+        reply = channel.call(poll)
         assert reply["acknowledged"] == [[1, 1]]
-        link.close()
-        assert link.call(poll) == reply
-    link.close()
+        channel.close()
+        assert channel.call(poll) == reply
+    channel.close()
     executor.close(1.0)
     server.close()
 
@@ -225,20 +225,20 @@ def test_a_worker_is_served_from_registration_to_acknowledgement() -> None:
 
 def test_a_wrong_key_is_refused_and_said_so(server: Server) -> None:
     with pytest.raises(AuthenticationError, match="another key"):
-        Link(OTHER_KEY, server.uri, "run").call({})
+        DispatcherChannel(OTHER_KEY, server.uri, "run").call({})
 
 
 def test_two_servers_with_two_keys_live_in_one_process(server: Server) -> None:
     other = Server(echo, echo, key=OTHER_KEY, host="127.0.0.1")
     other.start()
     for key, there, right in ((KEY, server, True), (KEY, other, False), (OTHER_KEY, other, True)):
-        link = Link(key, there.uri, "run")
+        channel = DispatcherChannel(key, there.uri, "run")
         if right:
-            assert link.call({})["kind"] == "ok"
+            assert channel.call({})["kind"] == "ok"
         else:
             with pytest.raises(AuthenticationError):
-                link.call({})
-        link.close()
+                channel.call({})
+        channel.close()
     other.close()
 
 
@@ -266,9 +266,9 @@ def test_a_server_without_a_key_is_not_made() -> None:
         Server(echo, echo, key=b"", host="127.0.0.1").start()
 
 
-def test_no_setting_of_pyro_is_changed(server: Server, link: Link) -> None:
+def test_no_setting_of_pyro_is_changed(server: Server, channel: DispatcherChannel) -> None:
     before = Pyro4.config.asDict()
-    link.call({})
+    channel.call({})
     assert Pyro4.config.asDict() == before
     fresh = Pyro4.configuration.Configuration().asDict()
     assert before == fresh
@@ -285,13 +285,13 @@ def test_unsafe_settings_of_pyro_are_refused(name: str, monkeypatch: pytest.Monk
 
 
 def test_silent_strangers_do_not_keep_others_out(
-    server: Server, link: Link, monkeypatch: pytest.MonkeyPatch
+    server: Server, channel: DispatcherChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pyro_server, "HANDSHAKE_S", 60.0)
-    link.call({})
+    channel.call({})
     strangers = [dial(server) for _ in range(60)]
-    assert link.call({})["kind"] == "ok"
-    newcomer = Link(KEY, server.uri, "run")
+    assert channel.call({})["kind"] == "ok"
+    newcomer = DispatcherChannel(KEY, server.uri, "run")
     assert newcomer.call({})["kind"] == "ok"
     newcomer.close()
     for stranger in strangers:
@@ -306,20 +306,20 @@ def test_silent_strangers_are_shown_the_door(
 
 
 def test_the_stranger_who_waits_longest_makes_room_for_whoever_comes(
-    server: Server, link: Link, monkeypatch: pytest.MonkeyPatch
+    server: Server, channel: DispatcherChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pyro_server, "HANDSHAKE_S", 60.0)
     monkeypatch.setattr(connections, "MAX_UNAUTHENTICATED", 5)
-    link.call({})
+    channel.call({})
     strangers = [dial(server) for _ in range(5)]
     until(lambda: own_threads().count("hpdist-pyro-connection") == 6)
-    newcomer = Link(KEY, server.uri, "run")
+    newcomer = DispatcherChannel(KEY, server.uri, "run")
     assert newcomer.call({})["kind"] == "ok"
     newcomer.close()
     assert ended(strangers.pop(0))
     strangers += [dial(server) for _ in range(20)]
     assert all(ended(stranger) for stranger in strangers[:19])
-    assert link.call({})["kind"] == "ok"
+    assert channel.call({})["kind"] == "ok"
     for stranger in strangers:
         stranger.close()
 
@@ -359,12 +359,14 @@ def test_a_drip_of_bytes_does_not_prolong_the_handshake(
         *[header(flags=1 << bit) for bit in range(7)],
     ],
 )
-def test_rubbish_ends_its_own_connection_only(server: Server, link: Link, data: bytes) -> None:
-    link.call({})
+def test_rubbish_ends_its_own_connection_only(
+    server: Server, channel: DispatcherChannel, data: bytes
+) -> None:
+    channel.call({})
     with dial(server) as stranger:
         stranger.sendall(data)
         assert ended(stranger)
-    assert link.call({})["kind"] == "ok"
+    assert channel.call({})["kind"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -454,13 +456,13 @@ def test_text_that_is_no_message_is_refused_as_data(server: Server, text: Any) -
 def test_more_workers_than_allowed_are_turned_away_with_a_word() -> None:
     server = Server(echo, echo, key=KEY, host="127.0.0.1", max_workers=0)
     server.start()
-    links = [Link(KEY, server.uri, "run") for _ in range(64)]
-    for link in links:
-        link.call({})
+    channels = [DispatcherChannel(KEY, server.uri, "run") for _ in range(64)]
+    for channel in channels:
+        channel.call({})
     with pytest.raises(TransportError, match="64 connections are in use"):
-        Link(KEY, server.uri, "run").call({})
-    links[0].close()
-    late = Link(KEY, server.uri, "run")
+        DispatcherChannel(KEY, server.uri, "run").call({})
+    channels[0].close()
+    late = DispatcherChannel(KEY, server.uri, "run")
 
     def gets_in() -> bool:
         try:
@@ -469,18 +471,18 @@ def test_more_workers_than_allowed_are_turned_away_with_a_word() -> None:
             return False
 
     until(gets_in)
-    for link in [*links, late]:
-        link.close()
+    for channel in [*channels, late]:
+        channel.close()
     server.close()
 
 
 def test_a_hundred_connections_arriving_at_once_are_all_served(server: Server) -> None:
     def visit(number: int) -> int:
-        link = Link(KEY, server.uri, "run")
+        channel = DispatcherChannel(KEY, server.uri, "run")
         try:
-            return int(link.call({"number": number})["said"]["number"])
+            return int(channel.call({"number": number})["said"]["number"])
         finally:
-            link.close()
+            channel.close()
 
     with ThreadPoolExecutor(50) as pool:
         assert sorted(pool.map(visit, range(100))) == list(range(100))
@@ -535,7 +537,7 @@ def test_a_rogue_server_cannot_make_the_client_unpickle(key: bytes | None, kind:
 
     rogue = Rogue(answer)
     with pytest.raises((AuthenticationError, ProtocolMismatch)):
-        Link(KEY, rogue.address, "run").call({})
+        DispatcherChannel(KEY, rogue.address, "run").call({})
     rogue.close()
     assert not Bomb.went_off
 
@@ -570,10 +572,10 @@ def test_a_hardened_process_still_serves_and_tells_of_wrong_keys(
     server = Server(echo, echo, key=KEY, host="127.0.0.1")
     server.start()
     with pytest.raises(AuthenticationError):
-        Link(OTHER_KEY, server.uri, "run").call({})
-    link = Link(KEY, server.uri, "run")
-    assert link.call({"x": "y" * 1_000_000})["kind"] == "ok"
-    link.close()
+        DispatcherChannel(OTHER_KEY, server.uri, "run").call({})
+    channel = DispatcherChannel(KEY, server.uri, "run")
+    assert channel.call({"x": "y" * 1_000_000})["kind"] == "ok"
+    channel.close()
     server.close()
 
 
@@ -594,7 +596,7 @@ def test_lies_of_a_server_are_refused(data: bytes) -> None:
 
     rogue = Rogue(answer)
     with pytest.raises(ProtocolMismatch, match="is not the dispatcher"):
-        Link(KEY, rogue.address, "run").call({})
+        DispatcherChannel(KEY, rogue.address, "run").call({})
     rogue.close()
 
 
@@ -620,7 +622,7 @@ def test_a_silent_server_is_given_up_in_time() -> None:
     released = threading.Event()
     rogue = Rogue(lambda sock: released.wait(30) and None)
     with pytest.raises(TransportError, match="no answer from the dispatcher"):
-        Link(KEY, rogue.address, "run", timeout_s=0.1).call({})
+        DispatcherChannel(KEY, rogue.address, "run", timeout_s=0.1).call({})
     released.set()
     rogue.close()
 
@@ -629,26 +631,26 @@ def test_an_answer_may_take_as_long_as_the_message_allows() -> None:
     released = threading.Event()
     server = Server(lambda m: released.wait(30) and echo(m), echo, key=KEY, host="127.0.0.1")
     server.start()
-    link = Link(KEY, server.uri, "run", timeout_s=0.2)
+    channel = DispatcherChannel(KEY, server.uri, "run", timeout_s=0.2)
     with pytest.raises(TransportError, match=r"within 0\.3 s"):
-        link.call({"wait": 0.1})
+        channel.call({"wait": 0.1})
     timer = threading.Timer(0.4, released.set)
     timer.start()
-    assert link.call({"wait": 20.0})["kind"] == "ok"
+    assert channel.call({"wait": 20.0})["kind"] == "ok"
     timer.join()
-    link.close()
+    channel.close()
     server.close()
 
 
 def test_a_call_that_failed_is_made_on_a_new_connection_the_next_time(server: Server) -> None:
-    link = Link(KEY, server.uri, "run")
-    link.call({})
-    assert link._connection is not None
-    pyro.cut(link._connection._sock)
+    channel = DispatcherChannel(KEY, server.uri, "run")
+    channel.call({})
+    assert channel._connection is not None
+    pyro.cut(channel._connection._sock)
     with pytest.raises(TransportError, match="closed the connection"):
-        link.call({})
-    assert link.call({})["kind"] == "ok"
-    link.close()
+        channel.call({})
+    assert channel.call({})["kind"] == "ok"
+    channel.close()
 
 
 def test_hanging_up_from_another_thread_ends_a_waiting_call_at_once() -> None:
@@ -661,16 +663,16 @@ def test_hanging_up_from_another_thread_ends_a_waiting_call_at_once() -> None:
 
     server = Server(slow, echo, key=KEY, host="127.0.0.1")
     server.start()
-    link = Link(KEY, server.uri, "run", timeout_s=60.0)
+    channel = DispatcherChannel(KEY, server.uri, "run", timeout_s=60.0)
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(link.call, {})
+        future = pool.submit(channel.call, {})
         assert called.wait(20)
-        link.close()
+        channel.close()
         with pytest.raises(TransportError):
             future.result(20)
     released.set()
-    assert link.call({})["kind"] == "ok"
-    link.close()
+    assert channel.call({})["kind"] == "ok"
+    channel.close()
     server.close()
 
 
@@ -679,12 +681,12 @@ def test_the_loop_is_told_whose_connection_ended() -> None:
     server = Server(echo, echo, key=KEY, host="127.0.0.1",
                     on_disconnect=lambda *who: gone.append(who))  # fmt: skip
     server.start()
-    link = Link(KEY, server.uri, "run")
-    link.call({"worker": "w", "incarnation": "abc"})
-    quiet = Link(KEY, server.uri, "run")
+    channel = DispatcherChannel(KEY, server.uri, "run")
+    channel.call({"worker": "w", "incarnation": "abc"})
+    quiet = DispatcherChannel(KEY, server.uri, "run")
     quiet.call({})
     quiet.close()
-    link.close()
+    channel.close()
     until(lambda: bool(gone))
     server.close()
     assert gone == [("w", "abc")]
@@ -701,7 +703,10 @@ def test_closing_ends_connections_and_threads_and_lets_answers_out() -> None:
 
     server = Server(slow, echo, key=KEY, host="127.0.0.1")
     server.start()
-    idle, busy = Link(KEY, server.uri, "run"), Link(KEY, server.uri, "run")
+    idle, busy = (
+        DispatcherChannel(KEY, server.uri, "run"),
+        DispatcherChannel(KEY, server.uri, "run"),
+    )
     idle.call({})
     stranger = dial(server)
     with ThreadPoolExecutor(2) as pool:
@@ -712,26 +717,26 @@ def test_closing_ends_connections_and_threads_and_lets_answers_out() -> None:
         released.set()
         assert answer.result(20)["kind"] == "ok"
         closing.result(20)
-    for link in (idle, busy):
+    for channel in (idle, busy):
         with pytest.raises(TransportError):
-            link.call({})
-        link.close()
+            channel.call({})
+        channel.close()
     stranger.close()
     server.close()
     until(lambda: not own_threads())
 
 
 def test_a_closed_server_leaves_its_port_free_at_once(server: Server) -> None:
-    link = Link(KEY, server.uri, "run")
-    link.call({})
+    channel = DispatcherChannel(KEY, server.uri, "run")
+    channel.call({})
     host, port = server.address
     server.close()
     again = Server(echo, echo, key=KEY, host=host, port=port)
     assert again.start() == (host, port)
     with pytest.raises(TransportError):
-        link.call({})
-    assert link.call({})["kind"] == "ok"
-    link.close()
+        channel.call({})
+    assert channel.call({})["kind"] == "ok"
+    channel.close()
     again.close()
 
 
@@ -750,16 +755,16 @@ def test_each_way_of_not_reaching_has_its_own_words() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     with pytest.raises(TransportError, match="connection refused"):
-        Link(KEY, f"127.0.0.1:{port}", "run").call({})
+        DispatcherChannel(KEY, f"127.0.0.1:{port}", "run").call({})
     with pytest.raises(TransportError, match="unknown host"):
-        Link(KEY, "no-such-host.invalid:99", "run").call({})
+        DispatcherChannel(KEY, "no-such-host.invalid:99", "run").call({})
     full = socket.create_server(("127.0.0.1", 0), backlog=0)
     waiting = [socket.socket() for _ in range(4)]
     for sock in waiting:
         sock.setblocking(False)
         sock.connect_ex(full.getsockname())
     with pytest.raises(TransportError, match=r"timed out after 0\.2 s"):
-        Link(KEY, "{}:{}".format(*full.getsockname()), "run", timeout_s=0.2).call({})
+        DispatcherChannel(KEY, "{}:{}".format(*full.getsockname()), "run", timeout_s=0.2).call({})
     for sock in [*waiting, full]:
         sock.close()
 
@@ -771,7 +776,7 @@ def test_ipv6_is_served_where_there_is_ipv6() -> None:
     except TransportError as error:
         pytest.skip(f"no IPv6 here: {error.cause}")
     assert server.uri.startswith("PYRO:hpdist@[::1]:")
-    link = Link(KEY, server.uri, "run")
-    assert link.call({})["kind"] == "ok"
-    link.close()
+    channel = DispatcherChannel(KEY, server.uri, "run")
+    assert channel.call({})["kind"] == "ok"
+    channel.close()
     server.close()
