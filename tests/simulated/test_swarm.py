@@ -51,7 +51,10 @@ def played(seed: int) -> Counter[str]:
         raise AssertionError(f"{error}\nagain: python -m tests.simulated --seed {seed}") from error
 
 
-@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize(
+    "chunk",
+    [pytest.param(chunk, marks=() if chunk == 1 else pytest.mark.slow) for chunk in range(CHUNKS)],
+)
 def test_nothing_is_lost_doubled_or_stuck_in_any_mixture_of_faults(chunk: int) -> None:
     runs = [played(seed) for seed in range(chunk, SEEDS, CHUNKS)]
     assert len(runs) == SEEDS // CHUNKS
@@ -63,6 +66,7 @@ def test_a_seed_that_failed_once_does_not_fail_again(seed: int) -> None:
     assert played(seed).total() > 0, PINNED[seed]
 
 
+@pytest.mark.slow
 def test_what_is_thought_of_really_happens_in_these_runs() -> None:
     happened = sum((played(seed) for seed in range(100)), Counter())
     for name in (
