@@ -65,7 +65,7 @@ class Worker:
 class Dispatcher:
     """Assigns jobs to free workers and reports results.
 
-    Works alone, with jobs from `submit_job`; a `Master` gives it a study to work off.
+    Serves jobs from `submit_job`, or those of the study of a `Master`.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class Dispatcher:
         self._over = threading.Event()
         self._thread: int | None = None  #: of the thread that serves
 
-    # ------------------------------------------------------------------ life
+    # ------------------------------------------------------------------ running
 
     def run(self) -> None:
         """Serve until `shutdown`; blocks.

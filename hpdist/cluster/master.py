@@ -1,4 +1,4 @@
-"""The master: drives an optimizer and an iteration generator with whatever workers there are."""
+"""The master: runs an optimizer and an iteration generator on the workers that connect."""
 
 from __future__ import annotations
 
@@ -45,12 +45,11 @@ DIAGNOSIS_EVERY_S = 30.0
 
 
 class Master:
-    """Decides what to run next, and keeps the books.
+    """Runs an optimizer and an iteration generator on the workers of a run.
 
     All that happens is in the journal ``<working_directory>/<run_id>/journal`` before it has an
     effect, so the journal is the checkpoint: a master that is made again with the same arguments
-    goes on where the former one was killed, and evaluations that still run on workers are handed
-    in to it.
+    goes on where the former one was killed, and workers report evaluations that still run to it.
 
     Parameters
     ----------
@@ -63,9 +62,10 @@ class Master:
     progress_callback, result_logger
         As for `ResultViews`.
     checkpoint_file
-        Where to keep the journal instead.
+        File of the journal; default that of the run directory.
     checkpoint_freq
-        Make results durable every so many; up to so many are lost if the machine itself dies.
+        Number of results that are made durable together; at most so many are lost if the
+        machine fails.
     working_directory
         Where ``<run_id>/`` is.
     ping_interval
@@ -75,13 +75,13 @@ class Master:
     nameserver, nameserver_port, host
         As for `Dispatcher`.
     shutdown_workers
-        Whether workers are sent home at `shutdown` and when the time is up.
+        Whether workers are shut down at `shutdown` and when the time limit is reached.
     job_queue_sizes, dynamic_queue_size
         When to choose further configurations; see `QueueSizes`.
     previous_result
         Earlier runs to learn from: a path, `Results` or DataFrame, or a list of these.
     incumbents, incumbent_performances
-        Best configuration and its loss by budget, to begin with; kept up to date.
+        Best configuration and its loss by budget, to start with; kept up to date.
     space
         Only needed if the optimizer has no attribute ``space``.
     seed, direction, initial_configs, early_stopping, objectives
@@ -89,7 +89,7 @@ class Master:
     n_trials, n_evaluations, max_cost, target_loss
         Limits of the whole run, see `hpdist.Limits`; a run that is resumed keeps those it has.
     worker_timeout
-        Seconds to wait for workers; default: for ever, with a diagnosis every half minute.
+        Seconds to wait for workers; default: no limit, with a diagnosis every half minute.
     timing, retry
         When a silent worker is given up, see `hpdist.Timing`; how often an evaluation is tried,
         see `hpdist.Retry`.
@@ -207,7 +207,7 @@ class Master:
 
     @property
     def study(self) -> Study:
-        """The search; to be read only, while it runs."""
+        """The study; only to be read while the run goes on."""
         return self._run.study
 
     # ------------------------------------------------------------------ running
@@ -226,7 +226,7 @@ class Master:
         Raises
         ------
         NoWorkers
-            If fewer than ``min_n_workers`` came within ``worker_timeout`` seconds.
+            If fewer than ``min_n_workers`` connected within ``worker_timeout`` seconds.
         HpdistError
             If the dispatcher failed.
         """
@@ -250,11 +250,11 @@ class Master:
         return self.results()
 
     def results(self) -> Results:
-        """All that is known by now."""
+        """Return all results so far."""
         return Results.read(self._run.journal.path)
 
     def wait_for_workers(self, min_n_workers: int = 1) -> None:
-        """Wait until so many workers are there, saying every half minute what is missing.
+        """Wait for ``min_n_workers`` workers; a diagnosis is logged every half minute.
 
         Raises
         ------
@@ -263,24 +263,24 @@ class Master:
         """
         check_whole("min_n_workers", min_n_workers, minimum=0)
         self._start()
-        began = told = time.monotonic()
+        started = diagnosed = time.monotonic()
         while self.dispatcher.number_of_workers() < min_n_workers:
             self._changed.wait(1.0)
             self._changed.clear()
             self._check_alive()
             now = time.monotonic()
-            if now - began > self.worker_timeout:
-                raise self._no_workers(min_n_workers, now - began)
-            if now - told > DIAGNOSIS_EVERY_S:
-                told = now
-                self.logger.warning("%s", self._no_workers(min_n_workers, now - began))
+            if now - started > self.worker_timeout:
+                raise self._no_workers(min_n_workers, now - started)
+            if now - diagnosed > DIAGNOSIS_EVERY_S:
+                diagnosed = now
+                self.logger.warning("%s", self._no_workers(min_n_workers, now - started))
 
     def active_iterations(self) -> list[Bracket]:
-        """The brackets that are open."""
+        """Return the open brackets."""
         return [bracket for bracket in list(self.study.brackets) if not bracket.is_finished]
 
     def adjust_queue_size(self, number_of_workers: int | None = None) -> tuple[int, int]:
-        """Return (refill when at most so many, refill up to so many) for a number of workers."""
+        """Return the low and the high watermark of queued and running jobs for so many workers."""
         count = number_of_workers
         if count is None:
             count = self.dispatcher.number_of_workers()
@@ -289,16 +289,16 @@ class Master:
     def get_next_iteration(self, iteration: int, iteration_kwargs: dict[str, Any]) -> Bracket:
         """Make the bracket of iteration ``iteration``; may be overridden.
 
-        It is called again at each resume, and at other times: it has to give the same again.
+        It is called again at each resume, and at other times, and has to return the same bracket.
         """
         return self.iter_generator.get_next_iteration(iteration, **iteration_kwargs)
 
     def job_callback(self, job: FinishedJob) -> None:
-        """Take notice of a finished job, in the dispatcher's thread; may be extended."""
+        """Pass a finished job to the views, in the dispatcher's thread; may be extended."""
         self.views.finished(job)
 
     def shutdown(self, shutdown_workers: bool = False) -> None:
-        """End the run and give the journal back; workers leave too if either flag says so."""
+        """End the run and close the journal; workers are shut down if either flag is set."""
         if self._thread.is_alive():
             self.dispatcher.shutdown(shutdown_workers or self.shutdown_workers)
             self._thread.join()
@@ -310,7 +310,7 @@ class Master:
     def __exit__(self, *_: object) -> None:
         self.shutdown()
 
-    # ------------------------------------------------------------------ within
+    # ------------------------------------------------------------------ internals
 
     def _bracket(self, iteration: int, iteration_kwargs: dict[str, Any]) -> Bracket:
         return self.get_next_iteration(iteration, iteration_kwargs)  # which may be overridden

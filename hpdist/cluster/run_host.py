@@ -52,7 +52,7 @@ class RunNameServer(NameServer):
 
 
 class RunHost:
-    """Runs attempts on workers that connect; it has to know the open run before it starts.
+    """Runs attempts on workers that connect; `take_over` has to be called before `start`.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class RunHost:
     min_workers
         Number of workers to wait for before the first evaluation.
     worker_timeout_s
-        Stop the search when too few workers were there for this time.
+        Stop the search when too few workers were connected for this time.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class RunHost:
     # ------------------------------------------------------------------ the executor
 
     def take_over(self, instance: RunInstance) -> None:
-        """Learn which run it serves, and make the service."""
+        """Set the run to serve, and make its service."""
         # A requested port is for the nameserver, if this process starts one.
         port = 0 if self._own_nameserver else self.listening.port
         self._service = Service(
@@ -118,7 +118,7 @@ class RunHost:
 
     @property
     def service(self) -> Service:
-        """The service; there is one once the run was taken over."""
+        """The service; available after `take_over`."""
         assert self._service is not None
         return self._service
 
@@ -158,7 +158,7 @@ class RunHost:
         if self._nameserver is not None:
             self._nameserver.shutdown()
 
-    # ------------------------------------------------------------------ who is there
+    # ------------------------------------------------------------------ workers
 
     def _counted(self, count: int) -> None:
         if self._waiting and count >= self._min_workers and self._post is not None:
@@ -166,7 +166,7 @@ class RunHost:
             self._post([ControlRequested(Command.RESUME)])
 
     def _monitor(self) -> None:
-        """Warn while there are too few workers, and stop the run in the end; runs in a thread."""
+        """Warn while there are too few workers, and stop the run after the timeout; runs in a thread."""
         last_enough = last_warning = time.monotonic()
         while not self._closing.wait(CHECK_EVERY_S):
             now = time.monotonic()
@@ -194,7 +194,7 @@ class RunHost:
         """Stop the search as soon as no other worker is left."""
         self._given_up = why
         if self.service.workers:
-            logger.warning("%s\n  the search goes on while other workers are there", why)
+            logger.warning("%s\n  the search goes on while other workers are connected", why)
 
     def _stop(self, why: HpdistError) -> None:
         self.failure = why

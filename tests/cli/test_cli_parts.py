@@ -185,7 +185,7 @@ def test_the_connection_file_of_a_dead_nameserver_is_told(hpdist: Commands) -> N
         a_note(f"127.0.0.1:{taken.getsockname()[1]}", socket.gethostname(), pid)
         said = hpdist("worker", "bowl.py:objective", "--run", RUN, "--wait", 0)
     assert said.code == Exit.UNREACHABLE
-    assert f"written by process {pid} on {socket.gethostname()}, which is not running" in said.err
+    assert f"written by process {pid} on {socket.gethostname()}, which no longer runs" in said.err
     assert f"hpdist nameserver --run {RUN}" in said.err
 
 
