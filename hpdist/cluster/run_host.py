@@ -166,7 +166,7 @@ class RunHost:
             self._post([ControlRequested(Command.RESUME)])
 
     def _monitor(self) -> None:
-        """Warn while there are too few workers, and stop the run after the timeout; runs in a thread."""
+        """Warn while there are too few workers, and stop the run after the timeout; a thread."""
         last_enough = last_warning = time.monotonic()
         while not self._closing.wait(CHECK_EVERY_S):
             now = time.monotonic()
