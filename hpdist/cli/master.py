@@ -66,7 +66,7 @@ def master(
     command again goes on where the last one ended.
     """
     from hpdist.cluster.run_host import RunHost
-    from hpdist.cluster.service import Listening
+    from hpdist.cluster.service import Listening, Service
     from hpdist.cluster.transport.pyro import harden_process
     from hpdist.cluster.waiting import find_nameserver, wait_for
     from hpdist.core.run.prepare import define_search, prepare_run
@@ -81,10 +81,9 @@ def master(
     run_address = run_address_of(str(path), run_id, nameserver, path)
     chosen = run_options(loaded, values, path)
     where = chosen.listening
+    listening = Listening(where.host, where.nic, where.port)
     host = RunHost(
-        run_address,
-        Listening(where.host, where.nic, where.port),
-        timing=chosen.timing,
+        Service(run_address, listening, timing=chosen.timing),
         min_workers=values["min_workers"],
         worker_timeout_s=values["worker_timeout"] or math.inf,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.option_checks import LOOP_OPTIONS, run_name
+from hpdist.cluster.run_host import RunHost
 from hpdist.cluster.service import Listening, Service
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.state import DispatchState
@@ -140,16 +141,17 @@ class Dispatcher:
         self.service = Service(
             self.run_address,
             Listening(host, nic_name, port),
-            instance,
             timing=timing,
             ping_interval=ping_interval,
             on_workers=queue_callback,
         )
+        self.run_host = RunHost(self.service, monitored=False)
+        self.run_host.take_over(instance)
         self.error: BaseException | None = None  #: what `run` failed with
         self._announces = executor is not None  #: a service does so itself, with its address
         if executor is not None:
-            observers = [*observers, self.service.observe]
-        chosen = self.service if executor is None else executor
+            observers = [*observers, self.run_host.observe]
+        chosen = self.run_host if executor is None else executor
         options = {"stay": True, "on_start": self._started, **loop_options}
         self._loop = make_loop(work, chosen, observers, **options)
         self._ready = threading.Event()
@@ -269,7 +271,7 @@ class Dispatcher:
 
     def number_of_workers(self) -> int:
         """Return the number of registered workers."""
-        return len(self.service.workers)
+        return self.run_host.number_of_workers()
 
     def discover_workers(self) -> list[Worker]:
         """Review the nameserver's entries now, if it answers, and return the workers."""

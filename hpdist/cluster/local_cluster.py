@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.run_host import RunHost
-from hpdist.cluster.service import Listening
+from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.worker_processes import WorkerProcesses
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError
@@ -42,13 +43,11 @@ def own_cluster(
     if workers:
         arguments = [reference, "--run", str(path), *_arguments(options)]
         processes = WorkerProcesses(workers, arguments, path, _threads(workers))
-    return RunHost(
-        RunAddress(safe_run_id(path.resolve().name), directory=path),
-        listening or Listening(),
-        timing=timing,
-        own_nameserver=True,
-        processes=processes,
-    )
+    run_address = RunAddress(safe_run_id(path.resolve().name), directory=path)
+    listening = listening or Listening()
+    # A requested port is for the nameserver.
+    service = Service(run_address, replace(listening, port=0), timing=timing)
+    return RunHost(service, nameserver=listening, processes=processes)
 
 
 def reference_of(objective: Objective) -> str:

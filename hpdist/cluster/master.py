@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpdist.cluster.diagnosis import why_no_workers
 from hpdist.cluster.dispatcher import Dispatcher
 from hpdist.cluster.master_search import MasterSearch
 from hpdist.cluster.option_checks import check_iteration_kwargs, check_master, run_name
@@ -19,7 +17,7 @@ from hpdist.cluster.run_end_events import RunEndEvents
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.run_directory import RunDirectory
-from hpdist.core.model.errors import NoWorkers, StateError
+from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import ControlRequested, Record, RunEnded
 from hpdist.core.model.options import Retry, Timing
 from hpdist.core.model.rank_and_cost import loss_sign
@@ -39,9 +37,6 @@ from hpdist.core.study.early_stopping import StoppingRule
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Bracket, IterGenerator, check_generator
 from hpdist.optimizers import Optimizer, make_optimizer
-
-#: Seconds between two diagnoses while workers are waited for.
-DIAGNOSIS_EVERY_S = 30.0
 
 
 class Master:
@@ -171,7 +166,6 @@ class Master:
         self.logger = logger or logging.getLogger(__name__)
         self.directory = RunDirectory(Path(working_directory) / self.run_id)
         self._ends = RunEndEvents()
-        self._changed = threading.Event()
         journal = Path(checkpoint_file) if checkpoint_file else self.directory.journal
         self._search = MasterSearch(
             self._options, self._space, self.optimizer, self.iter_generator, self._bracket
@@ -188,7 +182,6 @@ class Master:
             nameserver,
             nameserver_port,
             host,
-            self._workers_changed,
             working_directory=working_directory,
             work=self._run.work,
             instance=self._run.instance,
@@ -263,17 +256,9 @@ class Master:
         """
         check_whole("min_n_workers", min_n_workers, minimum=0)
         self._start()
-        started = diagnosed = time.monotonic()
-        while self.dispatcher.number_of_workers() < min_n_workers:
-            self._changed.wait(1.0)
-            self._changed.clear()
-            self._check_alive()
-            now = time.monotonic()
-            if now - started > self.worker_timeout:
-                raise self._no_workers(min_n_workers, now - started)
-            if now - diagnosed > DIAGNOSIS_EVERY_S:
-                diagnosed = now
-                self.logger.warning("%s", self._no_workers(min_n_workers, now - started))
+        self.dispatcher.run_host.wait_for_workers(
+            min_n_workers, self.worker_timeout, self.logger, self._check_alive
+        )
 
     def active_iterations(self) -> list[Bracket]:
         """Return the open brackets."""
@@ -329,10 +314,6 @@ class Master:
         else:
             self._ends.put(RunEnded(EndReason.STOPPED))
 
-    def _no_workers(self, wanted: int, waited_s: float) -> NoWorkers:
-        found = self.dispatcher.number_of_workers()
-        return why_no_workers(self.dispatcher.run_address, found, wanted, waited_s)
-
     def _check_alive(self) -> None:
         if self.dispatcher.error is not None:
             raise self.dispatcher.error
@@ -344,6 +325,3 @@ class Master:
         for _, record in fresh:
             if isinstance(record, RunEnded):
                 self._ends.put(record)
-
-    def _workers_changed(self, number_of_workers: int) -> None:
-        self._changed.set()

@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hpdist.cluster.diagnosis import why_no_workers
 from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.worker_processes import WorkerProcesses
+from hpdist.cluster.worker_watch import CHECK_EVERY_S, WorkerWatch
 from hpdist.core.dispatch.executor import Post
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
@@ -23,7 +21,6 @@ from hpdist.core.model.events import (
     ControlRequested,
     Record,
 )
-from hpdist.core.model.options import Timing
 from hpdist.core.model.orders import (
     Order,
 )
@@ -31,11 +28,6 @@ from hpdist.core.model.states import Command
 from hpdist.core.run.assembly import RunInstance
 
 logger = logging.getLogger(__name__)
-
-#: Seconds between two warnings that there is no worker.
-NO_WORKERS_EVERY_S = 30.0
-
-CHECK_EVERY_S = 1.0
 
 
 class RunNameServer(NameServer):
@@ -54,14 +46,20 @@ class RunNameServer(NameServer):
 class RunHost:
     """Runs attempts on workers that connect; `take_over` has to be called before `start`.
 
+    The class `Master`, ``hpdist master`` and ``executor="cluster"`` stand on it.
+
     Parameters
     ----------
-    listening
-        Where the dispatcher listens; and the nameserver, if there is one of its own.
-    own_nameserver
-        Start a nameserver in this process, unless the run has one that answers.
+    service
+        Exchanges messages with the workers.
+    nameserver
+        Where to listen with a nameserver in this process, unless the run has one that answers;
+        None for no nameserver here.
     processes
         Worker processes to start on this machine.
+    monitored
+        Start a thread that warns while too few workers are connected, and stops the search after
+        ``worker_timeout_s``; the next two have no effect without it.
     min_workers
         Number of workers to wait for before the first evaluation.
     worker_timeout_s
@@ -77,50 +75,35 @@ class RunHost:
 
     def __init__(
         self,
-        run_address: RunAddress,
-        listening: Listening | None = None,
+        service: Service,
         *,
-        timing: Timing | None = None,
-        own_nameserver: bool = False,
+        nameserver: Listening | None = None,
         processes: WorkerProcesses | None = None,
+        monitored: bool = True,
         min_workers: int = 0,
         worker_timeout_s: float = math.inf,
     ) -> None:
-        self.run_address = run_address
-        self.listening = listening or Listening()
-        self.timing = timing or Timing()
+        self.service = service
+        self.run_address = service.run_address
         self.failure: HpdistError | None = None
-        self._own_nameserver = own_nameserver
+        self._nameserver_at = nameserver
         self._nameserver: NameServer | None = None
         self._processes = processes
         self._min_workers = min_workers
         self._worker_timeout_s = worker_timeout_s
-        self._service: Service | None = None
         self._post: Post | None = None
-        self._waiting = min_workers > 1
+        self._holds_back = monitored and min_workers > 1
         self._given_up: HpdistError | None = None  #: why none of its own processes is left
+        self._changed = threading.Event()  #: a worker joined or left
         self._closing = threading.Event()
-        self._watch = threading.Thread(target=self._monitor, name="hpdist-watch", daemon=True)
+        self._monitored = monitored
+        self._monitor = threading.Thread(target=self._watch, name="hpdist-watch", daemon=True)
 
     # ------------------------------------------------------------------ the executor
 
     def take_over(self, instance: RunInstance) -> None:
-        """Set the run to serve, and make its service."""
-        # A requested port is for the nameserver, if this process starts one.
-        port = 0 if self._own_nameserver else self.listening.port
-        self._service = Service(
-            self.run_address,
-            replace(self.listening, port=port),
-            instance,
-            timing=self.timing,
-            on_workers=self._counted,
-        )
-
-    @property
-    def service(self) -> Service:
-        """The service; available after `take_over`."""
-        assert self._service is not None
-        return self._service
+        """Set the run to serve."""
+        self.service.take_over(instance)
 
     def start(self, post: Post) -> None:
         """Start the nameserver, then the service, then the workers.
@@ -131,24 +114,32 @@ class RunHost:
             As `NameServer.start` and `Service.start` do.
         """
         self._post = post
-        if self._waiting:
+        if self._holds_back:
             post([ControlRequested(Command.PAUSE)])
-        if self._own_nameserver and not answers(self.run_address):
+        if self._nameserver_at is not None and not answers(self.run_address):
             path = self.run_address.directory
             assert path is not None
-            self._nameserver = RunNameServer(path, self.listening)
+            self._nameserver = RunNameServer(path, self._nameserver_at)
             self._nameserver.start()
         self.service.start(post)
         if self._processes is not None:
             self._processes.start(self.run_address.key(), self._workers_ended)
-        self._watch.start()
+        if self._monitored:
+            self._monitor.start()
 
     def perform(self, orders: Sequence[Order]) -> None:
         self.service.perform(orders)
 
     def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
         """Follow the records, as an observer of the loop."""
+        before = self.service.workers
         self.service.observe(fresh)
+        if self.service.workers is before:
+            return
+        self._changed.set()
+        if self._holds_back and self.number_of_workers() >= self._min_workers:
+            self._holds_back = False
+            self._request(ControlRequested(Command.RESUME))
 
     def close(self, grace_s: float) -> None:
         self._closing.set()
@@ -160,35 +151,50 @@ class RunHost:
 
     # ------------------------------------------------------------------ workers
 
-    def _counted(self, count: int) -> None:
-        if self._waiting and count >= self._min_workers and self._post is not None:
-            self._waiting = False
-            self._post([ControlRequested(Command.RESUME)])
+    def number_of_workers(self) -> int:
+        """Return the number of registered workers."""
+        return len(self.service.workers)
 
-    def _monitor(self) -> None:
+    def wait_for_workers(
+        self,
+        wanted: int,
+        timeout_s: float,
+        logger: logging.Logger,
+        check_alive: Callable[[], None],
+    ) -> None:
+        """Wait until ``wanted`` workers are registered; a diagnosis is logged now and then.
+
+        Parameters
+        ----------
+        check_alive
+            Called at each look at the number of workers; raises if none can register any more.
+
+        Raises
+        ------
+        NoWorkers
+            After ``timeout_s`` seconds, with a diagnosis.
+        """
+        watch = WorkerWatch(self.run_address, self.number_of_workers, timeout_s, logger)
+        while self.number_of_workers() < wanted:
+            self._changed.wait(CHECK_EVERY_S)
+            self._changed.clear()
+            check_alive()
+            watch.check(wanted)
+
+    def _watch(self) -> None:
         """Warn while there are too few workers, and stop the run after the timeout; a thread."""
-        last_enough = last_warning = time.monotonic()
+        watch = WorkerWatch(
+            self.run_address, self.number_of_workers, self._worker_timeout_s, logger
+        )
         while not self._closing.wait(CHECK_EVERY_S):
-            now = time.monotonic()
-            if self._given_up is not None and not self.service.workers:
+            if self._given_up is not None and not self.number_of_workers():
                 self._stop(self._given_up)
                 return
-            if self._enough:
-                last_enough = last_warning = now
-            elif now - last_enough > self._worker_timeout_s:
-                self._stop(self._no_workers(now - last_enough))
+            try:
+                watch.check(self._min_workers if self._holds_back else 1)
+            except NoWorkers as error:
+                self._stop(error)
                 return
-            elif now - last_warning >= NO_WORKERS_EVERY_S:
-                last_warning = now
-                logger.warning("%s", self._no_workers(now - last_enough))
-
-    @property
-    def _enough(self) -> bool:
-        return bool(self.service.workers) and not self._waiting
-
-    def _no_workers(self, waited_s: float) -> NoWorkers:
-        wanted = self._min_workers if self._waiting else 1
-        return why_no_workers(self.run_address, len(self.service.workers), wanted, waited_s)
 
     def _workers_ended(self, why: HpdistError) -> None:
         """Stop the search as soon as no other worker is left."""
@@ -198,8 +204,11 @@ class RunHost:
 
     def _stop(self, why: HpdistError) -> None:
         self.failure = why
-        if self._post is not None:
-            self._post([ControlRequested(Command.STOP, {"reason": why.what})])
+        self._request(ControlRequested(Command.STOP, {"reason": why.what}))
+
+    def _request(self, request: ControlRequested) -> None:
+        assert self._post is not None, "it has started"
+        self._post([request])
 
 
 def answers(run_address: RunAddress) -> bool:

@@ -58,10 +58,10 @@ class Listening:
 class Service:
     """Runs attempts on workers that connect; also an observer, which keeps the list of workers.
 
+    It serves a run of its own until `take_over` names another.
+
     Parameters
     ----------
-    instance
-        The run and its session; a run of its own by default.
     on_workers
         Called in the loop's thread with the number of workers whenever that changes.
     """
@@ -72,7 +72,6 @@ class Service:
         self,
         run_address: RunAddress,
         listening: Listening | None = None,
-        instance: RunInstance | None = None,
         *,
         timing: Timing | None = None,
         ping_interval: float = 10.0,
@@ -80,23 +79,27 @@ class Service:
     ) -> None:
         self.run_address = run_address
         self.listening = listening or Listening()
-        self.instance = instance or RunInstance("")
         self.timing = timing or Timing()
         self.workers: dict[str, WorkerInfo] = {}  #: registered workers; replaced, never changed
-        self.running = dict(self.instance.running)  #: (worker id, attempt) by job
         self.registry: Registry | None = None
         self.uri = ""
         self.shuts_down_workers = True  #: whether workers leave when the run has finished
         self._finished = False
         self._ping_interval = check_seconds("ping_interval", ping_interval, infinite=True)
         self._on_workers = on_workers
-        self._remote = RemoteExecutor(
-            self.timing, self.instance.epoch, run_address.run_id, self.instance.instance_id
-        )
         self._server: Server | None = None
         self._post: Post | None = None
+        self.take_over(RunInstance(""))
 
     # ------------------------------------------------------------------ the executor
+
+    def take_over(self, instance: RunInstance) -> None:
+        """Set the run and session to serve; to be called before `start`."""
+        self.instance = instance
+        self.running = dict(instance.running)  #: (worker id, attempt) by job
+        self._remote = RemoteExecutor(
+            self.timing, instance.epoch, self.run_address.run_id, instance.instance_id
+        )
 
     def start(self, post: Post) -> None:
         """Listen, and enter the address in the nameserver.

@@ -50,7 +50,7 @@ class JobLoop:
         self._source = Submissions(on_finished)
         self._grace_s = grace_s
         executor = make_executor(directory)
-        timing = executor.timing if isinstance(executor, RunHost) else _IN_PROCESS
+        timing = executor.service.timing if isinstance(executor, RunHost) else _IN_PROCESS
         work = Work(self._source, DispatchState(timing=timing))
         self._loop = make_loop(work, executor, stay=True, grace_s=grace_s)
         self._inbox = self._loop.inbox

@@ -14,7 +14,7 @@ from hpdist.cluster import waiting
 from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.nameserver import NameServer
 from hpdist.cluster.run_host import RunHost, RunNameServer, answers
-from hpdist.cluster.service import Listening
+from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.waiting import find_nameserver, wait_for
 from hpdist.core.journal.connection_file import write_connection
 from hpdist.core.journal.run_directory import RunDirectory
@@ -139,14 +139,14 @@ def test_a_run_host_that_nobody_joins_says_why_and_stops(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hpdist.cluster.run_host.CHECK_EVERY_S", 0.01)
-    monkeypatch.setattr("hpdist.cluster.run_host.NO_WORKERS_EVERY_S", 0.02)
+    monkeypatch.setattr("hpdist.cluster.worker_watch.NO_WORKERS_EVERY_S", 0.02)
     said: list[str] = []
     monkeypatch.setattr(
         "hpdist.cluster.run_host.logger.warning", lambda text, *more: said.append(text % more)
     )
     with NameServer("r", directory):
         run_address = RunAddress("r", directory=directory / "r")
-        host = RunHost(run_address, min_workers=2, worker_timeout_s=0.2)
+        host = RunHost(Service(run_address), min_workers=2, worker_timeout_s=0.2)
         posted = serve(host)
     assert host.failure is not None
     assert "0 of 2 workers joined run 'r'" in host.failure.what
