@@ -234,7 +234,7 @@ def test_a_second_nameserver_of_a_run_is_refused(place: Place, tmp_path: Path) -
 
 
 def test_a_port_that_is_taken_is_named(place: Place, tmp_path: Path) -> None:
-    with pytest.raises(TransportError, match=f"port {place[1]} is taken"):
+    with pytest.raises(TransportError, match=f"port {place[1]} is in use"):
         NameServer("cifar", tmp_path, port=place[1]).start()
 
 

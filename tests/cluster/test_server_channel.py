@@ -442,7 +442,7 @@ def test_a_recorded_call_is_not_served_again() -> None:
 @pytest.mark.parametrize("method", ["_answer", "__class__", "shutdown", "exchange.__call__"])
 def test_nothing_but_the_two_methods_can_be_called(server: Server, method: str) -> None:
     connection = Connection("the server", "hpdist", *server.address, KEY, 10.0)
-    with pytest.raises(TransportError, match="could not do it"):
+    with pytest.raises(TransportError, match="could not handle the call"):
         connection.invoke(method, ("{}",), 10.0)
 
 
@@ -621,7 +621,7 @@ def test_an_exception_of_the_server_is_told_and_not_raised() -> None:
 def test_a_silent_server_is_given_up_in_time() -> None:
     released = threading.Event()
     rogue = Rogue(lambda sock: released.wait(30) and None)
-    with pytest.raises(TransportError, match="no answer from the dispatcher"):
+    with pytest.raises(TransportError, match="no reply from the dispatcher"):
         DispatcherChannel(KEY, rogue.address, "run", timeout_s=0.1).call({})
     released.set()
     rogue.close()
@@ -742,7 +742,7 @@ def test_a_closed_server_leaves_its_port_free_at_once(server: Server) -> None:
 
 def test_a_port_that_is_taken_is_named(server: Server) -> None:
     host, port = server.address
-    with pytest.raises(TransportError, match=f"port {port} is taken"):
+    with pytest.raises(TransportError, match=f"port {port} is in use"):
         Server(echo, echo, key=KEY, host=host, port=port).start()
 
 

@@ -121,7 +121,7 @@ def test_what_is_dropped_does_not_arrive_and_what_is_said_anew_does(
 ) -> None:
     stage.proxy.add(Rule(which, drop))
     channel = stage.channel(timeout_s=0.5)
-    with pytest.raises(TransportError, match="no answer"):
+    with pytest.raises(TransportError, match="no reply"):
         say(channel, "a")
     assert stage.heard == ["a"] * (which is reply)
     assert say(channel, "b") == "b"
@@ -183,7 +183,7 @@ def test_on_a_half_open_connection_nothing_arrives_any_more(stage: Stage) -> Non
     channel = stage.channel(timeout_s=0.5)
     assert say(channel, "a") == "a"
     stage.proxy.add(Rule(request, swallow))
-    with pytest.raises(TransportError, match="no answer"):
+    with pytest.raises(TransportError, match="no reply"):
         say(channel, "b")
     assert say(channel, "c") == "c"
     assert stage.heard == ["a", "c"]
@@ -209,7 +209,7 @@ def test_a_held_request_of_someone_who_has_hung_up_arrives_all_the_same(stage: S
     gate = Gate()
     stage.proxy.add(Rule(request, gate))
     channel = stage.channel(timeout_s=0.3)
-    with pytest.raises(TransportError, match="no answer"):
+    with pytest.raises(TransportError, match="no reply"):
         say(channel, "a")
     assert say(channel, "b") == "b"
     gate.open()
@@ -227,7 +227,7 @@ def test_a_partition_holds_back_one_direction_until_it_heals(stage: Stage, direc
     until(lambda: stage.proxy.count("pass request poll") == 2)
     if direction == "replies":
         until(lambda: stage.heard == ["a", "b"])
-    with pytest.raises(TransportError, match="no answer"):
+    with pytest.raises(TransportError, match="no reply"):
         say(stage.channel(timeout_s=0.3), "not let in")
     assert said == []
     assert "not let in" not in stage.heard
@@ -301,7 +301,7 @@ def test_it_runs_as_a_process_that_counts(stage: Stage, tmp_path: Path) -> None:
     try:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
-        with pytest.raises(TransportError, match="no answer"):
+        with pytest.raises(TransportError, match="no reply"):
             say(DispatcherChannel(KEY, address, "run", timeout_s=0.3), "a")
         until(lambda: counts.exists() and "drop" in counts.read_text())
         told = json.loads(counts.read_text())

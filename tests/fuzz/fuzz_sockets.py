@@ -130,7 +130,7 @@ class Answering:
         kind, seq = header_of(request)
         if kind != message.MSG_CONNECT:
             self._count += 1
-            mark = session_mark(self._nonce, self._count, answer=True)
+            mark = session_mark(self._nonce, self._count, reply=True)
             return signed(self._description, seq, mark)
         fields = _HEADER.unpack(request[: _HEADER.size])
         said = msgpack.unpackb(request[_HEADER.size + fields[7] :])

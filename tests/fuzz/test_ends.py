@@ -192,7 +192,7 @@ def test_an_answer_that_was_recorded_is_refused() -> None:
 
 
 def test_an_answer_in_another_serializer_is_refused() -> None:
-    with pytest.raises(ProtocolMismatch, match="another kind"):
+    with pytest.raises(ProtocolMismatch, match="another serializer"):
         invoke(result("text", serializer=2))
 
 

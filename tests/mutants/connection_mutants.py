@@ -12,7 +12,7 @@ REPLAYED = CONNECTION_TESTS + "test_a_call_is_served_once_and_on_its_own_connect
 LIMIT_MUTANTS = (
     mutant(
         "whatever length is announced is awaited",
-        PYRO.change("Reader.recv", never("not 0 <= size <= self._longest")),
+        PYRO.change("Reader.recv", never("not 0 <= size <= self._max_bytes")),
         killed_by=CONNECTION_TESTS + "test_more_than_is_expected_is_not_read",
     ),
     mutant(
@@ -27,13 +27,14 @@ LIMIT_MUTANTS = (
     ),
     mutant(
         "a message that was begun is awaited for ever",
-        PYRO.change("Reader._begin", drop("self._deadline = ...")),
+        PYRO.change("Reader._start_deadline", drop("self._deadline = ...")),
         killed_by=CONNECTION_TESTS + "test_a_message_that_was_begun_is_not_awaited_for_ever",
     ),
     mutant(
         "a client waits for ever",
         PYRO_CLIENT.change(
-            "Connection._ask", swap("self._reader.expect(timeout_s)", "self._reader.expect(None)")
+            "Connection._request",
+            swap("self._reader.expect(timeout_s)", "self._reader.expect(None)"),
         ),
         killed_by=CONNECTION_TESTS + "test_a_client_waits_no_longer_than_it_was_told",
         says="no limit at all",
@@ -53,9 +54,7 @@ TRUST_MUTANTS = (
             "GuardedDaemon.__init__",
             swap("self._pyroHmacKey = key", "self._pyroHmacKey = None"),
         ),
-        PYRO_CLIENT.change(
-            "Connection.__init__", swap("who, object_id, key", "who, object_id, None")
-        ),
+        PYRO_CLIENT.change("Connection.__init__", swap("self._key = key", "self._key = None")),
         killed_by=NO_KEY,
     ),
     mutant(
@@ -86,7 +85,7 @@ TRUST_MUTANTS = (
 SESSION_MUTANTS = (
     mutant(
         "the answer to another call is taken for that to this one",
-        PYRO_CLIENT.change("Connection._ask", never("reply.seq != seq")),
+        PYRO_CLIENT.change("Connection._request", never("reply.seq != seq")),
         killed_by=CONNECTION_TESTS + "test_an_answer_to_another_call_is_refused",
     ),
     mutant(

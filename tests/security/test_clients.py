@@ -125,7 +125,7 @@ def test_not_even_one_with_the_key_gets_a_pickle_opened(mark: Path, in_reply: bo
             nonce = bytes.fromhex(theirs) + bytes(16)
             sock.sendall(message(CONNECTOK, pyro.serializer().dumps(nonce.hex()), KEY))
             one_message(sock)
-            right = pyro.session_mark(nonce, 1, answer=True)
+            right = pyro.session_mark(nonce, 1, reply=True)
             pickled = message(RESULT, bomb(mark), KEY, right, number=PICKLE, seq=1)
         sock.sendall(pickled)
 
@@ -150,12 +150,12 @@ def test_an_exception_that_is_sent_ends_nobody(name: str) -> None:
         nonce = bytes.fromhex(theirs) + bytes(16)
         sock.sendall(message(CONNECTOK, pyro.serializer().dumps(nonce.hex()), KEY))
         one_message(sock)
-        right = pyro.session_mark(nonce, 1, answer=True)
+        right = pyro.session_mark(nonce, 1, reply=True)
         data, flags = pyro.serializer().dumps(content), pyro_message.FLAGS_EXCEPTION
         sock.sendall(message(RESULT, data, KEY, right, flags=flags, seq=1))
 
     rogue = Rogue(answer)
-    with pytest.raises(TransportError, match="could not do it"):
+    with pytest.raises(TransportError, match="could not handle the call"):
         DispatcherChannel(KEY, "{}:{}".format(*rogue.address), "run").call({})
     rogue.close()
 

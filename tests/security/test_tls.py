@@ -283,7 +283,7 @@ def test_a_plain_client_without_the_key_is_told_of_the_key(server: Server) -> No
 def test_a_server_without_tls_is_told_from_a_rogue(tls: Tls) -> None:
     with (
         serving(echo, None) as plain,
-        pytest.raises(AuthenticationError, match="does not speak TLS") as caught,
+        pytest.raises(AuthenticationError, match="does not use TLS") as caught,
     ):
         DispatcherChannel(KEY, plain.uri, RUN, tls=tls).call({})
     assert str(tls.directory) in str(caught.value)
@@ -322,7 +322,7 @@ def test_nobody_on_the_way_can_take_the_tls_off(tls: Tls) -> None:
 
     with (
         Listener(answer) as proxy,
-        pytest.raises(AuthenticationError, match="does not speak TLS"),
+        pytest.raises(AuthenticationError, match="does not use TLS"),
     ):
         DispatcherChannel(KEY, proxy.address, RUN, tls=tls).call({"text": "private"})
     assert heard[:1] == b"\x16"
@@ -352,7 +352,7 @@ def test_garbage_ends_its_own_connection_only(server: Server, tls: Tls, data: by
 def test_a_silent_server_is_given_up_in_time(tls: Tls) -> None:
     released = threading.Event()
     with Listener(lambda sock: released.wait(LIMIT_S) and None) as silent:
-        with pytest.raises(TransportError, match=r"no answer .* within 0\.2 s"):
+        with pytest.raises(TransportError, match=r"no reply .* within 0\.2 s"):
             DispatcherChannel(KEY, silent.address, RUN, timeout_s=0.2, tls=tls).call({})
         released.set()
 
@@ -526,7 +526,9 @@ def test_a_private_key_with_a_password_is_refused_and_not_asked_for(
         find_tls("r", directory.parent)
 
 
-@pytest.mark.parametrize(("backdated", "days", "word"), [(1, -0.5, "expired"), (-1, 2, "begins")])
+@pytest.mark.parametrize(
+    ("backdated", "days", "word"), [(1, -0.5, "expired on"), (-1, 2, "is valid from")]
+)
 def test_certificates_out_of_date_are_named_with_date_and_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backdated: int, days: float, word: str
 ) -> None:
@@ -536,9 +538,9 @@ def test_certificates_out_of_date_are_named_with_date_and_remedy(
     make_certificates(run / "tls", "r", days)
     with pytest.raises(ConfigurationError) as caught:
         NameServer("r", tmp_path).start()
-    offset = days if word == "expired" else 1
+    offset = days if word == "expired on" else 1
     date = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=offset)
-    for part in (f"{run / 'tls' / 'cert.pem'} {word} on {date:%Y-%m-%d}", "hpdist keys tls"):
+    for part in (f"{run / 'tls' / 'cert.pem'} {word} {date:%Y-%m-%d}", "hpdist keys tls"):
         assert part in str(caught.value)
 
 

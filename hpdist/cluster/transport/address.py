@@ -24,7 +24,7 @@ def check_port(name: str, value: object) -> int:
 
 
 def check_listening(host: object, nic_name: object, port: object) -> tuple[Any, Any, int]:
-    """Return where to listen, each part of the right kind; whether it is there comes later."""
+    """Return host, interface and port, each of the right type; their existence is not checked."""
     if host and nic_name:
         raise ConfigurationError(
             f"host={short_repr(host)} and nic_name={short_repr(nic_name)} both given: choose one"
@@ -42,7 +42,7 @@ def nic_name_to_host(nic_name: str) -> str:
     Raises
     ------
     ConfigurationError
-        If there is no such interface, or it has no address; the message lists those there are.
+        If there is no such interface, or it has no address; the message lists the interfaces.
     """
     import psutil
 
@@ -54,10 +54,10 @@ def nic_name_to_host(nic_name: str) -> str:
                 found[name] = hosts[0]
                 break
     if nic_name not in found:
-        there = ", ".join(f"{name} ({host})" for name, host in found.items())
+        interfaces = ", ".join(f"{name} ({host})" for name, host in found.items())
         raise ConfigurationError(
             f"there is no network interface {nic_name!r} with an address",
-            tried=f"this machine has {there}",
+            tried=f"this machine has {interfaces}",
         )
     return str(found[nic_name])
 
@@ -81,14 +81,14 @@ def resolve(host: str) -> str:
 
 
 def route_to(host: str, port: int = 9) -> str:
-    """Return the address of this machine from which packets to ``host`` would start.
+    """Return the source address of packets from this machine to ``host``.
 
-    Nothing is sent.
+    No packet is sent.
 
     Raises
     ------
     ConfigurationError
-        If the name is not known, or no route leads there.
+        If the name is not known, or there is no route to it.
     """
     target = resolve(host)
     family = socket.AF_INET6 if ":" in target else socket.AF_INET
@@ -97,7 +97,7 @@ def route_to(host: str, port: int = 9) -> str:
             probe.connect((target, port))
         except OSError as error:
             raise ConfigurationError(
-                f"no route leads from this machine to {host}", cause=str(error)
+                f"there is no route from this machine to {host}", cause=str(error)
             ) from None
         return str(probe.getsockname()[0])
 
@@ -113,14 +113,14 @@ def bind_host(host: str | None = None, nic_name: str | None = None, peer: str | 
     Parameters
     ----------
     host, nic_name
-        Said by the user; at most one of them.
+        Given by the user; at most one of them.
     peer
-        Otherwise the address that faces this host is taken; without it, loopback.
+        Without them, the address that routes to this host; without a peer, loopback.
 
     Raises
     ------
     ConfigurationError
-        If it cannot be found, or is no single address, such as 0.0.0.0.
+        If the address cannot be found, or stands for several, such as 0.0.0.0.
     """
     check_listening(host, nic_name, 0)
     if nic_name:
@@ -130,7 +130,7 @@ def bind_host(host: str | None = None, nic_name: str | None = None, peer: str | 
     numeric = resolve(host)
     if ipaddress.ip_address(numeric.partition("%")[0]).is_unspecified:
         raise ConfigurationError(
-            f"{host} stands for every interface, and no other machine can dial it",
+            f"{host} stands for every interface, and no other machine can connect to it",
             do="name the interface that the workers reach: nic_name='eth0' or --nic eth0",
         )
     _check_here(host, numeric)
@@ -138,26 +138,26 @@ def bind_host(host: str | None = None, nic_name: str | None = None, peer: str | 
 
 
 def _check_here(host: str, numeric: str) -> None:
-    """Refuse the address of another machine."""
+    """Require an address of this machine."""
     family, kind, _, _, address = socket.getaddrinfo(numeric, 0, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind) as probe:
         try:
             probe.bind(address)
         except OSError as error:
             raise ConfigurationError(
-                f"nobody can listen at {host}: it is no address of this machine",
+                f"cannot listen at {host}: it is no address of this machine",
                 cause=str(error.strerror),
                 do="name one of its interfaces: nic_name='eth0' or --nic eth0",
             ) from None
 
 
 def split_address(text: str) -> tuple[str, int]:
-    """Read ``host:port``, ``[::1]:port``, ``hpdist://host:port`` or ``PYRO:name@host:port``.
+    """Parse ``host:port``, ``[::1]:port``, ``hpdist://host:port`` or ``PYRO:name@host:port``.
 
     Raises
     ------
     ConfigurationError
-        If it is none of these.
+        If the text has none of these forms.
     """
     match = _ADDRESS.fullmatch(text.strip()) if isinstance(text, str) else None
     port = int(match["port"]) if match else 0

@@ -1,9 +1,9 @@
-"""The client's end of a Pyro4 connection: one socket, one call at a time, nothing by itself.
+"""The client's end of a Pyro4 connection: one socket, one call at a time, no retries.
 
 Pyro4's own proxy deserializes what a server sends with the serializer that the *server* names,
-has no time limit by default, retries, and raises the exceptions that it is sent. This one speaks
+has no time limit by default, retries, and raises the exceptions that it is sent. This one uses
 the same protocol: the key is checked first, one serializer is accepted, every call has a time
-limit, and an exception of the other side is told, never raised.
+limit, and an exception of the server becomes the cause of an error, it is never raised itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgpack
 from Pyro4 import errors, message
 
 from hpdist.cluster.transport.address import join_address
-from hpdist.cluster.transport.encryption import encrypt, turned_away
+from hpdist.cluster.transport.encryption import encrypt, refused_by_server
 from hpdist.cluster.transport.pyro import (
     NONCE_BYTES,
     SESSION,
@@ -42,20 +42,20 @@ class Connection:
     Parameters
     ----------
     who
-        What is at the other end, for messages: "the dispatcher", "the nameserver".
+        Name of the server for messages: "the dispatcher", "the nameserver".
     timeout_s
-        For each step until the connection stands.
+        Limit for each step of connecting.
     tls
-        The run's certificates; None if it does without TLS.
+        The run's certificates; None if the run does not use TLS.
 
     Raises
     ------
     AuthenticationError
-        If the other side has another key or certificate, or only one side speaks TLS.
+        If the server has another key or certificate, or only one side uses TLS.
     UnauthenticatedPeer
-        If something else than a daemon of hpdist answers.
+        If the server that responds is no daemon of hpdist.
     TransportError
-        If nothing answers: refused, in time or not, and unknown hosts each in its own words.
+        If the connection is refused, times out, or the host is unknown; the message says which.
     """
 
     def __init__(
@@ -68,7 +68,9 @@ class Connection:
         timeout_s: float,
         tls: Tls | None = None,
     ) -> None:
-        self._who, self._object_id, self._key = who, object_id, key
+        self._who = who
+        self._object_id = object_id
+        self._key = key
         self._address = join_address(host, port)
         self._calls = 0
         self._calling = threading.Lock()
@@ -88,12 +90,12 @@ class Connection:
             raise
 
     def invoke(self, method: str, arguments: tuple[Any, ...], timeout_s: float) -> Any:
-        """Call ``method``; the connection is closed when anything at all goes wrong.
+        """Call ``method``; any error closes the connection.
 
         Raises
         ------
         TransportError
-            Or one of its kinds, as when connecting.
+            Or one of its subclasses, as when connecting.
         """
         try:
             with self._calling:
@@ -106,11 +108,11 @@ class Connection:
                 self.close()
 
     def close(self) -> None:
-        """Close the connection, from any thread; a call that waits fails at once."""
+        """Close the connection, from any thread; a call in progress fails at once."""
         self._hung_up = True
         cut(self._sock)
-        # The thread that calls closes the socket itself: it may be asleep in a poll, which would
-        # go on with whatever gets the same file descriptor next.
+        # A thread in a call closes the socket itself: it may be blocked in a poll, which would
+        # continue with the next socket or file that gets the same file descriptor.
         if self._calling.acquire(blocking=False):
             self._reader.close()
             self._calling.release()
@@ -120,33 +122,33 @@ class Connection:
         data = serializer().dumpsCall(self._object_id, method, arguments, {})
         mark = {SESSION: session_mark(self._nonce, self._calls)}
         seq = self._calls & 0xFFFF
-        reply = self._ask(message.MSG_INVOKE, data, mark, seq, timeout_s)
-        expected = session_mark(self._nonce, self._calls, answer=True)
+        reply = self._request(message.MSG_INVOKE, data, mark, seq, timeout_s)
+        expected = session_mark(self._nonce, self._calls, reply=True)
         if not hmac.compare_digest(bytes(reply.annotations.get(SESSION, b"")), expected):
             raise TransportError(
-                f"{self._who} at {self._address} gave an answer that was not made for this call"
+                f"{self._who} at {self._address} sent a reply that was not made for this call"
             )
         return self._content(reply)
 
     def _shake_hands(self, timeout_s: float) -> bytes:
         mine = make_nonce()
         data = serializer().dumps({"handshake": mine.hex(), "object": self._object_id})
-        reply = self._ask(message.MSG_CONNECT, data, {}, 0, timeout_s)
+        reply = self._request(message.MSG_CONNECT, data, {}, 0, timeout_s)
         content = self._content(reply)
         if reply.type == message.MSG_CONNECTFAIL:
-            raise turned_away(_told(content), self._who, self._address)
+            raise refused_by_server(_describe(content), self._who, self._address)
         try:
             nonce = bytes.fromhex(content)
         except (TypeError, ValueError):
             nonce = b""
         if len(nonce) != 2 * NONCE_BYTES or not nonce.startswith(mine):
-            raise self._foreign("it does not answer this process as hpdist does")
+            raise self._foreign("its handshake is not that of hpdist")
         return nonce
 
-    def _ask(
+    def _request(
         self, kind: int, data: bytes, annotations: dict[str, bytes], seq: int, timeout_s: float
     ) -> Any:
-        """Send a message and return the reply, whose sender has the key."""
+        """Send a message and return the reply, which is signed with the key."""
         expected = (
             [message.MSG_RESULT]
             if kind == message.MSG_INVOKE
@@ -161,7 +163,7 @@ class Connection:
             reply = message.Message.recv(self._reader, expected, hmac_key=self._key)
         except (TimeoutError, errors.TimeoutError):
             raise TransportError(
-                f"no answer from {self._who} at {self._address} within {timeout_s:g} s",
+                f"no reply from {self._who} at {self._address} within {timeout_s:g} s",
                 cause="it hangs, was stopped, or the network is cut",
             ) from None
         except (errors.ConnectionClosedError, OSError) as error:
@@ -176,26 +178,27 @@ class Connection:
             ) from None
         except (errors.ProtocolError, struct.error, UnicodeDecodeError) as error:
             raise self._foreign(str(error)) from None
-        if reply.seq != seq:  # doubled or late: what follows on this connection is no use either
-            raise TransportError(f"{self._who} at {self._address} answered another call")
+        if reply.seq != seq:  # duplicate or late: later replies on this connection are wrong too
+            raise TransportError(f"{self._who} at {self._address} replied to another call")
         return reply
 
     def _content(self, reply: Any) -> Any:
         if reply.serializer_id != serializer().serializer_id:
-            raise self._foreign("a reply of another kind")
+            raise self._foreign("the reply has another serializer")
         try:
-            content = msgpack.unpackb(reply.data)  # Pyro4's own would make objects of what is sent
+            content = msgpack.unpackb(reply.data)  # Pyro4's own serializer would create objects
         except (ValueError, msgpack.UnpackException) as error:
             raise self._foreign(str(error)) from None
         if reply.flags & message.FLAGS_EXCEPTION:
             raise TransportError(
-                f"{self._who} at {self._address} could not do it", cause=_told(content)
+                f"{self._who} at {self._address} could not handle the call",
+                cause=_describe(content),
             )
         return content
 
     def _foreign(self, cause: str) -> UnauthenticatedPeer:
         return UnauthenticatedPeer(
-            f"what answers at {self._address} is not {self._who} of this version of hpdist",
+            f"the server at {self._address} is not {self._who} of this version of hpdist",
             cause=cause,
         )
 
@@ -210,8 +213,8 @@ class Connection:
         return TransportError(f"cannot reach {self._who} at {self._address}", cause=cause)
 
 
-def _told(content: object) -> str:
-    """Put into words why something was refused: a text, or an exception as Pyro4 describes it."""
+def _describe(content: object) -> str:
+    """Return the reason of a refusal, which is a text or an exception as Pyro4 describes it."""
     parts = [content]
     if isinstance(content, dict):
         arguments = content.get("args")

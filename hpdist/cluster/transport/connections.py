@@ -1,4 +1,4 @@
-"""The connections of a daemon: not authenticated for a moment, then authenticated by the key."""
+"""The connections of a daemon: unauthenticated at first, then authenticated by the key."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Hashable
 from Pyro4 import errors
 
 MAX_UNAUTHENTICATED = 256
-"""Connections at a time whose client has not shown yet that it has the key."""
+"""Maximum number of open connections whose client has not proved yet that it has the key."""
 
 
 class ConnectionTable:
     """Counts connections, and chooses which of them is closed when there are too many.
 
-    A new connection is always accepted. Where `MAX_UNAUTHENTICATED` are reached, one that is not
-    authenticated is closed for it: of the address that has most of them, the oldest. A client that
-    has the key shows it within milliseconds, so it is hardly ever hit by this.
+    A new connection is always accepted. When `MAX_UNAUTHENTICATED` is reached, an unauthenticated
+    connection is closed for it: the oldest one of the address that has the highest number of
+    them. A client that has the key proves it within milliseconds, so it is rarely affected.
 
     Parameters
     ----------
     max_peers
-        How many may be authenticated at a time.
+        Maximum number of authenticated connections.
     """
 
     def __init__(self, max_peers: int) -> None:
@@ -37,11 +37,11 @@ class ConnectionTable:
         return len(self._authenticated) >= self.max_peers
 
     def is_authenticated(self, connection: Hashable) -> bool:
-        """Whether the client of this connection has shown the key."""
+        """Whether the client of this connection has proved that it has the key."""
         return connection in self._authenticated
 
     def add(self, connection: Hashable, address: str) -> Hashable | None:
-        """Add a new connection; returns the one to be closed for it, if any."""
+        """Add a new connection; return the connection to close for it, if any."""
         with self._lock:
             closed = self._oldest() if len(self._unauthenticated) >= MAX_UNAUTHENTICATED else None
             self._unauthenticated.pop(closed, None)
@@ -49,18 +49,18 @@ class ConnectionTable:
             return closed
 
     def authenticate(self, connection: Hashable) -> None:
-        """Note that the client of this connection has shown the key.
+        """Note that the client of this connection has proved that it has the key.
 
         Raises
         ------
         PyroError
-            If too many are authenticated, or the connection was closed for another meanwhile.
+            If too many connections are authenticated, or this one was closed for a newer one.
         """
         with self._lock:
             if connection in self._authenticated:
                 return
             if connection not in self._unauthenticated:
-                raise errors.ConnectionClosedError("it was closed for a newer connection")
+                raise errors.ConnectionClosedError("the connection was closed for a newer one")
             if self.full:
                 raise self.too_many()
             del self._unauthenticated[connection]
@@ -73,12 +73,12 @@ class ConnectionTable:
             self._authenticated.discard(connection)
 
     def too_many(self) -> errors.PyroError:
-        """Return the error for a client when too many are authenticated."""
+        """Return the error for a client when too many connections are authenticated."""
         return errors.DaemonError(f"all {self.max_peers} connections are in use")
 
     def _oldest(self) -> Hashable:
         counts = Counter(self._unauthenticated.values())
-        most = max(counts.values())
+        highest = max(counts.values())
         return next(
-            each for each, address in self._unauthenticated.items() if counts[address] == most
+            each for each, address in self._unauthenticated.items() if counts[address] == highest
         )

@@ -70,7 +70,7 @@ class Server:
         Raises
         ------
         TransportError
-            If the port is taken or the address is not one of this machine.
+            If the port is in use or the address is not one of this machine.
         ConfigurationError
             If the key is too short for the network.
         """

@@ -1,4 +1,4 @@
-"""The names of a nameserver: Pyro4's own name server, less what could be turned against it."""
+"""The names of a nameserver: Pyro4's own name server without the calls that are unsafe."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MAX_CONNECTIONS = 1024
 
 
 class NameRegistry(naming.NameServer):  # type: ignore[misc]
-    """Pyro4's nameserver, less what could be turned against it.
+    """Pyro4's nameserver without the calls that are unsafe.
 
-    Whoever has the key may read, also with Pyro4's own client, whose calls could be recorded and
-    played again; for the same reason it may not change anything. There are no regular
-    expressions, which can be made to run for ever, and names are struck out one at a time.
+    Any client with the key may read. Pyro4's own client may only read, since its calls could be
+    recorded and replayed. Regular expressions are refused, since some take for ever to match, and
+    names are removed one at a time.
     """
 
     def ping(self) -> None:
@@ -58,7 +58,7 @@ class NameRegistry(naming.NameServer):  # type: ignore[misc]
     ) -> Any:
         check_session()
         if prefix is not None or regex is not None:
-            raise errors.NamingError("names are struck out one at a time, not by a pattern")
+            raise errors.NamingError("names are removed one at a time, not by a pattern")
         return super().remove(name)
 
 
@@ -81,7 +81,7 @@ def make_daemon(host: str, port: int, key: bytes, tls: Tls | None) -> GuardedDae
         serializers=("serpent",),
         flags=message.FLAGS_META_ON_CONNECT,
         tls=tls,
-        longest=MAX_SHORT_BYTES,
+        max_bytes=MAX_SHORT_BYTES,
     )
     daemon.register(NameRegistry(), NAMESERVER_ID)
     return daemon

@@ -1,8 +1,8 @@
-"""What both ends of a Pyro4 connection share: serializer, limits, and reading with care.
+"""Shared by both ends of a Pyro4 connection: serializer, limits, and checked reading.
 
-Pyro4 reads whatever length a peer announces, for as long as it likes, and heeds flags that make
-it decompress, call without reply, or unmarshal. `Reader` stands between its parser and the
-socket and refuses all this before any of it is waited for.
+Pyro4 reads messages of any announced length without a time limit, and obeys flags that make it
+decompress, call without reply, or unmarshal. `Reader` stands between Pyro4's parser and the
+socket and refuses such messages before their content is read.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.json_codec import MAX_TEXT
 
 SERIALIZER = "msgpack"
-"""Carries the one string of a call, and as it is: json would escape all its quotes again.
+"""Serializes the one string of a call without escapes; json would escape all its quotes again.
 
-As far as benchmarks/serializers.py can tell the two apart they are equally fast.
+In benchmarks/serializers.py no difference in speed between the two can be measured.
 """
 
 OBJECT_ID = "hpdist"
@@ -35,23 +35,23 @@ NAMESERVER_ID: str = constants.NAMESERVER_NAME
 PYRO_VERSION: str = constants.VERSION
 
 SESSION = "HPDS"
-"""The annotation that ties a call and its answer to their connection: nonce, running number."""
+"""The annotation that ties a call and its reply to their connection: nonce, running number."""
 
 NONCE_BYTES = 16
-"""What each end adds to the nonce of a connection, so that neither can be shown a recording."""
+"""Bytes that each end adds to the nonce of a connection, so that recordings cannot be replayed."""
 
 HANDSHAKE_S = 2.0
 MESSAGE_S = 20.0
 MAX_BYTES = MAX_TEXT + 65_536
 MAX_SHORT_BYTES = 65_536
-"""Of messages that need no more: introductions, and all that a nameserver is told."""
+"""Maximum size of short messages: handshakes, and all calls of a nameserver."""
 
 KEY_BYTES_BEYOND_LOOPBACK = 32
 
 _CHUNK = 16_384
 _HEADER = struct.Struct("!4sHHHHiHHHH")
 _UNSAFE_SERIALIZERS = (3, 4, 5, 7)  # marshal, pickle, dill, cloudpickle
-_MUST_BE = {
+_REQUIRED_SETTINGS = {
     "COMPRESSION": False,
     "DETAILED_TRACEBACK": False,
     "LOGWIRE": False,
@@ -68,27 +68,29 @@ class Reader:
     Parameters
     ----------
     flags
-        The message flags that are allowed; any other one ends the connection.
+        The message flags that are allowed; any other flag ends the connection.
     """
 
     def __init__(self, sock: socket.socket, flags: int = 0) -> None:
-        self._sock, self._flags = sock, flags
+        self._sock = sock
+        self._flags = flags
         self._arrived = bytearray()
         self._deadline: float | None = None
-        self._header_is_next, self._longest = True, MAX_BYTES
+        self._header_is_next = True
+        self._max_bytes = MAX_BYTES
 
-    def expect(self, within_s: float | None = None, longest: int = MAX_BYTES) -> None:
-        """Get ready for a message of ``longest`` bytes, to be complete in ``within_s`` seconds.
+    def expect(self, within_s: float | None = None, max_bytes: int = MAX_BYTES) -> None:
+        """Set the limits of the next message: complete in ``within_s`` seconds, in ``max_bytes``.
 
-        With None it may begin whenever it likes and has `MESSAGE_S` seconds from then on.
+        With None the message may start at any time, and has `MESSAGE_S` seconds from its start.
         """
-        self._longest = longest
+        self._max_bytes = max_bytes
         self._deadline = None if within_s is None else time.monotonic() + within_s
         self._header_is_next = True
 
     def recv(self, size: int) -> bytes:
-        """Read ``size`` bytes; raises an error of Pyro4 if they are not to be had."""
-        if not 0 <= size <= self._longest:
+        """Read ``size`` bytes; raise an error of Pyro4 if they do not arrive."""
+        if not 0 <= size <= self._max_bytes:
             raise errors.ProtocolError(f"a message of {size} bytes was announced")
         data = self._read(size)
         if self._header_is_next:
@@ -99,41 +101,41 @@ class Reader:
         return data
 
     def close(self) -> None:
-        """Close the connection; both directions end at once, also for another thread."""
+        """Close the connection in both directions at once, also for a thread that reads."""
         cut(self._sock)
         self._sock.close()
 
     def _read(self, size: int) -> bytes:
-        """Take ``size`` bytes, reading whatever has arrived at once: each read costs a switch."""
+        """Return ``size`` bytes; each read, which is costly, takes all bytes that have arrived."""
         try:
             while len(self._arrived) < size:
-                self._sock.settimeout(self._left())
+                self._sock.settimeout(self._remaining_s())
                 chunk = self._sock.recv(max(_CHUNK, size - len(self._arrived)))
                 if not chunk:
                     raise errors.ConnectionClosedError("the connection was closed")
-                self._begin()
+                self._start_deadline()
                 self._arrived += chunk
         except TimeoutError:
             raise errors.TimeoutError("no complete message in time") from None
         except OSError as error:
             raise errors.ConnectionClosedError(f"the connection was lost: {error}") from None
-        self._begin()
+        self._start_deadline()
         data = bytes(self._arrived[:size])
         del self._arrived[:size]
         return data
 
-    def _begin(self) -> None:
+    def _start_deadline(self) -> None:
         if self._deadline is None:
             self._deadline = time.monotonic() + MESSAGE_S
 
-    def _left(self) -> float | None:
+    def _remaining_s(self) -> float | None:
         if self._deadline is None:
             return None
         return max(self._deadline - time.monotonic(), 0.001)
 
 
 def keep_alive(sock: socket.socket) -> None:
-    """Send at once, and notice within ten seconds that the other machine is gone."""
+    """Send without delay, and detect within ten seconds that the other machine is gone."""
     options = {
         "TCP_NODELAY": 1,
         "TCP_KEEPIDLE": 3,
@@ -148,40 +150,39 @@ def keep_alive(sock: socket.socket) -> None:
 
 
 def cut(sock: socket.socket, how: int = socket.SHUT_RDWR) -> None:
-    """End a connection, waking whoever reads from it."""
+    """End a connection, waking the thread that reads from it."""
     try:
-        # Of a TLS socket as well: its own `shutdown` would go on in clear text in the other
-        # direction.
+        # Also for a TLS socket: its own `shutdown` would leave the other direction unencrypted.
         socket.socket.shutdown(sock, how)
     except OSError:
         return  # it was closed already
 
 
 def serializer() -> Any:
-    """Return the one serializer that is used."""
+    """Return the serializer of hpdist."""
     return util.get_serializer(SERIALIZER)
 
 
 def make_nonce() -> bytes:
-    """Return what no earlier connection can have used."""
+    """Return random bytes that no earlier connection has used."""
     return secrets.token_bytes(NONCE_BYTES)
 
 
-def session_mark(nonce: bytes, count: int, *, answer: bool = False) -> bytes:
-    """Return the value of the annotation `SESSION` of call number ``count``, or of its answer.
+def session_mark(nonce: bytes, count: int, *, reply: bool = False) -> bytes:
+    """Return the value of the annotation `SESSION` of call number ``count``, or of its reply.
 
-    They differ, since a call that is sent back to its sender must not pass for the answer.
+    The two differ, so that a call that is sent back to its sender cannot pass for the reply.
     """
-    return nonce + (count | answer << 63).to_bytes(8, "big")
+    return nonce + (count | reply << 63).to_bytes(8, "big")
 
 
 def check_key(key: bytes, host: str) -> None:
-    """Refuse to listen at ``host`` with no key, or with one too short for the network.
+    """Require a key that is long enough to listen at ``host``.
 
     Raises
     ------
     ConfigurationError
-        Naming the remedy.
+        If it is empty, or too short for the network; the message names the remedy.
     """
     if not key:
         raise ConfigurationError("a server needs a key")
@@ -194,14 +195,14 @@ def check_key(key: bytes, host: str) -> None:
 
 
 def check_environment() -> None:
-    """Refuse to run where Pyro4 is configured so that it would leak or accept too much.
+    """Require the settings of Pyro4 that are safe.
 
     Raises
     ------
     ConfigurationError
-        Naming the setting.
+        If a setting is unsafe; the message names it.
     """
-    for name, value in _MUST_BE.items():
+    for name, value in _REQUIRED_SETTINGS.items():
         found = getattr(config, name)
         if found != value:
             raise ConfigurationError(
@@ -212,9 +213,9 @@ def check_environment() -> None:
 
 
 def harden_process() -> None:
-    """Make this process unable to unpickle for Pyro4, whoever asks.
+    """Make this process unable to unpickle messages of Pyro4.
 
-    Called by programs of hpdist at their start, never by library code: it is for the process.
+    Called by programs of hpdist at their start, never by library code: it affects the process.
     """
     check_environment()
     for number in _UNSAFE_SERIALIZERS:

@@ -1,8 +1,8 @@
-"""A Pyro4 daemon that unauthenticated clients cannot stop, fill or deceive.
+"""A Pyro4 daemon that unauthenticated clients cannot stop, overload or deceive.
 
 A connection has a thread of its own. Until its handshake and its first call prove that the client
-has the key it is unauthenticated: it has two seconds, the number of such connections is limited,
-and the thread that accepts connections never reads from one.
+has the key it is unauthenticated: it has two seconds for that, the number of such connections is
+limited, and the thread that accepts connections never reads from one.
 """
 
 from __future__ import annotations
@@ -45,31 +45,31 @@ logger = logging.getLogger(__name__)
 
 
 class GuardedDaemon(core.Daemon):  # type: ignore[misc]
-    """A Pyro4 daemon for peers with the key, one thread a connection.
+    """A Pyro4 daemon for clients with the key, with one thread per connection.
 
     Parameters
     ----------
     host, port
-        Where to listen; port 0 takes any that is free.
+        Where to listen; port 0 takes any free port.
     key
-        Required of every peer.
+        Required of every client.
     max_peers
-        How many connections with the key are served at a time.
+        Maximum number of authenticated connections.
     serializers
-        Accepted besides the one that hpdist uses.
+        Serializers to accept besides that of hpdist.
     flags
-        Message flags that are accepted.
+        Message flags to accept.
     tls
-        The run's certificates, which every peer must have then, besides the key.
-    longest
-        Bytes of a message that are read, at most.
+        The run's certificates, if it has any; required of every client, besides the key.
+    max_bytes
+        Maximum size of a message.
 
     Raises
     ------
     TransportError
-        If nothing can listen there, for example because the port is taken.
+        If it cannot listen there, for example because the port is in use.
     ConfigurationError
-        If there is no key, or one too short for the network.
+        If the key is empty, or too short for the network.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         serializers: Sequence[str] = (),
         flags: int = 0,
         tls: Tls | None = None,
-        longest: int = MAX_BYTES,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         check_environment()
         check_key(key, host)
@@ -94,7 +94,9 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
                 f"cannot listen at {join_address(host, port)}", cause=_bind_cause(error, port)
             ) from None
         self._pyroHmacKey = key
-        self._flags, self._longest, self._tls = flags, longest, tls
+        self._flags = flags
+        self._max_bytes = max_bytes
+        self._tls = tls
         self._accepted = {util.get_serializer(name).serializer_id for name in serializers}
         self._accepted.add(serializer().serializer_id)
         self._Daemon__serializer_ids = self._accepted
@@ -107,7 +109,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         self.address: tuple[str, int] = self._listener.getsockname()[:2]
 
     def serve(self, name: str) -> None:
-        """Accept connections from now on, in a thread called ``name``."""
+        """Start accepting connections, in a thread called ``name``."""
         server = self.transportServer
         self._accepting = threading.Thread(
             target=lambda: server.loop(lambda: not self._closing), name=name, daemon=True
@@ -115,22 +117,22 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         self._accepting.start()
 
     def stop(self, grace_s: float = 1.0) -> None:
-        """Close everything; calls that are being answered get ``grace_s`` seconds to finish."""
+        """Close all connections; calls in progress get ``grace_s`` seconds to finish."""
         if self._closing:
             return
         self._closing = True
         cut(self._listener)
         if self._accepting is not None:
             self._accepting.join()
-        # Reading ends at once, so idle connections go; an answer can still be sent.
+        # Reading ends at once, which closes idle connections; replies can still be sent.
         self._threads.cut(socket.SHUT_RD, grace_s)
         self._threads.cut(socket.SHUT_RDWR, 1.0)
         self.close()
 
     def annotations(self) -> dict[str, bytes]:
-        """Tie an answer to the call that is being answered."""
+        """Return the annotations that tie a reply to its call."""
         conn = core.current_context.client
-        return {SESSION: session_mark(conn.nonce, conn.calls, answer=True)}
+        return {SESSION: session_mark(conn.nonce, conn.calls, reply=True)}
 
     # ------------------------------------------------------- called by Pyro4, in threads
 
@@ -150,26 +152,26 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
             return False
 
     def _shake_hands(self, conn: Any) -> bool:
-        key = None  # what is signed for an unauthenticated client, it could show as its own
+        key = None  # a client without the key must get no signed message: it could replay it
         try:
             request = message.Message.recv(conn, [message.MSG_CONNECT], hmac_key=self._pyroHmacKey)
             key = self._pyroHmacKey
             if self._tls is not None and not is_encrypted(conn.sock):
                 raise errors.ProtocolError(NEEDS_TLS)
-            answer = self._admit(conn, request)
+            content = self._admit(conn, request)
         except errors.ConnectionClosedError:
             return False
-        except Exception as error:  # noqa: BLE001 - what a client sends ends only its own connection
+        except Exception as error:  # noqa: BLE001 - an error of a client ends only its own connection
             logger.debug("a connection was refused: %r", error)
             self._send(conn, message.MSG_CONNECTFAIL, serializer(), str(error), key)
             return False
         flags = request.flags & message.FLAGS_META_ON_CONNECT
-        spoken = util.get_serializer_by_id(request.serializer_id)
-        self._send(conn, message.MSG_CONNECTOK, spoken, answer, key, flags, request.seq)
+        codec = util.get_serializer_by_id(request.serializer_id)
+        self._send(conn, message.MSG_CONNECTOK, codec, content, key, flags, request.seq)
         return True
 
     def _encrypt(self, conn: Any) -> bool:
-        """Begin TLS if that is spoken here; False if it cannot be."""
+        """Start TLS if the run has certificates; return False if that fails."""
         try:
             if self._tls is not None:
                 encrypt_peer(conn, self._tls, HANDSHAKE_S)
@@ -179,13 +181,13 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         return not self._closing
 
     def _admit(self, conn: Any, request: Any) -> Any:
-        """Return the answer to the handshake of a client, or raise why it is refused."""
+        """Return the reply to the handshake of a client, or raise the reason of a refusal."""
         if request.serializer_id not in self._accepted:
             raise errors.SerializeError(f"serializer {request.serializer_id} is not accepted")
         data = util.get_serializer_by_id(request.serializer_id).deserializeData(request.data)
         if self._connections.full:
             raise self._connections.too_many()
-        conn.nonce = _part(data["handshake"]) + make_nonce()
+        conn.nonce = _client_nonce(data["handshake"]) + make_nonce()
         conn.calls = 0
         conn.peer = None
         conn.authenticate = self._connections.authenticate
@@ -199,13 +201,13 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         self,
         conn: Any,
         kind: int,
-        spoken: Any,
+        codec: Any,
         data: Any,
         key: bytes | None,
         flags: int = 0,
         seq: int = 0,
     ) -> None:
-        content, number = spoken.dumps(data), spoken.serializer_id
+        content, number = codec.dumps(data), codec.serializer_id
         reply = message.Message(kind, content, number, flags, seq, hmac_key=key)
         conn.send(reply.to_bytes())
 
@@ -213,7 +215,7 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         if self._closing:
             raise errors.ConnectionClosedError("the server is closing")
         conn.reader.expect(
-            None if self._connections.is_authenticated(conn) else MESSAGE_S, self._longest
+            None if self._connections.is_authenticated(conn) else MESSAGE_S, self._max_bytes
         )
         conn.calls += 1
         core.current_context.client = conn
@@ -223,40 +225,39 @@ class GuardedDaemon(core.Daemon):  # type: ignore[misc]
         self.disconnected(conn)
 
     def disconnected(self, conn: Any) -> None:
-        """Take notice that the connection of a peer has ended; for subclasses."""
+        """Called when the connection of a peer has ended; for subclasses to override."""
 
 
 def check_session(*, strictly: bool = True) -> None:
-    """Make sure that the call being served was made for its connection, as its next one: no replay.
+    """Require that the current call was made for its connection as its next one: no replay.
 
     Parameters
     ----------
     strictly
-        Otherwise a call that bears no mark at all will do, as those of Pyro4's own client.
+        If False, a call without a mark is accepted too, as Pyro4's own client makes it.
 
     Raises
     ------
     SecurityError
-        If it was made for another connection, or as another call.
+        If the call was made for another connection, or with another number.
     """
     context = core.current_context
     given = context.annotations.get(SESSION)
     if given is None and strictly:
-        raise errors.SecurityError("a call that could be a recording: this client may only read")
-    right = session_mark(context.client.nonce, context.client.calls)
-    if given is not None and not hmac.compare_digest(bytes(given), right):
-        raise errors.SecurityError("a call that was not made for this connection")
+        raise errors.SecurityError("the call could be a recording: this client may only read")
+    expected = session_mark(context.client.nonce, context.client.calls)
+    if given is not None and not hmac.compare_digest(bytes(given), expected):
+        raise errors.SecurityError("the call was not made for this connection")
     context.client.authenticate(context.client)
 
 
 class _Threads:
-    """One thread a connection, in place of Pyro4's pool, whose size is the process's."""
+    """One thread per connection; Pyro4's pool has one size for the whole process."""
 
     def __init__(self, connections: ConnectionTable) -> None:
         self._connections = connections
-        self._most = (
-            connections.max_peers + 2 * MAX_UNAUTHENTICATED
-        )  # some were cut and have yet to notice
+        # twice, since the threads of connections that were closed end with a delay
+        self._max_threads = connections.max_peers + 2 * MAX_UNAUTHENTICATED
         self._lock = threading.Lock()
         self._running: dict[threading.Thread, Any] = {}
         self._closed = False
@@ -267,16 +268,16 @@ class _Threads:
         with self._lock:
             if self._closed:
                 raise PoolError("the server is closing")
-            if len(self._running) >= self._most:
-                raise NoFreeWorkersError("too many connections wait to prove their key")
+            if len(self._running) >= self._max_threads:
+                raise NoFreeWorkersError("too many connections are unauthenticated")
             self._running[thread] = job.csock
-        going: Any = self._connections.add(job.csock, str(job.caddr[0]))
-        if going is not None:
-            cut(going.sock)
+        closed: Any = self._connections.add(job.csock, str(job.caddr[0]))
+        if closed is not None:
+            cut(closed.sock)
         thread.start()
 
     def cut(self, how: int, within_s: float) -> None:
-        """End all connections in this direction; give their threads time to notice."""
+        """End all connections in direction ``how``; wait ``within_s`` seconds for their threads."""
         until = time.monotonic() + within_s
         with self._lock:
             running = dict(self._running)
@@ -301,8 +302,8 @@ class _Threads:
                 del self._running[threading.current_thread()]
 
 
-def _part(handshake: object) -> bytes:
-    """What a client puts into the nonce; nothing where it is one of Pyro4's own."""
+def _client_nonce(handshake: object) -> bytes:
+    """Return the part of the nonce that a client chose; zeros for Pyro4's own client."""
     try:
         theirs = bytes.fromhex(str(handshake))
     except ValueError:
@@ -320,7 +321,7 @@ def _replace_pool(server: Any, connections: ConnectionTable) -> _Threads:
 
 
 def _probe(host: str, port: int) -> None:
-    """Fail as listening there would; Pyro4 leaves its socket open when that fails."""
+    """Raise the error of listening there; Pyro4 leaves its socket open after such an error."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -329,5 +330,5 @@ def _probe(host: str, port: int) -> None:
 
 def _bind_cause(error: OSError, port: int) -> str:
     if port and error.errno == errno.EADDRINUSE:
-        return f"port {port} is taken by another program"
+        return f"port {port} is in use by another program"
     return error.strerror or str(error)

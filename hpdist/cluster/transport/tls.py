@@ -1,9 +1,9 @@
-"""Mutual TLS for a run, besides its key, where there are certificates of the run.
+"""Mutual TLS for a run, in addition to its key, if the run has certificates.
 
 A run has a certification authority of its own, which issued one certificate; all processes of the
-run show it to each other. To be trusted is to have it: host names are not looked at, since
-masters and workers move. Nothing but the standard library is needed here; the files are made by
-``hpdist keys tls``.
+run present it to each other. Every process that presents it is trusted: host names are not
+checked, since masters and workers move. This module needs the standard library only; the files
+are created by ``hpdist keys tls``.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _NO_CHECK_TIME = 0x200000  # of OpenSSL; the standard library has no name for it
 
 @dataclass(frozen=True, eq=False)
 class Tls:
-    """What a process needs to speak TLS within its run.
+    """The certificates and TLS contexts of a process.
 
     Attributes
     ----------
     directory
-        Where the files are.
+        The directory of the files.
     server, client
-        Contexts for either end; both ask for a certificate of the run.
+        TLS contexts for either end; both require a certificate of the run.
     dates
-        Of each certificate, by the name of its file: since and until when it is valid.
+        Start and end of validity of each certificate, by the name of its file.
     fingerprint
-        Of the run's authority, as ``openssl x509 -noout -fingerprint -sha256`` shows it.
+        Of the run's authority, as ``openssl x509 -noout -fingerprint -sha256`` prints it.
     """
 
     directory: Path
@@ -56,61 +56,64 @@ class Tls:
         return min(ends for _, ends in self.dates.values())
 
     def out_of_date(self) -> ConfigurationError | None:
-        """Return what to say if a certificate is not valid now, by this machine's clock."""
+        """Return the error if a certificate is not valid now by this machine's clock, else None."""
         now = time.time()
-        for name, (begins, ends) in self.dates.items():
-            if begins <= now <= ends:
+        for name, (starts, ends) in self.dates.items():
+            if starts <= now <= ends:
                 continue
-            what = f"expired on {_date(ends)}" if now > ends else f"begins on {_date(begins)} only"
+            what = (
+                f"expired on {_date(ends)}" if now > ends else f"is valid from {_date(starts)} only"
+            )
             return ConfigurationError(
                 f"the certificate {self.directory / name} {what}",
-                cause=f"by the clock of this machine it is {_date(now)}",
-                do=_again(self.directory),
+                cause=f"the clock of this machine shows {_date(now)}",
+                do=_how_to_renew(self.directory),
             )
         return None
 
 
 def find_tls(run_id: str, directory: str | Path | None = None) -> Tls | None:
-    """Find the certificates of a run; None if it has none, and does without TLS.
+    """Find the certificates of a run; None if the run does not use TLS.
 
-    Looked at, in this order: the directory named by ``HPDIST_TLS_DIR``; ``<directory>/tls``;
+    Directories in the order of search: the one named by ``HPDIST_TLS_DIR``; ``<directory>/tls``;
     ``~/.hpdist/<run_id>/tls``.
 
     Raises
     ------
     ConfigurationError
-        If they are incomplete, not valid now, do not fit together, or another user could read or
-        change them. Nothing falls back to doing without TLS.
+        If the files are incomplete, not valid now, do not fit together, or another user could read
+        or change them. There is no fallback to plain connections.
     """
-    place = find_tls_directory(run_id, directory)
-    if place is None:
+    found = find_tls_directory(run_id, directory)
+    if found is None:
         return None
-    tls = read_tls(place)
+    tls = read_tls(found)
     if (error := tls.out_of_date()) is not None:
         raise error
     return tls
 
 
 def find_tls_directory(run_id: str, directory: str | Path | None = None) -> Path | None:
-    """Return where `find_tls` takes certificates from; None if there are none."""
+    """Return the directory that `find_tls` reads certificates from; None if there is none."""
     check_run_id(run_id)
     if named := os.environ.get("HPDIST_TLS_DIR"):
         return Path(named).expanduser().resolve()
-    places = [RunDirectory(Path.home() / ".hpdist" / run_id).tls]
+    candidates = [RunDirectory(Path.home() / ".hpdist" / run_id).tls]
     if directory is not None:
-        places.insert(0, RunDirectory(directory).tls)
-    return next((place for place in places if os.path.lexists(place)), None)
+        candidates.insert(0, RunDirectory(directory).tls)
+    return next((each for each in candidates if os.path.lexists(each)), None)
 
 
 def read_tls(directory: Path) -> Tls:
-    """Read certificates, whether they are valid now or not; raises as `find_tls` does."""
+    """Read certificates, whether or not they are valid now; raises as `find_tls` does."""
     texts = [read_private(directory / name) for name in (AUTHORITY, CERTIFICATE, PRIVATE_KEY)]
     if None in texts:
         missing = (AUTHORITY, CERTIFICATE, PRIVATE_KEY)[texts.index(None)]
         raise ConfigurationError(
             f"there is no {directory / missing}",
-            cause=f"{directory} is to hold {AUTHORITY}, {CERTIFICATE} and {PRIVATE_KEY} of a run",
-            do=f"copy all of them from the run directory, or make them anew:\n{_again(directory)}",
+            cause=f"{directory} must contain {AUTHORITY}, {CERTIFICATE} and {PRIVATE_KEY} of a run",
+            do="copy all of them from the run directory, or create new ones:\n"
+            + _how_to_renew(directory),
         )
     try:
         return _load(directory, *map(str, texts))
@@ -118,20 +121,20 @@ def read_tls(directory: Path) -> Tls:
         raise ConfigurationError(
             f"the certificates in {directory} cannot be used together",
             cause=str(error),
-            do=_again(directory),
+            do=_how_to_renew(directory),
         ) from None
 
 
-# The texts are compared, so that new files are taken notice of.
+# The cache compares the texts, so that new files are detected.
 @lru_cache(maxsize=4)
 def _load(directory: Path, authority: str, certificate: str, private_key: str) -> Tls:
     server = _context(ssl.PROTOCOL_TLS_SERVER, directory, authority)
     client = _context(ssl.PROTOCOL_TLS_CLIENT, directory, authority)
-    server.num_tickets = 0  # connections are long; none is taken up again
-    own = _greet(server, client)
+    server.num_tickets = 0  # connections are long; none is resumed
+    own = _connect_in_memory(server, client)
     authorities = client.get_ca_certs()
     if len(authorities) != 1:
-        raise ValueError(f"{AUTHORITY} is to hold one authority, not {len(authorities)}")
+        raise ValueError(f"{AUTHORITY} must contain one authority, not {len(authorities)}")
     dates = {CERTIFICATE: _validity(own), AUTHORITY: _validity(authorities[0])}
     digest = hashlib.sha256(client.get_ca_certs(binary_form=True)[0]).hexdigest().upper()
     fingerprint = ":".join(digest[i : i + 2] for i in range(0, len(digest), 2))
@@ -149,37 +152,36 @@ def _context(protocol: int, directory: Path, authority: str) -> ssl.SSLContext:
     return context
 
 
-def _greet(server: ssl.SSLContext, client: ssl.SSLContext) -> Mapping[str, object]:
-    """Connect the two in memory, whatever the date, and return the certificate that was shown.
+def _connect_in_memory(server: ssl.SSLContext, client: ssl.SSLContext) -> Mapping[str, object]:
+    """Connect the two in memory, ignoring dates, and return the certificate of the server.
 
-    So it is known early that the files fit together and are good for both ends.
+    This proves early that the files fit together and are valid for both ends.
     """
     for context in (server, client):
         context.verify_flags |= _NO_CHECK_TIME
     upstream, downstream = ssl.MemoryBIO(), ssl.MemoryBIO()
-    here = client.wrap_bio(downstream, upstream)
-    there = server.wrap_bio(upstream, downstream, server_side=True)
-    for side in (here, there, here, there):
+    client_end = client.wrap_bio(downstream, upstream)
+    server_end = server.wrap_bio(upstream, downstream, server_side=True)
+    for end in (client_end, server_end, client_end, server_end):
         with suppress(ssl.SSLWantReadError):
-            side.do_handshake()
+            end.do_handshake()
     for context in (server, client):
         context.verify_flags &= ~_NO_CHECK_TIME
-    return here.getpeercert() or {}
+    return client_end.getpeercert() or {}
 
 
 def _validity(certificate: Mapping[str, object]) -> tuple[float, float]:
-    begins, ends = (str(certificate[name]) for name in ("notBefore", "notAfter"))
-    return ssl.cert_time_to_seconds(begins), ssl.cert_time_to_seconds(ends)
+    starts, ends = (str(certificate[name]) for name in ("notBefore", "notAfter"))
+    return ssl.cert_time_to_seconds(starts), ssl.cert_time_to_seconds(ends)
 
 
 def _date(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at))
 
 
-def _again(directory: Path) -> str:
+def _how_to_renew(directory: Path) -> str:
     run = directory.parent if directory.name == "tls" else "RUN"
     return (
         f"hpdist keys tls {run} --force\n"
-        "then start the run's processes again, those of other machines with a copy of the "
-        "directory tls"
+        "then restart the run's processes, those of other machines with a copy of the directory tls"
     )
