@@ -16,29 +16,29 @@ from hpdist.core.journal.durable_files import sync_directory, temporary_copy
 from hpdist.core.model.errors import ConfigurationError
 
 BACKDATED = datetime.timedelta(hours=1)
-"""The clocks of a cluster differ: one that is behind by less need not wait."""
+"""Clocks of a cluster differ: certificates are valid at once for clocks behind by less."""
 
 
 def make_certificates(directory: Path, run_id: str, days: float, *, force: bool = False) -> None:
-    """Make an authority for a run, and the one certificate that it will ever issue.
+    """Make an authority for a run, and the only certificate that it will issue.
 
-    The authority's private key is not kept, so nobody can make a certificate that outlives this
-    one. Further processes need none of their own: they get a copy.
+    The authority's private key is not kept, so no certificate can be made that outlives this
+    one. Other processes get a copy of it.
 
     Parameters
     ----------
     force
-        Replace what is there.
+        Replace existing certificates.
 
     Raises
     ------
     ConfigurationError
-        If there are certificates, or they cannot be written.
+        If there are certificates already, or they cannot be written.
     """
     try:
         directory.mkdir(mode=0o700, exist_ok=force)
-        # Broken off in between, they do not fit together: that is refused when they are read,
-        # and never taken for none.
+        # After a crash in between the files do not fit together: reading them then raises, and
+        # the run is never taken for one without certificates.
         for name, data in _issue(run_id, days).items():
             temporary_copy(directory / name, data).replace(directory / name)
         for changed in (directory, directory.parent):
@@ -46,7 +46,7 @@ def make_certificates(directory: Path, run_id: str, days: float, *, force: bool 
     except FileExistsError:
         raise ConfigurationError(
             f"run {run_id!r} has certificates: {directory} is there",
-            cause="new ones lock out whoever has a copy of these",
+            cause="processes that have a copy of these cannot connect to new ones",
             do="to make new ones nevertheless, add --force",
         ) from None
     except OSError as error:
@@ -56,15 +56,15 @@ def make_certificates(directory: Path, run_id: str, days: float, *, force: bool 
 
 
 def _issue(run_id: str, days: float) -> dict[str, bytes]:
-    """Return the files by name."""
+    """Return the contents of the files by name."""
     authority_key, own_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    authority = _begin(run_id, "authority", "authority", authority_key, authority_key, days)
+    authority = _builder(run_id, "authority", "authority", authority_key, authority_key, days)
     authority = authority.add_extension(x509.BasicConstraints(True, path_length=0), critical=True)
     authority = authority.add_extension(_usage(key_cert_sign=True), critical=True)
-    own = _begin(run_id, "process", "authority", own_key, authority_key, days)
+    own = _builder(run_id, "process", "authority", own_key, authority_key, days)
     own = own.add_extension(x509.BasicConstraints(False, path_length=None), critical=True)
     own = own.add_extension(_usage(digital_signature=True), critical=True)
-    # Every process may be either end.
+    # Every process may be server or client.
     ends = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     own = own.add_extension(x509.ExtendedKeyUsage(ends), critical=False)
     return {
@@ -76,7 +76,7 @@ def _issue(run_id: str, days: float) -> dict[str, bytes]:
     }
 
 
-def _begin(
+def _builder(
     run_id: str,
     subject: str,
     issuer: str,

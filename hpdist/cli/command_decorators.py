@@ -1,4 +1,4 @@
-"""What all commands have in common."""
+"""Decorators and base class of all commands."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _debug(context: click.Context, param: click.Parameter, value: bool) -> None:
 
 
 def options(*decorators: Callable[[Decorated], Decorated]) -> Callable[[Decorated], Decorated]:
-    """Put several options together; they are shown in this order."""
+    """Combine several options, in the order of the help."""
 
     def decorate(function: Decorated) -> Decorated:
         for decorator in reversed(decorators):

@@ -1,4 +1,4 @@
-"""How a run was begun: kept in its directory, so that ``hpdist resume`` can do it again."""
+"""The command that started a run: kept in the run directory for ``hpdist resume``."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ NAME = "command.json"
 
 
 def write_command(path: Path, verb: str, values: dict[str, Any]) -> None:
-    """Note the command and its options in the run directory ``path``."""
+    """Write the command and its options to the run directory ``path``."""
     note = {"format": FORMAT, "verb": verb, "options": values, "directory": os.getcwd()}
     temporary_copy(path / NAME, json.dumps(note, indent=1).encode()).replace(path / NAME)
 
 
 def read_command(path: Path) -> tuple[str, dict[str, Any], Path]:
-    """Return verb, options and the directory in which it was given.
+    """Return verb, options and working directory of the command that started a run.
 
     Raises
     ------
     ConfigurationError
-        If there is none, it cannot be understood, or another user could have written it: what it
-        names is run.
+        If there is no command file, it cannot be read, or another user could have written it,
+        since the script that it names is run.
     """
     text = read_private(path / NAME)
     if text is None:
         raise ConfigurationError(
-            f"it is not known how {path} was begun: there is no {path / NAME}",
-            cause="it was begun from Python, or it is no run directory",
+            f"it is not known how {path} was started: there is no {path / NAME}",
+            cause="it was started from Python, or it is no run directory",
             do="run the same script again: it goes on where the run ended",
         )
     try:
@@ -46,5 +46,5 @@ def read_command(path: Path) -> tuple[str, dict[str, Any], Path]:
         raise ConfigurationError(
             f"{path / NAME} cannot be understood",
             cause=str(error),
-            do="give the command again that began the run: it goes on where the run ended",
+            do="give the command that started the run again: it goes on where the run ended",
         ) from error

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hpdist.cli.command_decorators import Verb, example, run_argument
-from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.exit_codes import Exit, print_message
 from hpdist.cli.parameter_types import NUMBERS
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError, MasterNotFound, TransportError
@@ -42,8 +42,8 @@ _LIMITS = {
 def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Exit:
     """Command a running search.
 
-    stop ends it now, drain when what runs is done; both leave it resumable. pause starts nothing
-    new until resume. retry evaluates failed jobs again, extend changes limits.
+    stop ends it now, drain after its running evaluations; both leave it resumable. pause starts
+    nothing new until resume. retry evaluates failed jobs again, extend changes limits.
     """
     from hpdist.cluster.discovery import RunAddress
     from hpdist.cluster.transport.dispatcher_channel import DispatcherChannel
@@ -72,7 +72,7 @@ def control(run: str, command: str, jobs: list[int] | None, **limits: Any) -> Ex
         raise _not_running(path) from error
     finally:
         channel.close()
-    tell(f"told run {run_address.run_id}: {command}")
+    print_message(f"run {run_address.run_id} received the command {command}")
     return Exit.DONE
 
 
@@ -87,13 +87,13 @@ def _check_running(path: Path) -> None:
         raise TransportError(
             f"the search in {path} takes no commands",
             cause="it evaluates within one process, without nameserver and dispatcher",
-            do="press Ctrl-C where it runs, or begin it with --executor cluster",
+            do="press Ctrl-C where it runs, or start it with --executor cluster",
         )
 
 
 def _not_running(path: Path) -> TransportError:
     return MasterNotFound(
         f"no master runs {path}",
-        cause="commands are for running ones",
+        cause="commands are for running searches",
         do=f"hpdist status {path}\nhpdist resume {path}",
     )

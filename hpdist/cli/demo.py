@@ -1,4 +1,4 @@
-"""``hpdist demo``: see it work, and see that it works here."""
+"""``hpdist demo``: a complete search on this machine, which shows that hpdist works here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from hpdist.cli.command_decorators import Verb, as_json, example
-from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.exit_codes import Exit, print_message
 from hpdist.cli.options import generated, new_option, progress_option, run_option
 from hpdist.cli.parameter_types import COUNT
 from hpdist.cli.run import run as run_command
@@ -21,7 +21,9 @@ SCRIPT = "hpdist.cli.demo_objective:train"
 @click.command(cls=Verb, epilog=example("hpdist demo", "hpdist demo --new --workers 4"))
 @run_option("Run directory.", default=str(RUNS / "demo"), show_default=True)
 @generated("workers", type=COUNT, default=2, show_default=True, help=None)
-@generated("min_budget", default="1:27", show_default=True, help="Fewest and most epochs.")
+@generated(
+    "min_budget", default="1:27", show_default=True, help="Smallest and largest number of epochs."
+)
 @generated("seed", help=None)
 @new_option
 @progress_option
@@ -30,7 +32,7 @@ SCRIPT = "hpdist.cli.demo_objective:train"
 def demo(context: click.Context, /, **values: Any) -> Exit:
     """Tune a neural network on handwritten digits, in less than a minute.
 
-    With a real nameserver, dispatcher and worker processes on this machine; needs scikit-learn.
+    It uses a real nameserver, dispatcher and worker processes on this machine; needs scikit-learn.
     """
     from hpdist.cli.run_status import has_finished
 
@@ -40,10 +42,10 @@ def demo(context: click.Context, /, **values: Any) -> Exit:
             do='pip install "hpdist[demo]"',
         )
     if not values["new"] and has_finished(values["run"]):
-        tell("this demo has been run to its end; to see it again: hpdist demo --new")
+        print_message("this demo has been run to its end; to see it again: hpdist demo --new")
     code: Exit = context.invoke(run_command, script=SCRIPT, **values)
     if code is Exit.DONE and not values["json_"]:
-        tell(
+        print_message(
             "that was Hyperband: many networks are trained for an epoch, the best of them go on;\n"
             "  a Gaussian process chose them\n"
             "  the objective is hpdist/cli/demo_objective.py\n"

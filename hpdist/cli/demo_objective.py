@@ -1,4 +1,4 @@
-"""What ``hpdist demo`` tunes: a neural network for scikit-learn's handwritten digits.
+"""The objective of ``hpdist demo``: a neural network for scikit-learn's handwritten digits.
 
 An objective as one would write it. The budget is the number of epochs; a configuration that was
 trained for fewer epochs before is trained on from there.
@@ -70,7 +70,7 @@ def build(config: dict[str, Any], seed: int) -> Any:
 
 
 def restore(model: Any, x: Any, y: Any, directory: Path | None) -> int:
-    """Take over the weights that a shorter training left; returns how many epochs it had."""
+    """Load the weights of a shorter training, if there is one, and return its epochs."""
     import numpy as np
 
     checkpoint = None if directory is None else directory / "weights.npz"
@@ -84,7 +84,7 @@ def restore(model: Any, x: Any, y: Any, directory: Path | None) -> int:
 
 
 def save(model: Any, epochs: int, directory: Path) -> None:
-    """Leave the weights for a longer training."""
+    """Save the weights for a longer training."""
     import numpy as np
 
     np.savez(directory / "weights.npz", *model.coefs_, *model.intercepts_, epochs=epochs)

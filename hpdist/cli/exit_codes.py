@@ -1,4 +1,4 @@
-"""What a command says when something is wrong, and the exit code that goes with it."""
+"""Messages and exit codes of commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130
 
 
-#: Journals that this program can do nothing with, though there is nothing wrong with them.
+#: Files that are no journals, or intact journals of a version that this program cannot read.
 _OTHERS = (NotAJournal, JournalVersion)
 
 
@@ -49,42 +49,42 @@ def tidy(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
-def tell(text: str) -> None:
-    """Say something about what goes on: on standard error, as all that is no result."""
-    # Not through click, which would write past a live display that sys.stderr leads around.
+def print_message(text: str) -> None:
+    """Print a message on standard error; standard output is for results only."""
+    # Not through click, which would write into a live display that has replaced sys.stderr.
     sys.stderr.write(f"hpdist: {tidy(text)}\n")
     sys.stderr.flush()
 
 
 def report(error: Exception, debug: bool) -> Exit:
-    """Tell of an error, with its traceback if it was asked for or is hpdist's own fault."""
+    """Print an error, with its traceback if requested or if the error is not one of hpdist's."""
     known = isinstance(error, HpdistError)
     if debug or not known:
         click.echo(tidy("".join(traceback.format_exception(error))), err=True)
     if isinstance(error, HpdistError):
-        tell(f"error: {error}")
+        print_message(f"error: {error}")
         return exit_code(error)
-    tell(
+    print_message(
         f"error: {type(error).__name__}: {error}\n"
-        "  this is a mistake in hpdist or in a file of yours that it called: if it is not the\n"
-        "  latter, please report it with the text above"
+        "  this is a bug in hpdist or in a file of yours that it called: if it is not in your\n"
+        "  file, please report it with the text above"
     )
     return Exit.FAILED
 
 
-class Teller(logging.Handler):
-    """Shows what hpdist logs, wherever standard error leads at the time."""
+class MessageHandler(logging.Handler):
+    """Prints log records of hpdist on the current standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if record.exc_info:
             text += "\n" + logging.Formatter().formatException(record.exc_info)
-        tell(text)
+        print_message(text)
 
 
 def show_log(level: int) -> None:
-    """Show the log of hpdist from ``level`` on; other libraries' is left alone."""
+    """Show the log of hpdist from ``level`` on; other libraries' logs stay as they are."""
     log = logging.getLogger("hpdist")
-    log.handlers = [Teller()]
+    log.handlers = [MessageHandler()]
     log.setLevel(level)
     log.propagate = False

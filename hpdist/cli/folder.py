@@ -1,4 +1,4 @@
-"""``hpdist folder``: work on a search in a shared directory, with whoever else does."""
+"""``hpdist folder``: work on a search in a shared directory, together with other processes."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ if TYPE_CHECKING:
 def folder(directory: str, script: str, **values: Any) -> Exit:
     """Work on a search in a shared directory; no server, no port.
 
-    Any number of processes, on any machines that see DIR, are started with this same command; they
-    come and go. One of them holds the journal beside its own evaluations; when it dies, another
-    one goes on.
+    Start any number of processes with this same command, on any machines that see DIR; they may
+    come and go. One of them writes the journal beside its own evaluations; when it dies, another
+    one takes over.
     """
     from hpdist.core.objective.objective import objective_of
     from hpdist.core.run.prepare import define_search, prepare_run
@@ -69,5 +69,6 @@ def folder(directory: str, script: str, **values: Any) -> Exit:
         run = prepare_run(chosen, define_search(chosen), path, executor)
         return replace(run, on_open=lambda run: write_command(path, "run", note))
 
-    objective, most = objective_of(loaded.reference), values["max_evaluations"]
-    return conclude(take_part(chosen, objective, path, make_run, most), values["json_"])
+    objective = objective_of(loaded.reference)
+    results = take_part(chosen, objective, path, make_run, values["max_evaluations"])
+    return conclude(results, values["json_"])

@@ -1,4 +1,4 @@
-"""``hpdist journal``: look at a run's journal, and mend it."""
+"""``hpdist journal``: check, repair or show a run's journal."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ def journal() -> None:
     ),
 )
 @run_argument
-@click.option("--recompute", is_flag=True, help="Compare each proposal with what it would be now.")
+@click.option(
+    "--recompute", is_flag=True, help="Compare each proposal with the one that is computed now."
+)
 def check(run: str, recompute: bool) -> Exit:
-    """Say whether each record is whole; changes nothing.
+    """Check whether each record is whole; changes nothing.
 
-    Exit code 1 says that a record is not whole, or that a proposal would be another one now.
+    Exit code 1: a record is damaged, or a proposal would differ now.
     """
     from hpdist.core.journal.reader import check_intact, read_journal
 
@@ -41,7 +43,7 @@ def check(run: str, recompute: bool) -> Exit:
     if torn := found.total_bytes - found.good_bytes:
         click.echo(
             f"  after them {torn} bytes of a record that was not written to its end; they are cut "
-            "off\n  when the run is resumed, and nothing that counted is lost"
+            "off\n  when the run is resumed, and no acknowledged result is lost"
         )
     if recompute:
         _recompute(path, [record for _, record in found.records])
@@ -59,7 +61,7 @@ def repair(run: str) -> Exit:
     check_repairable(path, read_journal(path))  # before anything is locked
     cut = repair(path)
     if cut:
-        click.echo(f"{path}: {cut} bytes cut off; a copy of what was there is beside it")
+        click.echo(f"{path}: {cut} bytes cut off; a copy of the former file is beside it")
         click.echo(f"  to go on: hpdist resume {run}")
     else:
         click.echo(f"{path}: nothing to repair")
@@ -69,7 +71,7 @@ def repair(run: str) -> Exit:
 @journal.command("show", cls=Verb, epilog=example("hpdist journal show runs/mnist --kind done"))
 @run_argument
 @click.option("--kind", multiple=True, help="Only records of this kind, such as job or done.")
-@click.option("--last", type=click.IntRange(min=1), help="Only so many of the last ones.")
+@click.option("--last", type=click.IntRange(min=1), help="Only the last so many records.")
 def show(run: str, kind: tuple[str, ...], last: int | None) -> Exit:
     """Print the records as JSON, one a line, up to the first damaged one."""
     import json
@@ -96,14 +98,14 @@ def _recompute(path: Path, records: Sequence[Record]) -> None:
 
     same, deviation = recompute(records, study_of(records))
     if deviation is None:
-        click.echo(f"  {same} proposals computed anew, all the same")
+        click.echo(f"  {same} proposals computed again, all the same")
         return
     recorded, proposed = (
         json.dumps(each, sort_keys=True) if each else "nothing"
         for each in (deviation.recorded, deviation.proposed)
     )
     raise JournalError(
-        f"record {deviation.number} of {path} is another one than would be decided now",
+        f"record {deviation.number} of {path} differs from what would be decided now",
         cause=f"recorded: {recorded}\nnow:      {proposed}\n{deviation.why}".rstrip(),
         tried=f"{same} proposals before it are the same; it was written with\n"
         f"{_versions(deviation.versions)}, and installed is\n{_versions(versions())}",

@@ -1,4 +1,4 @@
-"""``hpdist keys``: the key of a run, without ever showing it."""
+"""``hpdist keys``: the key of a run, which is never shown, and its certificates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from hpdist.cli.command_decorators import Verb, example, run_argument
-from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.exit_codes import Exit, print_message
 from hpdist.core.journal.connection_file import connection_is_stale, read_connection
 from hpdist.core.journal.durable_files import release_lock, replace_file, take_lock
 from hpdist.core.journal.run_directory import RunDirectory
@@ -27,7 +27,7 @@ _KEY_BYTES = 32
 
 @click.group(epilog=example("hpdist keys show runs/mnist"))
 def keys() -> None:
-    """Show which key a run has, or make it anew; make certificates for TLS."""
+    """Show which key a run has, or make a new one; make certificates for TLS."""
 
 
 @keys.command("show", cls=Verb, epilog=example("hpdist keys show runs/mnist"))
@@ -52,39 +52,39 @@ def show(run: str) -> Exit:
 @keys.command("rotate", cls=Verb, epilog=example("hpdist keys rotate runs/mnist"))
 @run_argument
 def rotate(run: str) -> Exit:
-    """Make a new key; whoever has the old one is locked out.
+    """Make a new key; processes that have the old one cannot connect any more.
 
-    Not while a nameserver or master of the run is there: its workers could not speak to it any
-    more. Workers that wait for a master and read the key from the run directory, or from the file
-    that was made anew, follow by themselves.
+    Refused while a nameserver or master of the run is running, since its workers could not
+    connect any more. Workers that wait for a master and read the key from this file use the new
+    one by themselves.
     """
     _, file = _find(Path(run))
     if file is None:
         raise ConfigurationError(
-            "the key is in the environment, in HPDIST_KEY, and cannot be made anew there",
+            "the key is in the environment, in HPDIST_KEY, and cannot be replaced there",
             do="set HPDIST_KEY to 64 other hexadecimal digits, wherever you set it",
         )
-    with _nobody_there(RunDirectory(run)):
+    with _run_not_served(RunDirectory(run)):
         key = secrets.token_bytes(_KEY_BYTES)
         replace_file(file, key.hex().encode() + b"\n")
     click.echo(f"key:         {file}\nfingerprint: {fingerprint(key)}")
-    tell(
-        f"where there is a copy of the former key, put this one:\n  {file}\n"
+    print_message(
+        f"replace all copies of the former key by this file:\n  {file}\n"
         "  then start nameserver, master and workers again"
     )
     return Exit.DONE
 
 
 def _find(run: Path) -> tuple[bytes, Path | None]:
-    """Return the key of a run and its file; None for that if it is in the environment."""
+    """Return the key of a run and its file, None for a key from the environment."""
     run_id = safe_run_id(run.resolve().name)
     key, file = search_key(run_id, run)
     return key or find_key(run_id, run, create=False), file
 
 
 @contextmanager
-def _nobody_there(run: RunDirectory) -> Iterator[None]:
-    """Make sure that neither nameserver nor master is there, and that none begins meanwhile."""
+def _run_not_served(run: RunDirectory) -> Iterator[None]:
+    """Make sure that no nameserver or master serves the run, and that none starts meanwhile."""
     _refuse_while_served(run, "the old key")
     lock = take_lock(run.lock) if run.lock.exists() else None
     try:
@@ -104,7 +104,7 @@ def _nobody_there(run: RunDirectory) -> Iterator[None]:
     "--days", type=click.IntRange(1, 36500), default=365, show_default=True,
     help="How long the certificates are valid.",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Replace those that are there.")
+@click.option("--force", is_flag=True, help="Replace existing certificates.")
 def tls(run: str, days: int, force: bool) -> Exit:
     """Make certificates: from then on the run's processes speak TLS, besides the key.
 
@@ -114,7 +114,7 @@ def tls(run: str, days: int, force: bool) -> Exit:
     if importlib.util.find_spec("cryptography") is None:
         raise MissingExtra(
             "making certificates needs the package cryptography, which is not installed",
-            cause="that is for making them only; a copy of some made elsewhere will do without",
+            cause="only making them needs it; certificates made elsewhere can be copied without it",
             do='pip install "hpdist[tls]"',
         )
     from hpdist.cli.certificates import make_certificates
@@ -124,7 +124,7 @@ def tls(run: str, days: int, force: bool) -> Exit:
     directory.create()
     make_certificates(directory.tls, safe_run_id(directory.path.resolve().name), days, force=force)
     _show_certificates(directory.tls)
-    tell("what is started for this run from now on speaks TLS, and nothing else")
+    print_message("processes that are started for this run from now on speak TLS only")
     return Exit.DONE
 
 
@@ -147,12 +147,12 @@ def _refuse_while_served(directory: RunDirectory, former: str) -> None:
         raise ConfigurationError(
             f"run {note['run_id']!r} has a nameserver at {note['address']}",
             cause=f"process {note['pid']} on {note['host']} would go on with {former}",
-            do="end nameserver, master and workers first; then make it, and start them again\n"
+            do="end nameserver, master and workers first; then repeat this, and start them again\n"
             f"if they are gone for good: rm {directory.connection}",
         )
 
 
 def fingerprint(key: bytes) -> str:
-    """Return what tells keys apart, and says nothing about them."""
+    """Return a fingerprint that distinguishes keys and reveals nothing about them."""
     digest = hashlib.sha256(b"hpdist key fingerprint\0" + key).hexdigest()
     return ":".join(digest[i : i + 4] for i in range(0, 24, 4))

@@ -9,10 +9,10 @@ import sys
 
 import click
 
-from hpdist.cli.exit_codes import Exit, report, show_log, tell
+from hpdist.cli.exit_codes import Exit, print_message, report, show_log
 from hpdist.core.model.errors import HpdistError
 
-#: Where each verb is, in the order in which they are shown.
+#: Module of each verb, in the order of the help.
 VERBS = {
     "demo": "demo",
     "run": "run",
@@ -102,10 +102,10 @@ def run(arguments: list[str] | None = None) -> int:
         error.show()
         return Exit.USAGE
     except (KeyboardInterrupt, click.Abort):
-        tell("interrupted")
+        print_message("interrupted")
         return Exit.INTERRUPTED
     except BrokenPipeError:
-        sys.stderr.close()  # nobody reads any more, as after "| head"
+        sys.stderr.close()  # the reader is gone, as after "| head"
         return Exit.DONE
     except Exception as error:  # noqa: BLE001  (the top of the program)
         return report(error, _debugging(context))

@@ -1,4 +1,4 @@
-"""``hpdist master``: decides what is evaluated, and keeps the books."""
+"""``hpdist master``: runs a search on the workers that connect."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from hpdist.cli.command_decorators import Verb, example
 from hpdist.cli.command_file import write_command
-from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.exit_codes import Exit, print_message
 from hpdist.cli.options import dispatch_options, listening_options, search_options
 from hpdist.cli.parameter_types import SECONDS
 from hpdist.cli.run_address import run_address_of, run_address_options, use_secrets
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     "Port to listen on. Default: any.",
 )
 @click.option(
-    "--min-workers", type=click.IntRange(min=0), default=0, help="Wait for so many before the "
-    "first evaluation.",
+    "--min-workers", type=click.IntRange(min=0), default=0, help="Wait for so many workers before "
+    "the first evaluation.",
 )  # fmt: skip
 @click.option(
     "--worker-timeout",
     type=SECONDS,
-    help="Stop when nobody is there, or too few to begin, for so long.",
+    help="Stop after so long without workers, or with too few to start.",
 )
 @dispatch_options
 @click.pass_context
@@ -60,7 +60,7 @@ def master(
     wait: float,
     **values: Any,
 ) -> Exit:
-    """Search with whatever workers there are, on any machine.
+    """Search with the workers that connect, from any machine.
 
     All that happens is in the journal in the run directory before it has an effect: the same
     command again goes on where the last one ended.
@@ -88,10 +88,10 @@ def master(
         worker_timeout_s=values["worker_timeout"] or math.inf,
     )
 
-    def begin(opened: OpenRun) -> None:
+    def start(opened: OpenRun) -> None:
         if not opened.study.done:
             found = wait_for(run_address, lambda: find_nameserver(run_address), timeout_s=wait)
-            tell(f"nameserver of run {run_address.run_id} at {found}")
+            print_message(f"nameserver of run {run_address.run_id} at {found}")
         absolute = {"script": loaded.reference, "run": str(Path(path).resolve())}
         write_command(path, "master", {**note, **absolute, "new": False})
 
@@ -102,7 +102,7 @@ def master(
         host,
         keep_limits=bool(context.meta.get("hpdist.resumed")),
     )
-    results = replace(run_, on_open=begin).run()
+    results = replace(run_, on_open=start).run()
     if host.failure is not None:
         raise host.failure
     return conclude(results, values["json_"])

@@ -1,4 +1,4 @@
-"""``hpdist nameserver``: where the parts of a run find each other."""
+"""``hpdist nameserver``: the nameserver by which the parts of a run find each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from hpdist.cli.command_decorators import Verb, example
-from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.exit_codes import Exit, print_message
 from hpdist.cli.parameter_types import PORT, RUN_PATH
 from hpdist.cli.run_address import tls_option, use_secrets
 from hpdist.core.model.errors import ConfigurationError
@@ -28,7 +28,7 @@ from hpdist.core.model.errors import ConfigurationError
 @click.option("--host", help="Address to listen on. Default: loopback.")
 @click.option("--nic", help="Network interface to listen on.")
 @click.option("--port", type=PORT, default=0, help="Default: the former one, or any.")
-@click.option("--key-file", type=click.Path(dir_okay=False), help="Where the run's key is.")
+@click.option("--key-file", type=click.Path(dir_okay=False), help="File of the run's key.")
 @tls_option
 def nameserver(
     run: str | None,
@@ -41,7 +41,7 @@ def nameserver(
 ) -> Exit:
     """Serve a run's nameserver until Ctrl-C or SIGTERM.
 
-    Workers and masters ask it where the others are. It makes the run's key, too, if it is there
+    Workers find the master by it. It also makes the run's key, if it is started
     first.
     """
     from hpdist.cluster.nameserver import NameServer
@@ -71,7 +71,7 @@ def nameserver(
             signal.sigwait(ends)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
-    tell("the nameserver has ended; what runs goes on without it")
+    print_message("the nameserver has ended; running searches go on without it")
     return Exit.DONE
 
 
@@ -98,7 +98,7 @@ def _explain(run_id: str, run: Path | None, address: str) -> None:
     ]
     click.echo("\n  ".join(lines))
     if is_loopback(split_address(address)[0]):
-        tell(
+        print_message(
             f"only {socket.gethostname()} itself can reach it, since it listens on loopback; for "
             "other\n  machines: --nic NAME or --host ADDRESS"
         )

@@ -1,4 +1,4 @@
-"""Options of commands, made of the fields that declare them, and back again."""
+"""Command-line options, generated from the fields that declare them, and converted back."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TYPES: Mapping[str, Any] = {
 """How values are read, by the unit of the option."""
 
 MODES = ["auto", "bar", "log", "none"]
-"""How progress is shown."""
+"""Choices of ``--progress``."""
 
 EXAMPLES = {"seconds": "30m", "bytes": "4G"}
 
@@ -49,7 +49,7 @@ def generated(name: str, *more: str, **changes: Any) -> Callable[[Decorated], De
     more
         Further declarations, such as another name under which the value is passed on.
     changes
-        Attributes that are other than the field says.
+        Attributes that differ from those of the field.
     """
     declared = FIELDS[name]
     option = option_of(declared)
@@ -68,8 +68,8 @@ def generated(name: str, *more: str, **changes: Any) -> Callable[[Decorated], De
     return click.option(flag_of(declared), *more, **{**attributes, **changes})
 
 
-def _patience(name: str) -> Callable[[Decorated], Decorated]:
-    """Return an option of `Timing`, whose default is another one in a folder."""
+def _timing_option(name: str) -> Callable[[Decorated], Decorated]:
+    """Return an option of `Timing`, whose default differs in a folder."""
     usual, folder = getattr(Timing, name), getattr(FOLDER_TIMING, name)
     text = f"{option_of(FIELDS[name]).help} Default: {usual:g}; in a folder {folder:g}."
     return generated(name, default=None, show_default=False, help=text)
@@ -92,7 +92,7 @@ schedule_options = options(
 
 new_option = generated(
     "resume", type=None, is_flag=True, default=False, show_default=False,
-    help="Begin another run beside the one that is there.",
+    help="Start another run beside the existing one.",
 )  # fmt: skip
 progress_option = generated("progress", type=click.Choice(MODES))
 workers_option = generated("workers")
@@ -107,7 +107,7 @@ search_options = options(
         "objectives",
         default="loss",
         metavar="NAMES",
-        help="What is to be small: loss and other keys of the result, with commas.",
+        help="Minimized values: loss and other keys of the result, with commas.",
     ),
     generated("n_trials"),
     generated("n_evaluations"),
@@ -122,7 +122,7 @@ search_options = options(
         is_flag=True,
         default=False,
         show_default=False,
-        help="The objective is to be large, not small.",
+        help="Maximize the objective instead of minimizing it.",
     ),
     generated(
         "warm_start",
@@ -146,9 +146,9 @@ evaluation_options = options(
 )
 
 dispatch_options = options(
-    _patience("lease_s"),
-    _patience("closed_s"),
-    _patience("heartbeat_s"),
+    _timing_option("lease_s"),
+    _timing_option("closed_s"),
+    _timing_option("heartbeat_s"),
     *(generated(each.name) for each in fields(Retry)),
 )
 
@@ -157,8 +157,8 @@ executor_options = options(
         "executor",
         type=click.Choice(list(EXECUTORS)),
         default="cluster",
-        help="Who evaluates. cluster: nameserver, dispatcher and worker processes, which others "
-        "may join; folder: as hpdist folder.",
+        help="Where evaluations run. cluster: nameserver, dispatcher and worker processes, which "
+        "others may join; folder: as hpdist folder.",
     ),
     generated("address"),
     generated(
@@ -166,7 +166,7 @@ executor_options = options(
         "resources",
         multiple=True,
         metavar="NAME=AMOUNT",
-        help="What each evaluation asks of Dask or Ray, such as GPU=1; may be given several times.",
+        help="Resources of each evaluation on Dask or Ray, such as GPU=1; may be repeated.",
     ),
 )
 
@@ -182,18 +182,18 @@ def run_option(help: str = "", **changes: Any) -> Callable[[Decorated], Decorate
 
 
 def listening_options(host: str, port: str) -> Callable[[Decorated], Decorated]:
-    """Return the options of where to listen, with the help of two of them."""
+    """Return the options of the listening address; host and port have their own help texts."""
     return options(generated("host", help=host), generated("nic"), generated("port", help=port))
 
 
 def by_field(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of click's values that are options, by the names of their fields."""
+    """Return the values of options that fields declare, by field name."""
     names = {name: parameter_of(declared) for name, declared in FIELDS.items()}
     return {name: values[parameter] for name, parameter in names.items() if parameter in values}
 
 
 def timing_of(values: Mapping[str, Any], usual: Timing | None = None) -> Timing:
-    """Return the timing that is asked for, with the usual one's values for the rest."""
+    """Return the given timing options; the others are those of ``usual``."""
     given = {name: value for name, value in by_field(values).items() if value is not None}
     names = {each.name for each in fields(Timing)}
     asked_for = {name: value for name, value in given.items() if name in names}
@@ -201,5 +201,5 @@ def timing_of(values: Mapping[str, Any], usual: Timing | None = None) -> Timing:
 
 
 def retry_of(values: Mapping[str, Any]) -> Retry:
-    """Return how often an evaluation is tried."""
+    """Return the retry limits."""
     return take(Retry, by_field(values))

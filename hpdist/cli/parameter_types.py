@@ -1,4 +1,4 @@
-"""Kinds of values on the command line."""
+"""Types of command-line parameters."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", re.IGNORECASE)
 
 
 class Value(click.ParamType[Any]):
-    """A value that ``read`` makes of a text; it raises ValueError with an example.
+    """A type whose values ``read`` parses from text, raising ValueError with an example.
 
-    One that was read before, as a default or from a file, is a ``kind``, or a list of these.
+    Values that are parsed already, as defaults are, have to be a ``kind`` or a list of these.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Budget(Value):
 
 
 class RunPath(click.Path):
-    """A directory, there or not, but with a name that it could have."""
+    """A path that may be a directory; it need not exist."""
 
     def __init__(self) -> None:
         super().__init__(file_okay=False)

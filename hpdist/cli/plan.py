@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from hpdist.cli.command_decorators import Verb, as_json, example
-from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.exit_codes import Exit, print_message
 from hpdist.cli.options import schedule_options
 from hpdist.cli.script import Reference, load_script
 from hpdist.cli.search_run import generator_of
@@ -20,7 +20,7 @@ from hpdist.cli.tables import show_json, show_table
 )
 @click.argument("script", metavar="[SCRIPT]", required=False)
 @schedule_options
-@click.option("--workers", type=click.IntRange(min=1), help="Say whether so many are of use.")
+@click.option("--workers", type=click.IntRange(min=1), help="Check whether so many can be busy.")
 @as_json
 def plan(
     script: str | None,
@@ -33,7 +33,7 @@ def plan(
 ) -> Exit:
     """Show brackets, rungs, evaluations and cost of a search.
 
-    A SCRIPT is asked for its variable `budget`.
+    The budget is that of the SCRIPT, if there is one, or of the option.
     """
     from hpdist.multi_fidelity import make_plan
 
@@ -60,7 +60,7 @@ def plan(
             f"{planned.total_budget:g} budget units; at most {planned.most_busy} workers are busy"
         )
     if workers and workers > planned.most_busy:
-        tell(
+        print_message(
             f"{workers} workers are more than this search can use: at most {planned.most_busy} "
             "are ever busy\n  do:    fewer workers, or more --iterations"
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hpdist.cli.command_decorators import Verb, as_json, example, run_argument
-from hpdist.cli.exit_codes import Exit, tell, tidy
+from hpdist.cli.exit_codes import Exit, print_message, tidy
 from hpdist.cli.tables import as_sheet, results_json, show_best, show_json
 from hpdist.core.model.errors import ConfigurationError
 
@@ -52,7 +52,7 @@ def results(run: str, top: int | None, failures: bool, csv_file: str | None, jso
             raise ConfigurationError(
                 f"{csv_file} cannot be written", cause=error.strerror or str(error)
             ) from error
-        tell(f"{len(found.evaluations)} evaluations written to {csv_file}")
+        print_message(f"{len(found.evaluations)} evaluations written to {csv_file}")
     if json_:
         show_json(results_json(found, top))
     elif failures:

@@ -1,4 +1,4 @@
-"""``hpdist resume``: go on where a run ended."""
+"""``hpdist resume``: continue a run where it ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 
 from hpdist.cli.command_decorators import Verb, example, run_argument
 from hpdist.cli.command_file import NAME, read_command
-from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.exit_codes import Exit, print_message
 from hpdist.cli.options import MODES, generated
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.validation import short_repr
@@ -35,7 +35,7 @@ _VERBS = ("run", "master")
 @click.option("--json", "json_", is_flag=True, default=None, help="Print JSON at the end.")
 @click.pass_context
 def resume(context: click.Context, /, run: str, **changes: Any) -> Exit:
-    """Give the command again that began a run, with the options it had.
+    """Repeat the command that started a run, with the options it had.
 
     Limits that were extended since stay extended.
     """
@@ -47,13 +47,13 @@ def resume(context: click.Context, /, run: str, **changes: Any) -> Exit:
     group = context.find_root().command
     command = group.get_command(context, verb) if isinstance(group, click.Group) else None
     if verb not in _VERBS or command is None:
-        raise ConfigurationError(f"{path} was begun by {verb!r}, which cannot be resumed")
+        raise ConfigurationError(f"{path} was started by {verb!r}, which cannot be resumed")
     known = {param.name for param in command.params}
     given = {name: value for name, value in changes.items() if value is not None}
     if unknown := given.keys() - known:
         raise ConfigurationError(f"hpdist {verb} has no --{sorted(unknown)[0]}")
     if directory.is_dir() and directory != Path.cwd():
-        tell(f"in {directory}, as before")
+        print_message(f"in {directory}, as before")
         os.chdir(directory)
     options = _restored(context, command, path, values)
     context.meta["hpdist.resumed"] = True
@@ -64,7 +64,7 @@ def resume(context: click.Context, /, run: str, **changes: Any) -> Exit:
 def _restored(
     context: click.Context, command: click.Command, path: Path, values: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the options of before that the command still has, each of the kind that it takes."""
+    """Return the former options that the command still has, converted to their types."""
     options = {}
     for param in command.params:
         value = values.get(str(param.name))
@@ -78,7 +78,7 @@ def _restored(
             raise ConfigurationError(
                 f"{path / NAME} cannot be understood: {param.name} is {short_repr(value)}",
                 cause=why,
-                do="give the command again that began the run: it goes on where the run ended",
+                do="give the command that started the run again: it goes on where the run ended",
             ) from error
     return options
 

@@ -9,7 +9,7 @@ import click
 
 from hpdist.cli.command_decorators import Verb, example
 from hpdist.cli.command_file import write_command
-from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.exit_codes import Exit, print_message
 from hpdist.cli.options import (
     dispatch_options,
     evaluation_options,
@@ -92,7 +92,7 @@ def _refuse_ignored(chosen: RunOptions) -> None:
 
 
 def _check_cluster(script: Script, path: Path, values: dict[str, Any]) -> None:
-    """Prepare for a cluster where one is asked for; refuse workers elsewhere."""
+    """Check the address of a cluster; refuse worker classes with any other executor."""
     if values["executor"] != "cluster":
         if script.is_worker:
             raise ConfigurationError(
@@ -103,6 +103,6 @@ def _check_cluster(script: Script, path: Path, values: dict[str, Any]) -> None:
     from hpdist.cluster.transport.pyro import harden_process
 
     harden_process()
-    bind_host(values["host"], values["nic"])  # raises if nobody can listen there
+    bind_host(values["host"], values["nic"])  # raises for an address that cannot be listened on
     if values["workers"] == 0:
-        tell(f"no worker is started here: hpdist worker {script.reference} --run {path}")
+        print_message(f"start workers with: hpdist worker {script.reference} --run {path}")

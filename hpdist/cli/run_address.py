@@ -1,4 +1,4 @@
-"""Options that say where a run is, and what follows from them."""
+"""Options for the address of a run, and the address made from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hpdist.cluster.discovery import RunAddress
 
 tls_option = click.option(
-    "--tls-dir", type=RUN_PATH, help="Where the run's certificates are, if it "
+    "--tls-dir", type=RUN_PATH, help="Directory of the run's certificates, if it "
     "has any.",
 )  # fmt: skip
 
@@ -26,9 +26,9 @@ run_address_options = options(
     run_option(),
     click.option("--run-id", help="Name of the run. Default: that of its directory."),
     click.option(
-        "--nameserver", metavar="HOST:PORT", help="Default: what the run directory says."
+        "--nameserver", metavar="HOST:PORT", help="Default: the address in the run directory."
     ),
-    click.option("--key-file", type=click.Path(dir_okay=False), help="Where the run's key is."),
+    click.option("--key-file", type=click.Path(dir_okay=False), help="File of the run's key."),
     tls_option,
     click.option(
         "--wait", type=SECONDS, default=300.0, show_default=True,
@@ -40,12 +40,12 @@ run_address_options = options(
 def run_address_of(
     run: str | None, run_id: str | None, nameserver: str | None, default: Path
 ) -> RunAddress:
-    """Return where the run is.
+    """Return the address of a run.
 
     Raises
     ------
     ConfigurationError
-        If an address cannot be read, or a run id not be used.
+        If the nameserver's address or the run id is not valid.
     """
     from hpdist.cluster.discovery import RunAddress
     from hpdist.cluster.transport.address import split_address
@@ -53,7 +53,8 @@ def run_address_of(
 
     if run_id and not run and not nameserver:
         raise ConfigurationError(
-            f"nobody says where run {run_id!r} is", do="add --nameserver HOST:PORT, or --run DIR"
+            f"the address of run {run_id!r} is not given",
+            do="add --nameserver HOST:PORT, or --run DIR",
         )
     directory = Path(run) if run else None if nameserver else default
     if directory is None and run_id is None:
@@ -66,7 +67,7 @@ def run_address_of(
 
 
 def use_secrets(key_file: str | None, tls_dir: str | None) -> None:
-    """Take key and certificates from there, here and in the processes that are started."""
+    """Use this key and these certificates, in this process and in those that it starts."""
     for name, path in (("HPDIST_KEY_FILE", key_file), ("HPDIST_TLS_DIR", tls_dir)):
         if path:
             os.environ[name] = str(Path(path).expanduser().resolve())

@@ -26,11 +26,11 @@ class RunStatus:
 
     @property
     def alive(self) -> bool | None:
-        """Whether a process holds the run; None if it is on another machine."""
-        holder = self.state.resumed
-        if self.state.ended is not None or holder is None:
+        """Whether the run's process is alive; None if it is on another machine."""
+        session = self.state.resumed
+        if self.state.ended is not None or session is None:
             return False
-        return _is_alive(holder.pid) if holder.host == socket.gethostname() else None
+        return _is_alive(session.pid) if session.host == socket.gethostname() else None
 
     @property
     def label(self) -> str:
@@ -44,14 +44,14 @@ class RunStatus:
 
 
 def read_status(path: str | Path) -> RunStatus:
-    """Read a run directory; the run may be going on.
+    """Read the status from a run directory, also while the run goes on.
 
     Raises
     ------
     ConfigurationError
-        If it is no run directory.
+        If it is not a run directory.
     JournalError
-        If its journal cannot be relied on.
+        If its journal is damaged.
     """
     run = RunDirectory(path)
     if not run.journal.exists():
@@ -78,14 +78,14 @@ def no_run(path: Path) -> ConfigurationError:
 
 
 def has_finished(path: str | Path) -> bool:
-    """Whether a run has finished; False if none has started there."""
+    """Return True if a run has finished; False if none has started there."""
     return RunDirectory(path).journal.exists() and read_status(path).state.finished
 
 
 def _generator(header: RunCreated | None) -> IterGenerator:
     """Make the iteration generator of a run, where it is one of hpdist's own."""
     found = known_generator(header.iter_generator) if header else None
-    return found or Asha(1, 3)  # for which nothing can be planned either
+    return found or Asha(1, 3)  # a generator without a plan
 
 
 def _is_alive(pid: int) -> bool:
@@ -94,5 +94,5 @@ def _is_alive(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
-        return True  # as another user's
+        return True  # the process of another user
     return pid > 0

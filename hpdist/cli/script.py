@@ -1,4 +1,4 @@
-"""The user's script: which of its functions is the objective, and what space it searches."""
+"""The user's script: its objective, its search space and its budget."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from hpdist.core.model.validation import short_repr, to_real
 from hpdist.core.objective.objective import check_signature, load_objective
 from hpdist.core.objective.references import parse_source
 
-#: Names that an objective has when nobody says which function it is.
+#: Names by which the objective is found when none is given.
 USUAL_NAMES = ("objective", "train", "evaluate", "f")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A script as it was written: a file or module, and maybe a name in it."""
+    """A script as given by the user: a file or module, and optionally a name in it."""
 
-    place: str
+    location: str
     name: str = ""
 
     @classmethod
@@ -39,11 +39,11 @@ class Reference:
         ConfigurationError
             If there is no such file.
         """
-        place, colon, name = text.rpartition(":")
+        location, colon, name = text.rpartition(":")
         if not (colon and name.isidentifier()):
-            place, name = text, ""
-        if place.endswith(".py") or "/" in place:
-            path = Path(os.path.expanduser(place)).resolve()
+            location, name = text, ""
+        if location.endswith(".py") or "/" in location:
+            path = Path(os.path.expanduser(location)).resolve()
             if not os.path.isfile(path):
                 raise ConfigurationError(
                     f"there is no script {path}", do="hpdist run train.py, in its directory"
@@ -51,24 +51,28 @@ class Reference:
             if path.suffix != ".py":
                 raise ConfigurationError(f"{path} is no script: its name does not end in .py")
             return cls(str(path), name)
-        if os.path.isfile(f"{place}.py"):
-            return cls(str(Path(f"{place}.py").resolve()), name)
-        return cls(place, name)
+        if os.path.isfile(f"{location}.py"):
+            return cls(str(Path(f"{location}.py").resolve()), name)
+        return cls(location, name)
 
     @property
     def directory(self) -> Path:
-        """Where a run of this script goes when nobody says."""
-        stem = Path(self.place).stem if self.place.endswith(".py") else self.place.split(".")[-1]
+        """The default run directory of this script."""
+        stem = (
+            Path(self.location).stem
+            if self.location.endswith(".py")
+            else self.location.split(".")[-1]
+        )
         return RUNS / safe_run_id(stem)
 
     def with_name(self, name: str) -> str:
-        """Return the reference to a name in it."""
-        return f"{self.place}:{name}"
+        """Return the reference to a name in the script."""
+        return f"{self.location}:{name}"
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script that was imported, and what is to be evaluated in it.
+    """An imported script and its objective.
 
     ``target`` is a function that can be an objective, or a subclass of `hpdist.Worker`.
     """
@@ -98,7 +102,7 @@ class Script:
             return found
         raise ConfigurationError(
             f"{self.module.__file__} has no variable {name or 'space'!r}",
-            cause="it says what is searched",
+            cause="this variable defines the search space",
             do='space = {"lr": hpdist.Float(1e-5, 0.1, log=True), "units": (16, 512)}\n'
             "or name another variable: --space NAME",
         )
@@ -110,7 +114,7 @@ class Script:
         Raises
         ------
         ConfigurationError
-            If it is no pair of numbers, since without it another search would be begun.
+            If it is not a pair of numbers, since without it another search would be started.
         """
         found = self.variable("budget")
         if found is None or callable(found) or isinstance(found, ModuleType):
@@ -120,25 +124,25 @@ class Script:
             return numbers[0], numbers[1]
         raise ConfigurationError(
             f"budget in {self.module.__file__} must be two numbers, got {short_repr(found)}",
-            cause="it says the smallest and the largest budget of an evaluation",
+            cause="it is the smallest and the largest budget of an evaluation",
             do="budget = (1, 81), or another name if it is something else",
         )
 
 
 def load_script(reference: Reference) -> Script:
-    """Import a script and find what is to be evaluated.
+    """Import a script and find its objective.
 
     Raises
     ------
     ConfigurationError
         If it cannot be imported, or it is not clear which function is meant.
     """
-    functions, classes = _top_level(reference.place)
+    functions, classes = _top_level(reference.location)
     asked = [reference.name] if reference.name else [*functions, *classes]
     if not asked:
-        raise _nothing(reference, [])
+        raise _no_objective(reference, [])
     first = load_objective(reference.with_name(asked[0]))
-    module = _module(reference.place)
+    module = _module(reference.location)
     if reference.name:
         target = first
     else:
@@ -152,42 +156,42 @@ def load_script(reference: Reference) -> Script:
 
 
 def is_worker(target: Any) -> bool:
-    """Whether it is a subclass of `hpdist.Worker`, without importing that for nothing."""
+    """Return True for a subclass of `hpdist.Worker`, without importing that if nothing else did."""
     worker = sys.modules.get("hpdist.cluster.worker")
     return inspect.isclass(target) and worker is not None and issubclass(target, worker.Worker)
 
 
 def names_function(reference: Reference) -> bool:
-    """Whether the name of a reference is a function that the file itself defines."""
-    return bool(reference.name) and reference.name in _top_level(reference.place)[0]
+    """Return True if the reference names a function that the file itself defines."""
+    return bool(reference.name) and reference.name in _top_level(reference.location)[0]
 
 
-def _choose(reference: Reference, fitting: list[str], there: list[str]) -> str:
+def _choose(reference: Reference, fitting: list[str], defined: list[str]) -> str:
     usual = [name for name in fitting if name in USUAL_NAMES]
     for names in (fitting, usual):
         if len(names) == 1:
             return names[0]
     if not fitting:
-        raise _nothing(reference, there)
+        raise _no_objective(reference, defined)
     raise ConfigurationError(
-        f"{reference.place} has several functions that could be the objective",
+        f"{reference.location} has several functions that could be the objective",
         tried=", ".join(fitting),
-        do=f"say which: {reference.with_name(fitting[0])}",
+        do=f"name one of them: {reference.with_name(fitting[0])}",
     )
 
 
-def _nothing(reference: Reference, there: list[str]) -> ConfigurationError:
+def _no_objective(reference: Reference, defined: list[str]) -> ConfigurationError:
     return ConfigurationError(
-        f"{reference.place} has no function that can be the objective",
+        f"{reference.location} has no function that can be the objective",
         cause="an objective is f(config), f(config, budget) or f(config, budget, ctx)",
-        tried="\n".join(f"{name}: {_why_not(reference, name)}" for name in there[:10])
+        tried="\n".join(f"{name}: {_why_not(reference, name)}" for name in defined[:10])
         or "it has no function at all",
         do="def objective(config, budget): ...",
     )
 
 
 def _why_not(reference: Reference, name: str) -> str:
-    target = getattr(_module(reference.place), name, None)
+    target = getattr(_module(reference.location), name, None)
     if inspect.isclass(target):
         return "a class, but no subclass of hpdist.Worker"
     try:
@@ -207,9 +211,9 @@ def _fits(function: Callable[..., object] | None) -> bool:
     return True
 
 
-def _top_level(place: str) -> tuple[list[str], list[str]]:
-    """The public functions and classes that a file defines, without running it."""
-    tree = parse_source(place if place.endswith(".py") else _file_of(place))
+def _top_level(location: str) -> tuple[list[str], list[str]]:
+    """Return the public functions and classes that a file defines, without running it."""
+    tree = parse_source(location if location.endswith(".py") else _file_of(location))
     public = [node for node in tree.body if not getattr(node, "name", "_").startswith("_")]
     functions = [node.name for node in public if isinstance(node, ast.FunctionDef)]
     return functions, [node.name for node in public if isinstance(node, ast.ClassDef)]
@@ -236,12 +240,12 @@ def _no_module(module: str, cause: str) -> ConfigurationError:
     )
 
 
-def _module(place: str) -> ModuleType:
-    """The module that was just imported from a place."""
-    if not place.endswith(".py"):
-        return sys.modules[place]
+def _module(location: str) -> ModuleType:
+    """Return the module that was just imported from a file or by name."""
+    if not location.endswith(".py"):
+        return sys.modules[location]
     files = {getattr(each, "__file__", None): each for each in list(sys.modules.values())}
     for file, module in files.items():
-        if file and Path(file).resolve() == Path(place):
+        if file and Path(file).resolve() == Path(location):
             return module
-    raise ConfigurationError(f"{place} was imported, and is gone from sys.modules again")
+    raise ConfigurationError(f"{location} was imported, and is gone from sys.modules again")

@@ -1,4 +1,4 @@
-"""From options to a search, and from its results to an exit code."""
+"""The search that options describe, and the exit code of its results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hpdist.cli.exit_codes import Exit, show_log, tell
+from hpdist.cli.exit_codes import Exit, print_message, show_log
 from hpdist.cli.options import by_field, retry_of, timing_of
 from hpdist.cli.script import Reference, Script
 from hpdist.cli.tables import results_json, show_best, show_json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpdist.core.results.results import Results
     from hpdist.multi_fidelity import IterGenerator
 
-#: How many configurations are listed at the end.
+#: Number of configurations that are listed at the end.
 TOP = 5
 
 
@@ -32,7 +32,7 @@ def generator_of(name: str | None, budget: tuple[float, float] | None, eta: floa
     Raises
     ------
     ConfigurationError
-        If it needs a budget and there is none.
+        If the generator needs a budget and none is given.
     """
     from hpdist.core.run.definition import choose_generator
     from hpdist.multi_fidelity import NAMES, SingleFidelity
@@ -52,7 +52,7 @@ def generator_of(name: str | None, budget: tuple[float, float] | None, eta: floa
 
 
 def run_directory(reference: Reference, run: str | None, new: bool) -> Path:
-    """Choose the run's directory; with ``new`` one that is not there yet."""
+    """Choose the run's directory; with ``new`` one that does not exist yet."""
     path = first = Path(run) if run else reference.directory
     number = 1
     while new and path.exists():
@@ -62,7 +62,7 @@ def run_directory(reference: Reference, run: str | None, new: bool) -> Path:
 
 
 def run_options(script: Script, values: Mapping[str, Any], path: Path) -> RunOptions:
-    """Return the search that a script and click's values describe."""
+    """Return the options of the search that a script and click's values describe."""
     from hpdist.core.objective.objective import FunctionObjective
     from hpdist.core.space.space import Space
 
@@ -70,7 +70,7 @@ def run_options(script: Script, values: Mapping[str, Any], path: Path) -> RunOpt
     space = script.space(values["space"])
     given = {
         **by_field(values),
-        # Of a worker only the fingerprint is needed: its processes make it themselves.
+        # Of a `Worker` subclass only the fingerprint is needed: worker processes make their own.
         "objective": FunctionObjective(target.compute, 3) if script.is_worker else target,
         "space": space,
         "min_budget": None,
@@ -89,7 +89,7 @@ def run_options(script: Script, values: Mapping[str, Any], path: Path) -> RunOpt
 
 
 def conclude(results: Results, json_: bool) -> Exit:
-    """Show what came of a run, and choose the exit code."""
+    """Show the results of a run, and choose the exit code."""
     if json_:
         show_json(results_json(results))
     else:
@@ -97,7 +97,7 @@ def conclude(results: Results, json_: bool) -> Exit:
     if results.reason != EndReason.FINISHED:
         return Exit.RESUMABLE
     if results.best is None:
-        _tell_of_failure(results)
+        _print_failure(results)
         return Exit.FAILED
     return Exit.DONE
 
@@ -108,17 +108,17 @@ def log_from(level: int) -> None:
     show_log(logging.DEBUG if debug else level)
 
 
-def _tell_of_failure(results: Results) -> None:
+def _print_failure(results: Results) -> None:
     if not results.failures:
-        tell("error: nothing was evaluated")
+        print_message("error: nothing was evaluated")
         return
     first = results.failures[0]
     assert first.failure is not None
     name = "-".join(map(str, first.config_id))
     text = (first.traceback or first.message).rstrip().replace("\n", "\n  ")
-    tell(
+    print_message(
         f"error: no evaluation succeeded; the first failure, of config {name} "
         f"at budget {first.budget:g} ({first.failure.value}):\n  {text}\n"
         f"  do:    hpdist results {clean(str(results.path))} --failures\n"
-        "         mend the cause, then the same command with --retry-failed"
+        "         fix the cause, then the same command with --retry-failed"
     )

@@ -40,13 +40,13 @@ def status(run: str, json_: bool) -> Exit:
 def _as_json(found: RunStatus, run: str) -> dict[str, Any]:
     from hpdist.core.results.run_state_json import run_state_json
 
-    state, holder = found.state, found.state.resumed
+    state, session = found.state, found.state.resumed
     left = None if state.ended else found.forecast.seconds_left(state, _now(found))
     return {
         "path": run,
         "state": found.label,
         "alive": found.alive,
-        "master": None if holder is None else {"pid": holder.pid, "host": holder.host},
+        "master": None if session is None else {"pid": session.pid, "host": session.host},
         **run_state_json(state),
         "seconds_left": left,
     }
@@ -58,7 +58,7 @@ def _show(found: RunStatus, run: str) -> None:
 
     state, forecast = found.state, found.forecast
     name = state.run.run_id if state.run else Path(run).name
-    click.echo(clean(f"run {name}: {found.label}{_holder(found)}"))
+    click.echo(clean(f"run {name}: {found.label}{_session_text(found)}"))
     failed = [failure(state.last_failure)] if state.last_failure else []
     for line in [plan(forecast, state.limits), *panel(state, forecast, _now(found)), *failed]:
         if line:
@@ -70,17 +70,17 @@ def _show(found: RunStatus, run: str) -> None:
 
 
 def _now(found: RunStatus) -> float:
-    """Return the time until which the run went on, in seconds since 1970."""
+    """Return the time of the last known state of the run, in seconds since 1970."""
     return (found.alive is False and found.state.last_at) or time.time()
 
 
-def _holder(found: RunStatus) -> str:
-    """Name the process that holds the run."""
-    state, holder = found.state, found.state.resumed
-    if state.ended is not None or holder is None or state.last_at is None:
+def _session_text(found: RunStatus) -> str:
+    """Return the process that runs the session, as text."""
+    state, session = found.state, found.state.resumed
+    if state.ended is not None or session is None or state.last_at is None:
         return ""
     ago = time.time() - state.last_at
-    return f", process {holder.pid} on {holder.host}, last record {ago:.0f} s ago"
+    return f", process {session.pid} on {session.host}, last record {ago:.0f} s ago"
 
 
 def _show_workers(state: RunState) -> None:

@@ -109,7 +109,7 @@ def results_json(results: Results, top: int | None = None) -> dict[str, Any]:
 
 
 def as_sheet(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose text is no formula to a spreadsheet and no command to a terminal."""
+    """Return a table without text that a spreadsheet or terminal would execute."""
     cells = {}
     for name in frame.columns:
         is_number = frame[name].dtype.kind in "ifub"

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from hpdist.cli.command_decorators import Verb, example
-from hpdist.cli.exit_codes import Exit, tell
+from hpdist.cli.exit_codes import Exit, print_message
 from hpdist.cli.options import device_option, evaluation_options
 from hpdist.cli.parameter_types import RUN_PATH, SECONDS
 from hpdist.cli.run_address import run_address_of, run_address_options, use_secrets
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hpdist.cluster.worker import Worker
     from hpdist.cluster.worker_threads import WorkerSlots
 
-#: What an engine evaluates, see `hpdist.views`.
+#: The objective of engines, see `hpdist.views`.
 ENGINE = "hpdist.views.engine:execute"
 
 
@@ -45,8 +45,8 @@ ENGINE = "hpdist.views.engine:execute"
 @click.option(
     "--engine",
     is_flag=True,
-    help="Run the code of hpdist.views.Client, in place of a SCRIPT: "
-    "whoever has the run's key can run anything here. Holds one task ahead, see --prefetch.",
+    help="Run the code of hpdist.views.Client, instead of a SCRIPT: "
+    "everyone who has the run's key can run any code here. Prefetches one task, see --prefetch.",
 )
 @click.option(
     "-n", "--slots", type=click.IntRange(min=1), help="Evaluations at once. Default: 1, or one "
@@ -57,7 +57,7 @@ ENGINE = "hpdist.views.engine:execute"
 @evaluation_options
 @click.option(
     "--directory", type=RUN_PATH,
-    help="Where evaluations put their files. Default: the run directory, or a temporary one.",
+    help="Directory of the evaluations' files. Default: the run directory, or a temporary one.",
 )  # fmt: skip
 @click.option("--from-parent", is_flag=True, hidden=True)
 def worker(
@@ -73,8 +73,8 @@ def worker(
 ) -> Exit | int:
     """Evaluate configurations for a run.
 
-    FN is a function, or a subclass of hpdist.Worker. Ctrl-C finishes what runs and leaves;
-    a second one, or SIGTERM, hands it back at once.
+    FN is a function, or a subclass of hpdist.Worker. Ctrl-C finishes running evaluations
+    and leaves; a second one, or SIGTERM, releases them at once.
     """
     from hpdist.cluster.transport.pyro import harden_process
     from hpdist.cluster.waiting import wait_for
@@ -84,34 +84,36 @@ def worker(
     use_secrets(key_file, tls_dir)
     log_from(logging.INFO)
     engine = bool(values.pop("engine"))
-    values["prefetch"] = _ahead(engine, values["prefetch"])
-    reference = Reference.parse(_evaluated(script, engine))
+    values["prefetch"] = _prefetch_of(engine, values["prefetch"])
+    reference = Reference.parse(_reference_text(script, engine))
     run_address = run_address_of(run, run_id, nameserver, reference.directory)
     if from_parent:
         _take_key(run_address)
     workers = _make_workers(reference, run_address, values)
     slots = WorkerSlots(workers, run_address)
-    orphaned = threading.Event()
+    parent_gone = threading.Event()
     if from_parent:
-        threading.Thread(target=_watch_parent, args=(orphaned, slots), daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.DONE))  # nothing is in hand yet
+        threading.Thread(target=_watch_parent, args=(parent_gone, slots), daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(Exit.DONE))  # nothing is assigned yet
     found = wait_for(
         run_address,
         lambda: _nameserver(run_address, engine),
         timeout_s=wait,
-        give_up=lambda: orphaned.is_set() or _is_over(run_address),
+        give_up=lambda: parent_gone.is_set() or _is_over(run_address),
     )
-    if orphaned.is_set():
+    if parent_gone.is_set():
         return Exit.DONE
     if found is None or _is_over(run_address):
-        tell(f"run {run_address.run_id} has finished: there is nothing to do")
+        print_message(f"run {run_address.run_id} has finished: there is nothing to do")
         return Exit.DONE
-    tell(f"worker of run {run_address.run_id}, nameserver at {found}, slots: {len(workers)}")
+    print_message(
+        f"worker of run {run_address.run_id}, nameserver at {found}, slots: {len(workers)}"
+    )
     return slots.run()
 
 
 def _nameserver(run_address: RunAddress, engine: bool) -> str:
-    """Return the address of the nameserver if it answers; of engines a client is one."""
+    """Return the address of the nameserver if it answers; that of engines is their client."""
     from hpdist.cluster.waiting import find_nameserver
 
     try:
@@ -123,14 +125,14 @@ def _nameserver(run_address: RunAddress, engine: bool) -> str:
         raise NameServerNotFound(f"no client serves run {run_address.run_id!r}", do=do) from error
 
 
-def _ahead(engine: bool, prefetch: int) -> int:
-    """Return how many tasks are held ahead: by engines one, unless they are told otherwise."""
+def _prefetch_of(engine: bool, prefetch: int) -> int:
+    """Return the number of prefetched tasks; for engines 1 unless --prefetch is given."""
     source = click.get_current_context().get_parameter_source("prefetch")
     return 1 if engine and source is ParameterSource.DEFAULT else prefetch
 
 
-def _evaluated(script: str | None, engine: bool) -> str:
-    """Return what is to be evaluated: a script's function, or whatever a client ships."""
+def _reference_text(script: str | None, engine: bool) -> str:
+    """Return the reference of the objective: the script, or the engine's function."""
     if engine == (script is not None):
         raise ConfigurationError(
             "a worker evaluates either a SCRIPT or, with --engine, what a client sends",
@@ -184,16 +186,16 @@ def _take_key(run_address: RunAddress) -> None:
     run_address.key()  # takes it out of the environment again
 
 
-def _watch_parent(orphaned: threading.Event, slots: WorkerSlots) -> None:
-    """Leave when the process that started this one is gone, and its end of the pipe with it."""
+def _watch_parent(parent_gone: threading.Event, slots: WorkerSlots) -> None:
+    """Leave when the parent process is gone, which closes its end of the pipe."""
     while os.read(sys.stdin.fileno(), 1):
         pass
-    orphaned.set()
+    parent_gone.set()
     slots.leave()
 
 
 def _is_over(run_address: RunAddress) -> bool:
-    """Whether the run has finished, as far as its directory can tell."""
+    """Return True if the run directory shows that the run has finished."""
     from hpdist.cli.run_status import has_finished
 
     directory = run_address.directory

@@ -126,7 +126,7 @@ WRONG: dict[str, str] = {
     "control nowhere magic": "is not one of",
     "control nowhere extend": "extend needs a limit",
     "worker nofile.py --run nowhere": "there is no script",
-    "worker bowl.py --run-id x": "nobody says where run 'x' is",
+    "worker bowl.py --run-id x": "the address of run 'x' is not given",
     "worker bowl.py --nameserver here": "may serve several runs",
     "worker bowl.py --run-id a.b --nameserver localhost:9": "cannot name a run",
     "worker bowl.py --run-id x --nameserver localhost:0": "is no address",
@@ -169,7 +169,7 @@ def refused(words: list[str], directory: Path, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr()
     assert code == 2, said
     assert "Traceback" not in said.err
-    assert "mistake in hpdist" not in said.err
+    assert "bug in hpdist" not in said.err
     assert len(said.err) < 4000
     return said.err
 

@@ -40,7 +40,7 @@ def test_a_journal_is_recomputed_and_found_the_same(hpdist: Commands, finished: 
     said = hpdist("journal", "check", finished, "--recompute")
     proposals = [each for each in records(finished) if isinstance(each, JobCreated)]
     assert said.code == Exit.DONE
-    assert f"{len(proposals)} proposals computed anew, all the same" in said.out
+    assert f"{len(proposals)} proposals computed again, all the same" in said.out
     assert (finished / "journal").read_bytes() == before
 
 

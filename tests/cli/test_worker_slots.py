@@ -16,7 +16,7 @@ from click.core import ParameterSource
 
 from hpdist import Results
 from hpdist.cli.script import Reference
-from hpdist.cli.worker import _ahead, _make_workers, worker
+from hpdist.cli.worker import _make_workers, _prefetch_of, worker
 from hpdist.cluster import worker_threads as worker_slots
 from hpdist.cluster.discovery import RunAddress
 from hpdist.cluster.worker_threads import WorkerSlots
@@ -69,7 +69,7 @@ def test_engines_hold_a_task_ahead_unless_they_are_told_otherwise(
 ) -> None:
     with click.Context(worker) as context:
         context.set_parameter_source("prefetch", source)
-        assert _ahead(engine, 0) == held
+        assert _prefetch_of(engine, 0) == held
 
 
 def run_and(slots: list[Slot], *then: Callable[[], object]) -> int:
