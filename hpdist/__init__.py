@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from hpdist.cluster.nameserver import NameServer
     from hpdist.cluster.worker import Worker
     from hpdist.core.model.errors import HpdistError
-    from hpdist.core.model.options import Limits, Retry, Timing
-    from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial
+    from hpdist.core.model.limits_and_timing import Limits, Retry, Timing
+    from hpdist.core.model.states import FailureKind
+    from hpdist.core.model.values import Failure, Job, Success, Trial
     from hpdist.core.objective.context import Context
     from hpdist.core.results.results import Results
     from hpdist.core.run.warm_start import transfer
@@ -50,15 +51,15 @@ _MODULES = {
     "Constant": "core.space.space",
     # what is searched with
     "Context": "core.objective.context",
-    "Limits": "core.model.options",
-    "Retry": "core.model.options",
-    "Timing": "core.model.options",
+    "Limits": "core.model.limits_and_timing",
+    "Retry": "core.model.limits_and_timing",
+    "Timing": "core.model.limits_and_timing",
     # what comes of it
     "Trial": "core.model.values",
     "Job": "core.model.values",
     "Success": "core.model.values",
     "Failure": "core.model.values",
-    "FailureKind": "core.model.values",
+    "FailureKind": "core.model.states",
     "HpdistError": "core.model.errors",
 }
 

@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import default_directory
-from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.values import Configuration
 from hpdist.core.objective.objective import Objective
 from hpdist.core.results.results import Results

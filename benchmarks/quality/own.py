@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.quality.problem import ETA, Condition, Parameter, Problem
 from benchmarks.quality.several import NAMES
 from benchmarks.quality.simulation import Job
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.space.space import Space
 from hpdist.core.study.study import Evaluation, Study
 from hpdist.multi_fidelity import Asha, Hyperband, IterGenerator, SingleFidelity

@@ -11,7 +11,7 @@ import click
 
 from hpdist.cli.exit_codes import tidy
 from hpdist.core.model.rank_and_cost import loss_sign, rank_of
-from hpdist.core.model.values import JobState
+from hpdist.core.model.states import JobState
 from hpdist.core.results.evaluation_result import EvaluationResult
 from hpdist.core.results.results import Results
 from hpdist.core.results.text_format import clean, configuration

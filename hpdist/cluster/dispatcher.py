@@ -25,10 +25,10 @@ from hpdist.core.model.events import (
     Event,
     WorkOffered,
 )
-from hpdist.core.model.options import Retry, Timing
-from hpdist.core.model.states import Command
+from hpdist.core.model.limits_and_timing import Retry, Timing
+from hpdist.core.model.states import Command, FailureKind
 from hpdist.core.model.validation import check_callable, check_path, check_seconds, maybe
-from hpdist.core.model.values import Failure, FailureKind, Outcome, WorkerInfo
+from hpdist.core.model.values import Failure, Outcome, WorkerInfo
 from hpdist.core.objective.returned_value import normalise_result
 from hpdist.core.run.assembly import RunInstance, Work, make_loop
 from hpdist.core.run.executor_names import check_executor_object

@@ -15,7 +15,7 @@ from hpdist.cluster.service import Listening, Service
 from hpdist.cluster.worker_processes import WorkerProcesses
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.objective.objective import FunctionObjective, ImportedObjective, Objective
 from hpdist.executors.registry import available_cpus
 

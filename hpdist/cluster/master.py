@@ -19,7 +19,7 @@ from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import ControlRequested, Record, RunEnded
-from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seed, check_whole

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.model.events import Controlled, RunCreated
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.model.states import Command
 from hpdist.core.run.definition import gather_warm_start
 from hpdist.core.run.options import RunOptions

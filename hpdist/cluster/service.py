@@ -24,7 +24,7 @@ from hpdist.core.model.events import (
     RunEnded,
     WorkerChanged,
 )
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.model.orders import (
     Order,
 )

@@ -28,8 +28,9 @@ from hpdist.core.model.events import (
     WorkerLeft,
 )
 from hpdist.core.model.orders import Cancel, Launch, Order, ShutDown
+from hpdist.core.model.states import FailureKind
 from hpdist.core.model.validation import check_whole
-from hpdist.core.model.values import FailureKind, Outcome, WorkerInfo
+from hpdist.core.model.values import Outcome, WorkerInfo
 from hpdist.core.objective.context import Context
 from hpdist.core.objective.returned_value import normalise_result
 from hpdist.evaluator.run_function import AsyncCall

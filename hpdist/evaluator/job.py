@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from hpdist.core.model.values import Failure, FailureKind, JobState, JsonValue, Outcome
+from hpdist.core.model.states import FailureKind, JobState
+from hpdist.core.model.values import Failure, JsonValue, Outcome
 from hpdist.evaluator.profiling import EXCEEDED
 from hpdist.evaluator.run_function import FAIL_RETURN_VALUE
 

@@ -13,9 +13,9 @@ from hpdist.cluster.run_host import RunHost
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.model.events import ControlRequested, WorkOffered
-from hpdist.core.model.options import Timing
-from hpdist.core.model.states import Command
-from hpdist.core.model.values import Failure, FailureKind, JsonValue
+from hpdist.core.model.limits_and_timing import Timing
+from hpdist.core.model.states import Command, FailureKind
+from hpdist.core.model.values import Failure, JsonValue
 from hpdist.core.run.assembly import Work, make_loop
 from hpdist.core.run.finished_jobs import FinishedJob
 from hpdist.core.run.submissions import Submissions

@@ -15,8 +15,9 @@ from typing import Any, overload
 from hpdist.core.attempt.child_runner import ChildRunner
 from hpdist.core.model.errors import ConfigurationError, HpdistError
 from hpdist.core.model.payload import Payload
+from hpdist.core.model.states import FailureKind
 from hpdist.core.model.validation import check_flag
-from hpdist.core.model.values import Failure, FailureKind
+from hpdist.core.model.values import Failure
 from hpdist.core.objective.context import Context
 from hpdist.core.objective.limits import check_attempt_limits
 from hpdist.core.objective.objective import Call, function_name

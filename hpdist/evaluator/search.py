@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptEnded
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
+from hpdist.core.model.states import FailureKind
 from hpdist.core.model.validation import (
     check_choice,
     check_kind,
@@ -18,7 +19,7 @@ from hpdist.core.model.validation import (
     check_whole,
     maybe,
 )
-from hpdist.core.model.values import Evaluation, Failure, FailureKind, Outcome, Success
+from hpdist.core.model.values import Evaluation, Failure, Outcome, Success
 from hpdist.core.space.space import Space
 from hpdist.core.study.study import Study
 from hpdist.evaluator.base import Evaluator

@@ -12,7 +12,7 @@ from hpdist.core.dispatch.executor import Executor, Post
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import HpdistError
 from hpdist.core.model.events import ControlRequested
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.model.orders import (
     Order,
 )

@@ -21,7 +21,7 @@ from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.events import Assignment, AttemptResult
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import WorkerInfo
 from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation

@@ -13,7 +13,7 @@ from typing import Any
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.options import Limits, Timing
+from hpdist.core.model.limits_and_timing import Limits, Timing
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.validation import (
     check_callable,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.dispatch.executor import Executor
-from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.validation import check_path, check_whole, maybe
 from hpdist.core.model.values import Configuration
 from hpdist.core.objective.objective import Objective, objective_of

@@ -1,6 +1,7 @@
 """Iteration generators: the budgets of evaluations, and which trials are promoted.
 
-Pure; imports `core.model`. Open `base` first (brackets and proposals), then `hyperband`.
+Pure; imports `core.model`. Open `base` first (brackets and proposals), then `hyperband`. `budgets`
+has the ladder of budgets, `bracket` ranks and promotes the trials of a rung.
 """
 
 from hpdist.multi_fidelity.asha import Asha

@@ -29,7 +29,8 @@ from hpdist.core.model.orders import (
     StopEarly,
 )
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success, WorkerInfo
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, JsonValue, Outcome, Success, WorkerInfo
 from hpdist.core.objective.objective import Objective, objective_of
 
 E = TypeVar("E")

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Failure, FailureKind, Outcome, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Outcome, Success
 
 Evaluate = Callable[[Payload, np.random.Generator], tuple[Outcome, float]]
 """Maps the payload of an attempt to its outcome and its duration in simulated seconds."""

@@ -16,10 +16,10 @@ from hpdist.cluster.worker_processes import WorkerProcesses
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.model.errors import ConfigurationError, HpdistError, NoWorkers
 from hpdist.core.model.events import ControlRequested, Record, WorkOffered
-from hpdist.core.model.options import Timing
-from hpdist.core.model.states import Command
+from hpdist.core.model.limits_and_timing import Timing
+from hpdist.core.model.states import Command, FailureKind
 from hpdist.core.model.validation import check_flag, check_path, check_whole
-from hpdist.core.model.values import Failure, FailureKind, WorkerInfo
+from hpdist.core.model.values import Failure, WorkerInfo
 from hpdist.core.run.assembly import RunInstance, Work
 from hpdist.views.balanced import LoadBalancedView
 from hpdist.views.direct import DirectView

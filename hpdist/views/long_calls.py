@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError, HpdistError
-from hpdist.core.model.values import Failure, FailureKind
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure
 from hpdist.views.chunks import LONGEST_CALL, cut
 from hpdist.views.engine import IN_CHUNKS, Call
 from hpdist.views.pickled import pack

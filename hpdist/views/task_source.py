@@ -21,9 +21,10 @@ from hpdist.core.model.events import (
     ReportReceived,
     WorkerChanged,
 )
-from hpdist.core.model.options import Retry
+from hpdist.core.model.limits_and_timing import Retry
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Failure, FailureKind, Job, Success, WorkerInfo
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Job, Success, WorkerInfo
 from hpdist.views.engine import CALL
 from hpdist.views.policies import POLICIES, Load
 from hpdist.views.task import Task

@@ -28,7 +28,7 @@ from hpdist.core.model.errors import (
     MissingExtra,
     NameServerNotFound,
 )
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 
 SLOW = {"numpy", "scipy", "ConfigSpace", "Pyro4", "pandas", "rich", "sklearn", "cloudpickle"}
 

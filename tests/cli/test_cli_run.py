@@ -16,7 +16,7 @@ from hpdist.cli import demo_objective
 from hpdist.cli.exit_codes import Exit
 from hpdist.core.model.events import AttemptStarted, RunCreated, WorkerChanged
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import JobState
+from hpdist.core.model.states import JobState
 
 LOCAL = ("--executor", "serial", "--budget", "1:3")
 

@@ -23,7 +23,7 @@ from hpdist.core.model.errors import (
     TransportError,
 )
 from hpdist.core.model.events import AttemptEnded, Controlled, RunResumed
-from hpdist.core.model.values import JobState
+from hpdist.core.model.states import JobState
 
 
 @pytest.fixture

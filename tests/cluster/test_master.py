@@ -15,7 +15,7 @@ from hpdist import Master, Results
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.errors import ConfigurationError, StateError
 from hpdist.core.model.events import JobCreated, RunResumed
-from hpdist.core.model.values import JobState
+from hpdist.core.model.states import JobState
 from hpdist.core.objective.objective import objective_of
 from hpdist.core.space.space import Space
 from hpdist.executors.registry import make_executor

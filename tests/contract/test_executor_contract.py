@@ -14,7 +14,7 @@ import pytest
 from hpdist.cluster.local_cluster import own_cluster, reference_of
 from hpdist.core.attempt.child_runner import ChildRunner
 from hpdist.core.dispatch.executor import Executor, Post
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.model.orders import Order
 from hpdist.core.model.values import WorkerInfo
 from hpdist.core.objective.objective import Objective

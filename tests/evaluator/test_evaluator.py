@@ -18,7 +18,7 @@ import pytest
 from evaluator_functions import RELEASED, awaiting, patient, poisoned, profiled, square, told
 
 from hpdist.core.model.errors import ConfigurationError, HpdistError
-from hpdist.core.model.values import JobState
+from hpdist.core.model.states import JobState
 from hpdist.evaluator import (
     Evaluator,
     Job,

@@ -27,7 +27,8 @@ from hpdist.core.model.orders import (
     ShutDown,
 )
 from hpdist.core.model.payload import PreviousAttempt
-from hpdist.core.model.values import Failure, FailureKind, Success, WorkerInfo
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success, WorkerInfo
 from hpdist.core.objective.objective import objective_of
 from hpdist.executors.local import LocalExecutor
 from hpdist.executors.serial import SerialExecutor

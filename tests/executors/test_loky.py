@@ -20,7 +20,8 @@ from hpdist import minimize
 from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult
-from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success
 from hpdist.core.objective.objective import objective_of
 from hpdist.executors.loky import LokyRunner
 from hpdist.executors.loky_process import LokyProcess

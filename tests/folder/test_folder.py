@@ -20,7 +20,7 @@ from hpdist import Results, minimize
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.errors import ConfigurationError, HpdistError, RunOver, TransportError
 from hpdist.core.model.events import AttemptEnded, JobCreated, RunResumed
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.folder import run
 from hpdist.folder.transport import FileServer, FolderChannel
 

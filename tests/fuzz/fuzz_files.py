@@ -35,7 +35,8 @@ from hpdist.core.model.events import (
 from hpdist.core.model.field_codec import to_json
 from hpdist.core.model.json_codec import decode, encode
 from hpdist.core.model.record_codec import record_from_json, record_to_json
-from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial, WorkerInfo
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Job, Success, Trial, WorkerInfo
 from hpdist.core.remote.messages import read_message
 from hpdist.core.remote.outbox import Outbox, as_many_as_fit
 

@@ -26,7 +26,7 @@ from hpdist.core.model.events import (
 )
 from hpdist.core.model.field_codec import to_json
 from hpdist.core.model.json_codec import decode, encode
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
@@ -35,7 +35,8 @@ from hpdist.core.model.orders import (
 )
 from hpdist.core.model.payload import PreviousAttempt
 from hpdist.core.model.record_codec import outcome_to_json
-from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success
 from hpdist.core.objective.context import Context
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.remote.in_flight import InFlight

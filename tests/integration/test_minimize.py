@@ -22,7 +22,7 @@ from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch
 from hpdist.core.model.events import RunEnded, RunResumed
-from hpdist.core.model.values import JobState
+from hpdist.core.model.states import JobState
 from hpdist.core.objective.objective import objective_of
 from hpdist.core.results.evaluation_result import EvaluationResult
 from hpdist.core.space.space import Space

@@ -11,8 +11,8 @@ import pytest
 
 import hpdist
 from hpdist.core.model.errors import ConfigurationError, JournalMismatch
-from hpdist.core.model.options import Limits
-from hpdist.core.model.values import FailureKind
+from hpdist.core.model.limits_and_timing import Limits
+from hpdist.core.model.states import FailureKind
 from hpdist.core.objective.pareto import hypervolume
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Asha, Hyperband, SingleFidelity, SuccessiveHalving

@@ -16,7 +16,7 @@ from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.journal.run_key import find_key
 from hpdist.core.model.events import Event, WorkerJoined
-from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.orders import Registered
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.run.loop import Loop

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hpdist.core.model.errors import ConfigurationError, MissingExtra
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.space.space import Float, Int, Ordinal, Space
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Hyperband, SingleFidelity

@@ -11,7 +11,8 @@ from pathlib import Path
 from hpdist.core.journal.format import FORMAT
 from hpdist.core.journal.journal import Journal
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record, RunCreated
-from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Job, Success, Trial
 from hpdist.testing.simulated_disk import Dead, SimulatedDisk, SimulatedProcess
 
 PATH = Path("/runs/r/journal")

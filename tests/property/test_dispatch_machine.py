@@ -35,7 +35,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
@@ -44,7 +44,8 @@ from hpdist.core.model.orders import (
     Recall,
     Reregister,
 )
-from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, WorkerInfo
+from hpdist.core.model.states import FailureKind, JobState
+from hpdist.core.model.values import Failure, Job, Success, WorkerInfo
 
 NAMES = ("a", "b", "c")
 SLOTS = {"a": 1, "b": 1, "c": 6}

@@ -12,7 +12,8 @@ from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.repair import repair
 from hpdist.core.model.errors import JournalDamaged
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, RunCreated, RunEnded
-from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Job, Success, Trial
 
 RECORDS = [
     RunCreated(FORMAT, "r", {"x": [0, 1]}),

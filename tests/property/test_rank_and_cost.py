@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from hpdist.cli.tables import ranked
 from hpdist.core.model.events import AttemptEnded, JobCreated, Record
-from hpdist.core.model.options import Limits
-from hpdist.core.model.values import Failure, FailureKind, Outcome, Success
+from hpdist.core.model.limits_and_timing import Limits
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Outcome, Success
 from hpdist.core.results.results import Results
 from hpdist.core.results.run_state import RunState
 from hpdist.core.study.study import Study

@@ -17,9 +17,10 @@ from hpdist.core.journal.format import encode, scan
 from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.events import AttemptEnded, ControlRequested, JobCreated, Record
-from hpdist.core.model.options import Limits, Retry
+from hpdist.core.model.limits_and_timing import Limits, Retry
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, JsonValue, Outcome, Success
 from hpdist.core.results.run_state import RunState
 from hpdist.core.run.loop import Loop
 from hpdist.core.study.study import Study
@@ -108,14 +109,16 @@ class Live:
 
 
 class Witness(DispatchState):
-    """A book that notes how it stands after each record."""
+    """A dispatch state that notes how it stands after each record."""
 
     def __init__(self) -> None:
         super().__init__(RETRY)
         self.notes: list[tuple[Record, str]] = []
+        self._applied = self._tables.apply
+        self._tables.apply = self._note  # what it decides itself is applied there, too
 
-    def apply(self, record: Record) -> None:
-        super().apply(record)
+    def _note(self, record: Record) -> None:
+        self._applied(record)
         self.notes.append((record, dispatch_state(self)))
 
 

@@ -28,7 +28,8 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial, WorkerInfo
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Job, Success, Trial, WorkerInfo
 from hpdist.core.results import results as results_module
 from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.progress_display import LogProgress

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.multi_fidelity import (
     Asha,
     Hyperband,

@@ -19,13 +19,14 @@ from hpdist.core.model.events import (
     Record,
     WorkerChanged,
 )
-from hpdist.core.model.options import Retry
+from hpdist.core.model.limits_and_timing import Retry
 from hpdist.core.model.orders import (
     Acknowledge,
     Launch,
     Order,
 )
-from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success
 from hpdist.core.run.recompute import recompute
 from hpdist.core.study.study import Study
 from hpdist.testing.simulate import SimulatedCluster

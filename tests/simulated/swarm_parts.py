@@ -11,7 +11,8 @@ from swarm_draw import Swarm
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.model.events import RunCreated
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, JsonValue, Outcome, Success
 from hpdist.core.space.space import Space
 from hpdist.core.study.study import Study
 from hpdist.optimizers import Observation, Pending, Suggestion

@@ -30,7 +30,7 @@ from hpdist.core.model.events import (
     JobCreated,
     Record,
 )
-from hpdist.core.model.options import Retry
+from hpdist.core.model.limits_and_timing import Retry
 from hpdist.core.model.orders import (
     Order,
 )

@@ -11,8 +11,9 @@ from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.memory_journal import MemoryJournal
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record, RunEnded
-from hpdist.core.model.options import Limits, Retry
-from hpdist.core.model.values import Failure, FailureKind
+from hpdist.core.model.limits_and_timing import Limits, Retry
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure
 from hpdist.core.run.inbox import Stamped
 from hpdist.core.run.loop import Loop
 from hpdist.core.study.study import Study

@@ -32,7 +32,7 @@ from hpdist.core.model.events import (
     Event,
     WorkerJoined,
 )
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Launch,

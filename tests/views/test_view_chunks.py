@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.values import Failure, FailureKind
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure
 from hpdist.views import chunks
 from hpdist.views.engine import CALL, execute
 from hpdist.views.long_calls import fetch_tasks, in_chunks

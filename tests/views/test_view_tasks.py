@@ -22,9 +22,10 @@ from hpdist.core.model.events import (
     WorkerJoined,
     WorkerLeft,
 )
-from hpdist.core.model.options import Retry
+from hpdist.core.model.limits_and_timing import Retry
 from hpdist.core.model.orders import Decision
-from hpdist.core.model.values import Failure, FailureKind, Success, WorkerInfo
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success, WorkerInfo
 from hpdist.views.direct import blocks
 from hpdist.views.policies import POLICIES, Load
 from hpdist.views.task import Task

@@ -18,7 +18,8 @@ from hpdist.core.attempt.child_process import ChildProcess
 from hpdist.core.attempt.memory_watch import MemoryWatch
 from hpdist.core.attempt.objective_call import timed_out
 from hpdist.core.attempt.stop_switch import GRACE_S, StopSwitch
-from hpdist.core.model.values import Failure, FailureKind, Outcome
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Outcome
 from hpdist.core.objective.context import Report
 
 _CHECK_S = 1.0

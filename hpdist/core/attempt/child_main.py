@@ -24,7 +24,8 @@ from hpdist.core.attempt.objective_call import call_objective, failure_of
 from hpdist.core.attempt.pipe_framing import read_frame, write_frame
 from hpdist.core.model.payload import read_payload
 from hpdist.core.model.record_codec import outcome_to_json
-from hpdist.core.model.values import FailureKind, JsonValue
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import JsonValue
 from hpdist.core.objective.context import Context, ReportValve
 from hpdist.core.objective.objective import Call
 

@@ -7,7 +7,8 @@ import math
 
 from hpdist.core.attempt.objective_call import MAX_TEXT
 from hpdist.core.model.record_codec import outcome_from_json
-from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, JsonValue, Outcome
 from hpdist.core.objective.context import MAX_STEP
 from hpdist.core.objective.returned_value import normalise_result
 

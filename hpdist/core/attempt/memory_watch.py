@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from hpdist.core.model.values import Failure, FailureKind
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure
 
 _INTERVAL_S = 0.1
 _MAX_SHARE = 0.05

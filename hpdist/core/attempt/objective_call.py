@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Failure, FailureKind, Outcome
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Outcome
 from hpdist.core.objective.context import Context
 from hpdist.core.objective.multi_objective import require
 from hpdist.core.objective.objective import Call

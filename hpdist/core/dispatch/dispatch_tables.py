@@ -23,8 +23,7 @@ from hpdist.core.model.orders import (
     Decision,
     Order,
 )
-from hpdist.core.model.states import Command
-from hpdist.core.model.values import FailureKind
+from hpdist.core.model.states import Command, FailureKind
 
 
 class DispatchTables:

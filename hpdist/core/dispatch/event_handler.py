@@ -30,7 +30,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
@@ -38,8 +38,8 @@ from hpdist.core.model.orders import (
     Reregister,
     ShutDown,
 )
-from hpdist.core.model.states import WorkerState
-from hpdist.core.model.values import Failure, FailureKind, JobState, Outcome
+from hpdist.core.model.states import FailureKind, JobState, WorkerState
+from hpdist.core.model.values import Failure, Outcome
 
 
 class EventHandler:

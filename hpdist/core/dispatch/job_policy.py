@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from hpdist.core.model.options import Retry
+from hpdist.core.model.limits_and_timing import Retry
 from hpdist.core.model.values import Job, WorkerInfo
 
 

@@ -13,7 +13,8 @@ from hpdist.core.dispatch.transitions import (
 )
 from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import AttemptEnded, AttemptStarted
-from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success
+from hpdist.core.model.states import FailureKind, JobState
+from hpdist.core.model.values import Failure, Job, Success
 
 Transition = tuple[str, int, str]
 """(event, attempt, worker id)"""

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hpdist.core.dispatch.worker_table import WorkerEntry
-from hpdist.core.model.options import Retry
-from hpdist.core.model.values import Failure, FailureKind
+from hpdist.core.model.limits_and_timing import Retry
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure
 
 #: Different jobs that must crash in a row on one worker before it is quarantined.
 QUARANTINE_AFTER = 3

@@ -22,8 +22,9 @@ from hpdist.core.model.events import (
     AttemptEnded,
     AttemptStarted,
     Event,
+    Record,
 )
-from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.orders import (
     Cancel,
     Decision,
@@ -32,7 +33,8 @@ from hpdist.core.model.orders import (
     ShutDown,
     StopEarly,
 )
-from hpdist.core.model.values import Failure, FailureKind
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure
 
 
 class DispatchState:
@@ -67,7 +69,6 @@ class DispatchState:
         self._events = EventHandler(tables, self.retry, self.timing)
         self.jobs = tables.jobs
         self.workers = tables.workers
-        self.apply = tables.apply
         self._record = tables.record
         self._order = tables.order
         self._release = tables.release
@@ -77,6 +78,10 @@ class DispatchState:
     def paused(self) -> bool:
         """Whether no attempt starts, by command."""
         return self._tables.paused
+
+    def apply(self, record: Record) -> None:
+        """Apply a record, in a live run and on replay alike; see `DispatchTables.apply`."""
+        self._tables.apply(record)
 
     def handle(self, event: Event, now: float) -> Decision:
         """Decide what follows from ``event``, which arrived at ``now`` (seconds, monotonic)."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hpdist.core.model.errors import StateError
-from hpdist.core.model.states import Word, WorkerState
-from hpdist.core.model.values import JobState
+from hpdist.core.model.states import JobState, Word, WorkerState
 
 HISTORY_LENGTH = 8
 """Latest transitions that are kept of each job and worker, for the message of an error."""

@@ -17,17 +17,8 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.core.model.states import Command, EndReason, Word, WorkerState
-from hpdist.core.model.values import (
-    Failure,
-    FailureKind,
-    Job,
-    JsonValue,
-    Outcome,
-    Success,
-    Trial,
-    WorkerInfo,
-)
+from hpdist.core.model.states import Command, EndReason, FailureKind, Word, WorkerState
+from hpdist.core.model.values import Failure, Job, JsonValue, Outcome, Success, Trial, WorkerInfo
 
 RECORDS: dict[str, type[Any]] = {
     kind.kind: kind

@@ -1,4 +1,4 @@
-"""The words of a run's state machines: states of workers, ends of a run, commands.
+"""The words of a run's state machines: states, kinds of failure, ends, commands.
 
 Each member is its word, as the journal and messages have it, so that it is written as such.
 """
@@ -36,6 +36,38 @@ class Word(str, Enum):
             raise ConfigurationError(
                 f"there is no {noun} {short_repr(word)}", do=f"choose from {', '.join(cls)}"
             ) from None
+
+
+class JobState(Enum):
+    """The state of a job."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def settled(self) -> bool:
+        """Whether the job is over: its state never changes again."""
+        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+
+
+class FailureKind(Enum):
+    """Why a job has no loss."""
+
+    EXCEPTION = "exception"  #: the objective raised, or called sys.exit
+    INVALID = "invalid"  #: the result is no finite number, or cannot be recorded
+    TIMEOUT = "timeout"  #: it ran past its time limit
+    MEMORY = "memory"  #: it used more memory than allowed
+    CRASH = "crash"  #: its process died by itself, as often as is allowed
+    LOST = "lost"  #: contact with its worker was lost, as often as is allowed
+    CANCELLED = "cancelled"  #: it was withdrawn
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is the configuration's fault; the optimizer is told an infinite loss then."""
+        return self not in (FailureKind.LOST, FailureKind.CANCELLED)
 
 
 class WorkerState(Word):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.states import FailureKind, JobState
 from hpdist.core.model.validation import (
     check_counts,
     check_kind,
@@ -27,38 +27,6 @@ Configuration = Mapping[str, JsonValue]
 
 ConfigId = tuple[int, int, int]
 """(iteration, budget index at which it was sampled, running index): how people name a trial."""
-
-
-class JobState(Enum):
-    """The state of a job."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-
-    @property
-    def settled(self) -> bool:
-        """Whether the job is over: its state never changes again."""
-        return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
-
-
-class FailureKind(Enum):
-    """Why a job has no loss."""
-
-    EXCEPTION = "exception"  #: the objective raised, or called sys.exit
-    INVALID = "invalid"  #: the result is no finite number, or cannot be recorded
-    TIMEOUT = "timeout"  #: it ran past its time limit
-    MEMORY = "memory"  #: it used more memory than allowed
-    CRASH = "crash"  #: its process died by itself, as often as is allowed
-    LOST = "lost"  #: contact with its worker was lost, as often as is allowed
-    CANCELLED = "cancelled"  #: it was withdrawn
-
-    @property
-    def counts(self) -> bool:
-        """Whether it is the configuration's fault; the optimizer is told an infinite loss then."""
-        return self not in (FailureKind.LOST, FailureKind.CANCELLED)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.states import FailureKind
 from hpdist.core.model.validation import check_list, short_repr, to_real
-from hpdist.core.model.values import Failure, FailureKind, Outcome, Success
+from hpdist.core.model.values import Failure, Outcome, Success
 
 ONE = ("loss",)
 """The objectives of a search with one."""

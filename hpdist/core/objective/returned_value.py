@@ -18,7 +18,8 @@ from itertools import islice
 from pathlib import PurePath
 from typing import Any
 
-from hpdist.core.model.values import Failure, FailureKind, JsonValue, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, JsonValue, Success
 
 MAX_BYTES = 2**20
 """How long ``info`` may be, as JSON."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.model.values import WorkerInfo
 from hpdist.core.remote.channel import Channel, exchange
 from hpdist.core.remote.in_flight import InFlight

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.model.states import Command
 from hpdist.core.model.validation import short_repr
 

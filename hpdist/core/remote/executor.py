@@ -26,7 +26,7 @@ from hpdist.core.model.events import (
     WorkerSeen,
 )
 from hpdist.core.model.field_codec import Fields
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.model.orders import (
     Order,
 )

@@ -42,7 +42,7 @@ from hpdist.core.model.field_codec import (
     to_json,
     wrong,
 )
-from hpdist.core.model.options import MAX_WAIT_S
+from hpdist.core.model.limits_and_timing import MAX_WAIT_S
 from hpdist.core.model.record_codec import outcome_from_json, outcome_to_json
 from hpdist.core.model.validation import short_repr
 from hpdist.core.model.values import Failure, JsonValue, Outcome, Success, WorkerInfo

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hpdist.core.model.states import FailureKind, JobState
 from hpdist.core.model.validation import to_real
-from hpdist.core.model.values import ConfigId, FailureKind, JobState, JsonValue
+from hpdist.core.model.values import ConfigId, JsonValue
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.results.run_state import RunState
 from hpdist.multi_fidelity import IterGenerator, Rung, make_plan, total_cost
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.values import FailureKind, JobState
+from hpdist.core.model.states import FailureKind, JobState
 from hpdist.core.results.results import Results
 
 if TYPE_CHECKING:

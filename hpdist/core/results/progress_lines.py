@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from hpdist.core.model.options import Limits
-from hpdist.core.model.states import EndReason
-from hpdist.core.model.values import ConfigId, Failure, JobState
+from hpdist.core.model.limits_and_timing import Limits
+from hpdist.core.model.states import EndReason, JobState
+from hpdist.core.model.values import ConfigId, Failure
 from hpdist.core.results.evaluation_result import Incumbent
 from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.run_state import RunState

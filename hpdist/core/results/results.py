@@ -10,8 +10,9 @@ from hpdist.core.journal.format import Entry
 from hpdist.core.journal.reader import check_intact, read_journal
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.rank_and_cost import loss_sign
+from hpdist.core.model.states import JobState
 from hpdist.core.model.validation import check_path
-from hpdist.core.model.values import JobState, JsonValue
+from hpdist.core.model.values import JsonValue
 from hpdist.core.results.evaluation_result import EvaluationResult, Incumbent
 from hpdist.core.results.results_frame import evaluations_frame
 from hpdist.core.results.run_state import RunState

@@ -18,18 +18,10 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.model.rank_and_cost import Rank, cost_of, loss_sign, rank_of
-from hpdist.core.model.states import Command, EndReason, WorkerState
-from hpdist.core.model.values import (
-    ConfigId,
-    Failure,
-    FailureKind,
-    JobState,
-    Success,
-    Trial,
-    settled_state,
-)
+from hpdist.core.model.states import Command, EndReason, FailureKind, JobState, WorkerState
+from hpdist.core.model.values import ConfigId, Failure, Success, Trial, settled_state
 from hpdist.core.results.evaluation_result import EvaluationResult, Incumbent
 from hpdist.core.results.run_state_rows import JobStatus, RungStatus, WorkerStatus
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from hpdist.core.model.values import JobState, JsonValue
+from hpdist.core.model.states import JobState
+from hpdist.core.model.values import JsonValue
 from hpdist.core.results.evaluation_result import Incumbent
 from hpdist.core.results.run_state import RunState
 from hpdist.core.results.run_state_rows import RungStatus, WorkerStatus

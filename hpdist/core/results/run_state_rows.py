@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from hpdist.core.model.values import Failure, Job, JobState, Outcome, Success, Trial, WorkerInfo
+from hpdist.core.model.states import JobState
+from hpdist.core.model.values import Failure, Job, Outcome, Success, Trial, WorkerInfo
 from hpdist.core.results.evaluation_result import EvaluationResult
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.model.validation import check_seconds, check_seed, short_repr
 from hpdist.core.model.values import Configuration
 from hpdist.core.objective.multi_objective import ONE, check_objectives

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import Field, fields
 from typing import Any
 
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.option_declaration import flag_of, option_of
-from hpdist.core.model.options import Retry, Timing
 from hpdist.core.run.options import (
     FIELDS,
     EvaluationOptions,

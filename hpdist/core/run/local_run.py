@@ -15,7 +15,7 @@ from hpdist.core.journal.disk import REAL, Disk
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.events import Controlled, RunEnded
-from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seconds
 from hpdist.core.results.progress_display import Progress

@@ -8,8 +8,8 @@ from dataclasses import Field, fields
 from itertools import groupby
 from typing import Any
 
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.option_declaration import option_of
-from hpdist.core.model.options import Retry, Timing
 from hpdist.core.run.doors import DOORS, EXCLUDED, name_at
 from hpdist.core.run.options import GROUPS
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.limits_and_timing import Limits, Retry, Timing
 from hpdist.core.model.option_declaration import (
     BYTES,
     COUNT_OR_ZERO,
@@ -30,7 +31,6 @@ from hpdist.core.model.option_declaration import (
     choice,
     option,
 )
-from hpdist.core.model.options import Limits, Retry, Timing
 from hpdist.core.model.validation import (
     check_callable,
     check_kind,

@@ -21,7 +21,7 @@ from hpdist.core.journal.reader import read_header
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.model.errors import ConfigurationError, JournalLocked, JournalMismatch, StateError
 from hpdist.core.model.events import Controlled, Record, RunCreated, RunResumed
-from hpdist.core.model.options import Limits, Retry, Timing
+from hpdist.core.model.limits_and_timing import Limits, Retry, Timing
 from hpdist.core.model.states import Command
 from hpdist.core.model.validation import short_repr
 from hpdist.core.results.run_state import RunState

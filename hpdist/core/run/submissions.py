@@ -11,8 +11,9 @@ from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptEnded, AttemptStarted, JobCreated, Record
 from hpdist.core.model.json_codec import encode
 from hpdist.core.model.payload import Payload
+from hpdist.core.model.states import FailureKind
 from hpdist.core.model.validation import short_repr
-from hpdist.core.model.values import Failure, FailureKind, Job
+from hpdist.core.model.values import Failure, Job
 from hpdist.core.run.finished_jobs import FinishedJob
 from hpdist.core.run.user_callbacks import safe_call
 from hpdist.core.space.parameters import plain

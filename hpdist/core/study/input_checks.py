@@ -10,8 +10,9 @@ from typing import Any
 
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
+from hpdist.core.model.states import FailureKind
 from hpdist.core.model.validation import short_repr, to_real
-from hpdist.core.model.values import Failure, FailureKind, JsonValue, Outcome
+from hpdist.core.model.values import Failure, JsonValue, Outcome
 from hpdist.core.objective.multi_objective import require
 from hpdist.core.objective.returned_value import normalise_result
 from hpdist.core.space.space import Space

@@ -22,7 +22,7 @@ from hpdist.core.model.events import (
     ReportReceived,
     RunCreated,
 )
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.rank_and_cost import loss_sign
 from hpdist.core.model.states import Command
@@ -47,7 +47,7 @@ from hpdist.core.study.input_checks import (
     reported_outcome,
     run_header,
 )
-from hpdist.core.study.rung_ranking import RungRanking
+from hpdist.core.study.multi_objective_rank import RungRanking
 from hpdist.core.study.trial_table import TrialTable
 from hpdist.multi_fidelity import (
     Bracket,

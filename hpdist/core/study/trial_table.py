@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from hpdist.core.model.errors import StateError
 from hpdist.core.model.events import AttemptEnded, JobCreated
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.model.payload import Payload, PreviousAttempt
 from hpdist.core.model.rank_and_cost import Rank, cost_of, rank_of
-from hpdist.core.model.values import Failure, Job, JobState, Outcome, Success, Trial, settled_state
+from hpdist.core.model.states import JobState
+from hpdist.core.model.values import Failure, Job, Outcome, Success, Trial, settled_state
 from hpdist.optimizers import Pending
 
 

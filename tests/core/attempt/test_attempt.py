@@ -23,7 +23,8 @@ from hpdist.core.attempt.stop_switch import StopSwitch
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import AttemptResult
 from hpdist.core.model.payload import PreviousAttempt
-from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success
 from hpdist.core.objective.objective import objective_of
 from hpdist.executors.loky import LokyRunner
 from hpdist.testing.executors import payload_of

@@ -16,7 +16,8 @@ from hpdist.core.attempt.child_messages import (
 )
 from hpdist.core.attempt.pipe_framing import FrameError, FrameReader, frame, read_frame, write_frame
 from hpdist.core.model.record_codec import outcome_to_json
-from hpdist.core.model.values import Failure, FailureKind, Outcome, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Outcome, Success
 
 BODIES = [b"", b"a", b"x" * 1000, b"\x00\xff"]
 

@@ -17,7 +17,8 @@ from processes import is_gone, wait_until
 
 from hpdist.core.attempt.child_runner import ChildRunner
 from hpdist.core.model.events import AttemptResult
-from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success
 from hpdist.core.objective.objective import objective_of
 from hpdist.testing.executors import payload_of
 

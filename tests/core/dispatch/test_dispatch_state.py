@@ -27,7 +27,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.core.model.options import Retry, Timing
+from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
@@ -38,15 +38,8 @@ from hpdist.core.model.orders import (
     Reregister,
     ShutDown,
 )
-from hpdist.core.model.values import (
-    Failure,
-    FailureKind,
-    Job,
-    JobState,
-    Outcome,
-    Success,
-    WorkerInfo,
-)
+from hpdist.core.model.states import FailureKind, JobState
+from hpdist.core.model.values import Failure, Job, Outcome, Success, WorkerInfo
 
 GOOD = Success(0.5)
 CRASH = Failure(FailureKind.CRASH, "killed by SIGSEGV")

@@ -21,8 +21,8 @@ from hpdist.core.model.events import (
     ReportReceived,
     WorkerChanged,
 )
-from hpdist.core.model.states import WorkerState
-from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, WorkerInfo
+from hpdist.core.model.states import FailureKind, JobState, WorkerState
+from hpdist.core.model.values import Failure, Job, Success, WorkerInfo
 
 INFO = WorkerInfo("a", "a.1")
 CRASH = Failure(FailureKind.CRASH, "killed by SIGSEGV")

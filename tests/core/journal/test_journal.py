@@ -32,7 +32,8 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.core.model.values import Failure, FailureKind, Job, Success, Trial, WorkerInfo
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Job, Success, Trial, WorkerInfo
 
 TRIAL = Trial(0, (0, 0, 0), {"x": 0.1, "name": "Zürich \ud800\n\x00"}, {"origin": "model"})
 EVERY_KIND = [

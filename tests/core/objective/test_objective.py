@@ -13,7 +13,8 @@ import pytest
 
 from hpdist.core.attempt.objective_call import call_objective
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success
 from hpdist.core.objective.context import Context
 from hpdist.core.objective.objective import check_signature, load_objective, objective_of
 from hpdist.testing.executors import payload_of

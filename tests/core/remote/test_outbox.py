@@ -14,7 +14,8 @@ import pytest
 
 from hpdist.core.model.events import Assignment, AttemptResult
 from hpdist.core.model.field_codec import to_json
-from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success
 from hpdist.core.remote.in_flight import InFlight
 from hpdist.core.remote.messages import Poll
 from hpdist.core.remote.outbox import MAX_RESULTS_BYTES, ORPHANED_AFTER_S, Outbox, reported

@@ -21,7 +21,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.core.model.options import Timing
+from hpdist.core.model.limits_and_timing import Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
@@ -31,7 +31,8 @@ from hpdist.core.model.orders import (
     Reregister,
     ShutDown,
 )
-from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.testing.executors import payload_of
 

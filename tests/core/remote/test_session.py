@@ -27,7 +27,7 @@ from hpdist.core.model.events import (
     Record,
 )
 from hpdist.core.model.json_codec import decode, encode
-from hpdist.core.model.options import Limits, Timing
+from hpdist.core.model.limits_and_timing import Limits, Timing
 from hpdist.core.model.orders import (
     Cancel,
 )

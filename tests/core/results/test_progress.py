@@ -25,8 +25,9 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.core.model.options import Limits
-from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
+from hpdist.core.model.limits_and_timing import Limits
+from hpdist.core.model.states import FailureKind, JobState
+from hpdist.core.model.values import Failure, Job, Success, Trial, WorkerInfo
 from hpdist.core.results import progress_lines, text_format
 from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.progress_display import (

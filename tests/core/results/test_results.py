@@ -17,7 +17,8 @@ from hpdist.core.model.events import (
     RunEnded,
     WorkerChanged,
 )
-from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
+from hpdist.core.model.states import FailureKind, JobState
+from hpdist.core.model.values import Failure, Job, Success, Trial, WorkerInfo
 from hpdist.core.results.observations import warm_start_observations
 from hpdist.core.results.results import Results
 from hpdist.core.results.results_frame import COLUMNS

@@ -13,8 +13,9 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.core.model.options import Limits
-from hpdist.core.model.values import Failure, FailureKind, Job, JobState, Success, Trial, WorkerInfo
+from hpdist.core.model.limits_and_timing import Limits
+from hpdist.core.model.states import FailureKind, JobState
+from hpdist.core.model.values import Failure, Job, Success, Trial, WorkerInfo
 from hpdist.core.results.run_state import RunState
 from hpdist.core.results.run_state_json import run_state_json
 from hpdist.core.run.user_callbacks import ResultCallbacks

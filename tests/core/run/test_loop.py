@@ -34,7 +34,7 @@ from hpdist.core.model.events import (
     WorkerLeft,
     WorkerSeen,
 )
-from hpdist.core.model.options import Limits, Timing
+from hpdist.core.model.limits_and_timing import Limits, Timing
 from hpdist.core.model.orders import (
     Acknowledge,
     Cancel,
@@ -46,7 +46,8 @@ from hpdist.core.model.orders import (
     StopEarly,
 )
 from hpdist.core.model.payload import Payload
-from hpdist.core.model.values import Failure, FailureKind, Outcome, Success, WorkerInfo
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Outcome, Success, WorkerInfo
 from hpdist.core.run.loop import SHUT_DOWN_S, Loop
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import SingleFidelity

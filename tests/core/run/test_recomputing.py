@@ -11,7 +11,7 @@ from hpdist.core.dispatch.watermarks import QueueSizes
 from hpdist.core.journal.memory_journal import MemoryJournal
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import ControlRequested, JobCreated, Record
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.run.loop import Loop
 from hpdist.core.run.recompute import known_generator, recompute, study_of
 from hpdist.core.study.study import Study

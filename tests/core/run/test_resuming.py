@@ -24,8 +24,9 @@ from hpdist.core.model.events import (
     RunResumed,
     WorkerChanged,
 )
-from hpdist.core.model.options import Limits
-from hpdist.core.model.values import Failure, FailureKind, JobState, Success, WorkerInfo
+from hpdist.core.model.limits_and_timing import Limits
+from hpdist.core.model.states import FailureKind, JobState
+from hpdist.core.model.values import Failure, Success, WorkerInfo
 from hpdist.core.run.definition import Search
 from hpdist.core.run.resume import Opening, OpenRun, change_limits, header_arguments, open_run
 from hpdist.core.space.space import Space

@@ -7,7 +7,8 @@ import pytest
 from hpdist.core.dispatch.state import DispatchState
 from hpdist.core.journal.memory_journal import MemoryJournal
 from hpdist.core.model.events import AttemptEnded, ControlRequested, WorkOffered
-from hpdist.core.model.values import Failure, FailureKind, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Success
 from hpdist.core.run.finished_jobs import FinishedJob
 from hpdist.core.run.inbox import QueueInbox
 from hpdist.core.run.loop import Loop

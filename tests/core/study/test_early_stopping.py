@@ -13,7 +13,7 @@ from hpdist.core.model.events import (
     JobCreated,
     ReportReceived,
 )
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.model.values import Success
 from hpdist.core.study.early_stopping import NAMES, MedianRule, RungRule, StoppingRule, make_rule
 from hpdist.core.study.study import Study

@@ -12,9 +12,10 @@ import pytest
 
 from hpdist.core.model.errors import ConfigurationError, StateError
 from hpdist.core.model.events import AttemptEnded, Controlled, JobCreated
-from hpdist.core.model.options import Limits
+from hpdist.core.model.limits_and_timing import Limits
 from hpdist.core.model.payload import PreviousAttempt
-from hpdist.core.model.values import Failure, FailureKind, Job, Success
+from hpdist.core.model.states import FailureKind
+from hpdist.core.model.values import Failure, Job, Success
 from hpdist.core.space.space import Space
 from hpdist.core.study.study import Evaluation, Study
 from hpdist.multi_fidelity import Asha, Hyperband, SingleFidelity, SuccessiveHalving
