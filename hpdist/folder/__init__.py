@@ -1,4 +1,4 @@
-"""A search by any number of processes that share nothing but a directory.
+"""A search by any number of processes that share only a directory.
 
 Imports the core and the executors, never Pyro4. Open `search` first, then `participant`; one
 participant is the leader (`election` decides who, also when one has died; `leader` serves the

@@ -1,9 +1,9 @@
-"""Which process leads the search in a shared directory: a lease in files, and a fence behind it.
+"""Election of the process that leads the search in a shared directory: leases and fencing.
 
 Term *n* starts with the file ``<n>``, which only one process can create. Its leader rewrites
 ``<n>.heartbeat`` at intervals; when other processes see no change for a lease, one of them starts
-term *n + 1*, and whatever the former leader does from then on has no effect (`FencedDisk`). No file
-lock is needed, and clocks of different processes are never compared.
+term *n + 1*, and from then on the writes of the former leader have no effect (`FencedDisk`). No
+file lock is needed, and clocks of different processes are never compared.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from hpdist.core.journal.durable_files import create_file, replace_file
 RUNNING, FREE, FINISHED = "running", "free", "finished"
 
 TERMS = "terms"
-"""The directory of terms and heartbeats, in that of the search."""
+"""The directory of terms and heartbeats, within the directory of the search."""
 
 
-class Watch:
-    """Tells from its heartbeats whether a leader is alive: a pure state machine.
+class HeartbeatWatch:
+    """Decides from its heartbeats whether a leader is alive: a pure state machine.
 
     Parameters
     ----------
@@ -42,43 +42,47 @@ class Watch:
         self._since = 0.0
 
     def silent(self, seen: object, now: float) -> bool:
-        """Note the leader's files at time ``now``; whether they have not changed for a lease."""
+        """Record the heartbeat at time ``now``; return True if it has not changed for a lease."""
         if seen != self._seen:
-            self._seen, self._since = seen, now
+            self._seen = seen
+            self._since = now
         return now - self._since > self._lease_s
 
 
 class Election:
-    """The part of one process in the election of the leader, in files of ``directory``."""
+    """One process in the election of the leader, which takes place in files of ``directory``."""
 
     def __init__(self, directory: Path, name: str, lease_s: float) -> None:
         self._directory = directory
         self._name = name
         self.lease_s = lease_s
-        self._watch = Watch(lease_s)
-        self._term = 0  #: of which this process is the leader
+        self._watch = HeartbeatWatch(lease_s)
+        self._term = 0  #: the term in which this process leads; 0 if it does not
         self._count = 0
         self._last_heartbeat = 0.0
         directory.mkdir(parents=True, exist_ok=True)
 
     @property
     def superseded(self) -> bool:
-        """Whether this process may not act for the run any more."""
+        """Whether this process is no longer the leader, or its lease may have run out."""
         late = time.monotonic() - self._last_heartbeat > self.lease_s / 2
         return not self._term or late or self._exists(self._term + 1)
 
-    def look(self) -> tuple[int, dict[str, Any]]:
+    def read_heartbeat(self) -> tuple[int, dict[str, Any]]:
         """Return the last term, 0 before the first, and the heartbeat of its leader."""
         term = self._last()
         try:
             heartbeat = json.loads((self._directory / f"{term}.heartbeat").read_bytes())
-        except (OSError, ValueError):  # it has not come to this yet
+        except (OSError, ValueError):  # not written yet
             heartbeat = {}
         return term, heartbeat if isinstance(heartbeat, dict) else {}
 
     def try_to_lead(self, *, renew: bool = False) -> bool:
-        """Become the leader if there is none; with ``renew`` also of a search that has finished."""
-        term, heartbeat = self.look()
+        """Become the leader if there is none.
+
+        With ``renew`` a search that has finished gets a leader too.
+        """
+        term, heartbeat = self.read_heartbeat()
         silent = self._watch.silent((term, heartbeat), time.monotonic())
         state = heartbeat.get("state")
         silent = silent or is_dead(heartbeat.get("process"))
@@ -92,9 +96,9 @@ class Election:
         return True
 
     def heartbeat(self, state: str = RUNNING) -> None:
-        """Show that the leader is alive, or how it leaves."""
+        """Write a heartbeat: the leader is alive, or resigns with ``state``."""
         self._count += 1
-        write_whole(
+        replace_contents(
             self._directory / f"{self._term}.heartbeat",
             json.dumps(
                 {
@@ -118,7 +122,7 @@ class Election:
         return max(terms, default=0)
 
     def _exists(self, term: int) -> bool:
-        # opened, not asked for: a network's disk may remember for seconds that it was not there
+        # opened: a network file system may cache for seconds that the file does not exist
         try:
             os.close(os.open(self._directory / str(term), os.O_RDONLY))
         except FileNotFoundError:
@@ -127,7 +131,7 @@ class Election:
 
 
 def system() -> str:
-    """Name the system whose process numbers ours is one of; "" where that cannot be told."""
+    """Return an id of the booted system and its process namespace; "" if they are unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -136,7 +140,7 @@ def system() -> str:
 
 
 def is_dead(process: Any) -> bool:
-    """Whether a leader is known to be dead: no process of this system has its number."""
+    """Whether a leader is known to be dead: it ran on this system, and its process has ended."""
     if not (isinstance(process, list) and len(process) == 2 and process[0] == system() != ""):
         return False
     try:
@@ -148,19 +152,19 @@ def is_dead(process: Any) -> bool:
     return False
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file, so that readers see the old one or the new one."""
-    # each thread its own: two may answer one channel, the older call and the newer
+def replace_contents(path: Path, data: bytes) -> None:
+    """Replace a file, so that readers see either its old contents or the new ones."""
+    # one per thread: two threads may reply on one channel, to an older call and a newer one
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_bytes(data)
     os.replace(temporary, path)
 
 
 class FencedDisk(Disk):
-    """The disk of a leader: once it is superseded, its journal counts as gone.
+    """The disk of a leader: once it is superseded, its journal counts as deleted.
 
-    `hpdist.core.journal.journal.Journal` looks at a file's names before and after each write, and
-    acts on nothing that was written in vain.
+    `hpdist.core.journal.journal.Journal` checks the number of names of its file before and after
+    each write, and does not act on records that were written after it was superseded.
     """
 
     def __init__(self, superseded: Callable[[], bool]) -> None:
@@ -171,13 +175,13 @@ class FencedDisk(Disk):
         return size, 0 if self._superseded() else names
 
     def lock(self, fd: int) -> None:
-        """Keep programs out that know of no election, where there are locks at all."""
+        """Lock out programs that take part in no election, if the file system has locks."""
         try:
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise  # such a program writes this run
+            raise  # such a program writes to this run
         except OSError:
-            pass  # no locks here: the election does without
+            pass  # no locks here: the election does not need them
 
     def unlock(self, fd: int) -> None:
         with suppress(OSError):
@@ -185,6 +189,6 @@ class FencedDisk(Disk):
 
 
 def take_journal(path: Path, disk: Disk) -> None:
-    """Go on in a copy of the journal, so that no process reads what the former leader writes."""
+    """Continue in a copy of the journal, so that writes of the former leader are never read."""
     if path.exists():
         replace_file(path, path.read_bytes(), disk)

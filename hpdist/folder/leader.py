@@ -1,4 +1,4 @@
-"""The leader of a search in a shared directory: it runs the loop beside its own evaluations."""
+"""The leader of a search in a shared directory: it runs the loop and evaluates as well."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import HpdistError
 from hpdist.core.model.events import ControlRequested
 from hpdist.core.model.limits_and_timing import Timing
-from hpdist.core.model.orders import (
-    Order,
-)
+from hpdist.core.model.orders import Order
 from hpdist.core.model.states import Command, EndReason
 from hpdist.core.remote.executor import RemoteExecutor
 from hpdist.core.run.assembly import RunInstance
@@ -40,14 +38,14 @@ class FolderExecutor:
         self._instance: RunInstance | None = None
 
     def take_over(self, instance: RunInstance) -> None:
-        """Learn which run it serves."""
+        """Set the run instance that this executor serves."""
         self._instance = instance
         name = safe_run_id(self._directory.resolve().name)
         self._remote = RemoteExecutor(self._timing, instance.epoch, name, instance.instance_id)
         self._server = FileServer(self._directory / MESSAGES, self._remote.exchange)
 
     def start(self, post: Post) -> None:
-        assert self._remote is not None, "the run is open before anything starts"
+        assert self._remote is not None, "the run is opened before its executor starts"
         assert self._server is not None
         assert self._instance is not None
         self._post = post
@@ -66,7 +64,7 @@ class FolderExecutor:
         self._post = None
 
     def hand_over(self) -> None:
-        """End the loop; running attempts go on, and report to the next leader."""
+        """End the loop; running attempts continue, and report to the next leader."""
         if self._post is not None:
             self._post(
                 [
@@ -78,14 +76,14 @@ class FolderExecutor:
 
 
 class Candidate:
-    """Takes part in elections for as long as the search goes on, and runs the loop as the leader.
+    """Takes part in elections until the search ends, and runs the loop when elected.
 
     Parameters
     ----------
     make_run
-        Makes the search from its executor, in the leader only: spaces are slow to load.
+        Makes the run from its executor; called by the leader only, since spaces load slowly.
     on_end
-        Called with the reason when there is nothing more to lead; in the candidate's thread.
+        Called with the reason when the search has ended or failed, in the candidate's thread.
     """
 
     def __init__(
@@ -111,7 +109,7 @@ class Candidate:
         self._thread.start()
 
     def leave(self) -> None:
-        """Stop leading; waits until another process can take over."""
+        """Stop leading; wait until another process can take over."""
         self._leaving.set()
         executor = self._executor
         if executor is not None:
@@ -122,11 +120,11 @@ class Candidate:
         try:
             while not self._leaving.is_set():
                 if self.election.try_to_lead(renew=self._renew):
-                    # A finished search is led once, to see whether it has really finished.
+                    # A finished search is led once, to check that its limits have not been raised.
                     self._renew = False
                     self._lead()
                 else:
-                    _, heartbeat = self.election.look()
+                    _, heartbeat = self.election.read_heartbeat()
                     self._renew = self._renew and heartbeat.get("state") == FINISHED
                 self._leaving.wait(self._timing.lease_s / 10)
         except BaseException as error:  # noqa: BLE001 - the top of a thread; `run` raises it
@@ -134,7 +132,8 @@ class Candidate:
             self._on_end("the search cannot be led")
 
     def _lead(self) -> None:
-        over, state = threading.Event(), FREE
+        over = threading.Event()
+        state = FREE
         heartbeats = threading.Thread(
             target=self._send_heartbeats, args=(over,), name="hpdist-heartbeat", daemon=True
         )
@@ -144,7 +143,7 @@ class Candidate:
         except HpdistError:
             if not self.election.superseded:
                 raise
-            logger.warning("another process has taken %s over", self._directory)
+            logger.warning("another process has taken over %s", self._directory)
         finally:
             over.set()
             heartbeats.join()
@@ -153,17 +152,11 @@ class Candidate:
             self._on_end("finished")
 
     def _drive(self) -> bool:
-        """Run the loop to its end; whether the search has finished."""
+        """Run the loop to its end; return True if the search has finished."""
         disk = FencedDisk(lambda: self.election.superseded)
         take_journal(self._directory / "journal", disk)
         executor = FolderExecutor(self._directory, self._timing)
-        made = self._make_run(executor)
-        run = replace(
-            made,
-            executor=executor,
-            disk=disk,
-            timing=self._timing,
-        )
+        run = replace(self._make_run(executor), executor=executor, disk=disk, timing=self._timing)
         self._executor = executor
         if self._leaving.is_set():
             return False
@@ -175,6 +168,6 @@ class Candidate:
     def _send_heartbeats(self, over: threading.Event) -> None:
         while not over.wait(self._timing.lease_s / 10):
             if self.election.superseded and not over.is_set():
-                logger.debug("this process does not lead %s any more", self._directory)
+                logger.debug("this process no longer leads %s", self._directory)
                 return
             self.election.heartbeat()

@@ -1,4 +1,4 @@
-"""One process of a search in a shared directory: it evaluates, and leads the run when elected."""
+"""One process of a search in a shared directory: it evaluates, and leads the search if elected."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ from hpdist.folder.transport import MESSAGES, FolderChannel
 logger = logging.getLogger(__name__)
 
 
-class _Counted:
-    """A runner that says when an attempt has come to its end."""
+class _CountingRunner:
+    """A runner that calls ``count`` when an attempt has ended."""
 
     def __init__(self, runner: Runner, count: Callable[[Payload], None]) -> None:
-        self._runner, self._count = runner, count
-        self.start, self.close = runner.start, runner.close
+        self._runner = runner
+        self._count = count
+        self.start = runner.start
+        self.close = runner.close
 
     def run(self, payload: Payload, assignment: Assignment, **options: Any) -> AttemptResult | None:
         result = self._runner.run(payload, assignment, **options)
@@ -58,15 +60,15 @@ class Participant:
     Parameters
     ----------
     make_run
-        Makes the search that this process drives when it is elected.
+        Makes the run that this process drives when it is elected.
     runners
-        One for each evaluation at a time.
+        One for each concurrent evaluation.
     max_evaluations
-        Leave after so many; None for no limit.
+        Leave after this number; None for no limit.
     on_evaluated
-        Called with what was evaluated, in the thread that did; what it raises is logged.
-    look_s
-        Seconds between two looks for an answer, at most.
+        Called with the payload after each evaluation, in its thread; exceptions are logged.
+    max_poll_s
+        Maximum seconds between two polls for a response.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class Participant:
         timing: Timing = FOLDER_TIMING,
         max_evaluations: int | None = None,
         on_evaluated: Callable[[Payload], object] = lambda payload: None,
-        look_s: float | None = None,
+        max_poll_s: float | None = None,
     ) -> None:
         self._directory = RunDirectory(directory)
         self._directory.create()
@@ -86,19 +88,21 @@ class Participant:
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._candidate = Candidate(directory, self._name, make_run, timing, self._leave)
         self._timing = timing
-        self._runners = [_Counted(each, self._count) for each in runners]
+        self._runners = [_CountingRunner(each, self._count) for each in runners]
         self._sessions = [self._session(index, each) for index, each in enumerate(self._runners)]
-        self._on_evaluated, self._look_s = on_evaluated, look_s
-        self._most, self._numbers = max_evaluations, itertools.count(1)
-        self._failed: list[BaseException] = []
+        self._on_evaluated = on_evaluated
+        self._max_poll_s = max_poll_s
+        self._max_evaluations = max_evaluations
+        self._numbers = itertools.count(1)
+        self._errors: list[BaseException] = []
 
     def run(self) -> Results:
-        """Work until the search ends, or enough was evaluated; return what is known then.
+        """Work until the search or the share of this process ends; return the results so far.
 
         Raises
         ------
         HpdistError
-            If the search cannot be held, or evaluating is impossible.
+            If the search cannot be led, or evaluations are impossible.
         """
         self._candidate.start()
         others = [
@@ -116,7 +120,7 @@ class Participant:
             raise
         finally:
             self._candidate.leave()
-        for error in (*self._failed, self._candidate.failure):
+        for error in (*self._errors, self._candidate.failure):
             if error is not None:
                 raise error
         return Results.read(self._directory.path)
@@ -127,7 +131,7 @@ class Participant:
             runner.start()
             session.run()
         except Exception as error:  # noqa: BLE001 - `run` raises it
-            self._failed.append(error)
+            self._errors.append(error)
             self._leave("another evaluation of this process failed")
         finally:
             runner.close()
@@ -135,10 +139,10 @@ class Participant:
     def _count(self, payload: Payload) -> None:
         try:
             self._on_evaluated(payload)
-        except Exception:  # a caller's hook must not end his search
-            logger.exception("%r failed; the search goes on", self._on_evaluated)
-        if self._most is not None and next(self._numbers) >= self._most:
-            self._leave("it has evaluated what it was to", at_once=False)
+        except Exception:  # a failing callback must not stop the search
+            logger.exception("%r failed; the search continues", self._on_evaluated)
+        if self._max_evaluations is not None and next(self._numbers) >= self._max_evaluations:
+            self._leave(f"{self._max_evaluations} evaluations done", at_once=False)
 
     def _leave(self, why: str, *, at_once: bool = True) -> None:
         for session in self._sessions:
@@ -151,8 +155,8 @@ class Participant:
 
         def open_channel() -> Channel:
             name = f"{worker_id}.{next(channels)}"
-            leader = self._candidate.election.look
-            return FolderChannel(path / MESSAGES, name, run_id, leader, self._look_s)
+            leader = self._candidate.election.read_heartbeat
+            return FolderChannel(path / MESSAGES, name, run_id, leader, self._max_poll_s)
 
         return Session(
             WorkerInfo(
@@ -178,7 +182,7 @@ def runners_of(
     job_timeout: float | None,
     memory_limit: int | None,
 ) -> list[Runner]:
-    """Return so many runners, each with a child process unless ``isolation`` is "none"."""
+    """Return ``count`` runners, each with a child process unless ``isolation`` is "none"."""
     limits = check_attempt_limits(job_timeout, memory_limit)
     check_enforceable(check_isolation(isolation), limits)
     if isolation == "none":

@@ -1,4 +1,4 @@
-"""An evaluation function of the shared folder's own form, as an objective."""
+"""The objective that calls an evaluation function of `launch_runtime`."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ OLD_NAMES = {
 
 
 def check_names(function: Callable[..., Any]) -> None:
-    """Refuse arguments that have another name by now.
+    """Reject arguments that have been renamed.
 
     Raises
     ------
     RuntimeError
-        It names the new one.
+        If there is one; the message has the new name.
     """
     parameters = inspect.signature(function).parameters
     for old, new in OLD_NAMES.items():
         if old in parameters:
             raise RuntimeError(
-                f"the argument {old!r} of {function_name(function)} is called {new!r} now"
+                f"the argument {old!r} of {function_name(function)} has been renamed to {new!r}"
             )
 
 
 @dataclass(frozen=True)
 class PipelineObjective:
-    """Calls ``function(**config)`` and keeps the trial's files.
+    """Calls ``function(**config)`` and writes the trial's files.
 
     Parameters
     ----------
     base_dir
         The folder.
     budget
-        Cost that the whole search may have; None for no limit.
+        Maximum total cost of the search; None for no limit.
     """
 
     function: Callable[..., Any]
@@ -60,44 +60,44 @@ class PipelineObjective:
 
     def build(self) -> Call:
         function, budget = self.function, self.budget
-        wanted = inspect.signature(function).parameters
-        spent = _Spent(self.base_dir / "journal")
+        parameters = inspect.signature(function).parameters
+        total_cost = _TotalCost(self.base_dir / "journal")
 
         def call(payload: Payload, context: Context) -> Any:
-            place = trial_directory(self.base_dir, payload.trial_id)
-            sampled = {"time_sampled": time.time()}
-            trial = Trial(str(payload.trial_id), payload.config, place, None, sampled)
+            directory = trial_directory(self.base_dir, payload.trial_id)
+            metadata = {"time_sampled": time.time()}
+            trial = Trial(str(payload.trial_id), payload.config, directory, None, metadata)
             trial.write_to_disk()
             trial.disk.lock.take()
             set_in_progress_trial(trial)
             directories = {
-                "pipeline_directory": place,
+                "pipeline_directory": directory,
                 "previous_pipeline_directory": trial.disk.previous_pipeline_dir,
             }
-            told = {name: value for name, value in directories.items() if name in wanted}
+            extra = {name: value for name, value in directories.items() if name in parameters}
             trial.results = ERROR
             try:
-                result = function(**payload.config, **told)
+                result = function(**payload.config, **extra)
                 trial.results = _checked(result, self.name, budget)
             finally:
                 trial.metadata["time_end"] = time.time()
                 if isinstance(trial.results, Mapping) and "cost" in trial.results:
-                    trial.metadata["budget"] = _accounted(trial.results, budget, spent)
+                    trial.metadata["budget"] = _budget_metadata(trial.results, budget, total_cost)
                 trial.write_to_disk()
                 trial.disk.lock.release()
                 set_in_progress_trial(None)
-            return _told(trial.results)
+            return _journal_result(trial.results)
 
         return call
 
 
 def trial_directory(base_dir: Path, trial_id: int) -> Path:
-    """Return where a trial's files are."""
+    """Return the directory of a trial."""
     return base_dir / "results" / f"config_{trial_id}"
 
 
-class _Spent:
-    """The total cost of the search so far; reads only what is new in the journal."""
+class _TotalCost:
+    """The total cost of the search so far; reads only new records of the journal."""
 
     def __init__(self, journal: Path) -> None:
         self._reader = JournalReader(journal)
@@ -121,19 +121,21 @@ def _checked(result: Any, name: str, budget: float | None) -> dict[str, Any]:
     return found
 
 
-def _accounted(results: Mapping[str, Any], budget: float | None, spent: _Spent) -> dict[str, Any]:
+def _budget_metadata(
+    results: Mapping[str, Any], budget: float | None, total_cost: _TotalCost
+) -> dict[str, Any]:
     return {
         "max": budget,
-        "used": spent.now(),
+        "used": total_cost.now(),
         "eval_cost": float(results["cost"]),
         "account_for_cost": bool(results.get("account_for_cost", True)),
     }
 
 
-def _told(results: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the journal is to hold: a cost that does not count is none."""
-    told: dict[str, Any] = {"loss": results["loss"]}
+def _journal_result(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result for the journal, where a cost that is not accounted for is 0."""
+    found: dict[str, Any] = {"loss": results["loss"]}
     if "cost" in results:
-        told["cost"] = float(results["cost"]) if results.get("account_for_cost", True) else 0.0
+        found["cost"] = float(results["cost"]) if results.get("account_for_cost", True) else 0.0
     rest = {k: v for k, v in results.items() if k not in ("loss", "cost", "account_for_cost")}
-    return {**told, "info": rest} if rest else told
+    return {**found, "info": rest} if rest else found

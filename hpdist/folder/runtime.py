@@ -1,4 +1,4 @@
-"""`launch_runtime`: one process of a search in a folder, with the folder's own kind of function."""
+"""`launch_runtime`: one process of a search in a folder, with a function of keyword arguments."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from hpdist.multi_fidelity import SingleFidelity
 from hpdist.optimizers import Optimizer
 
 POLL_VARIABLE = "HPDIST_STATE_POLL"
-"""Environment: seconds between two looks for messages, at most."""
+"""Environment variable: maximum seconds between two polls for messages."""
 
 TIMEOUT_VARIABLE = "HPDIST_STATE_TIMEOUT"
-"""Environment: seconds after which a silent process is given up."""
+"""Environment variable: seconds after which a silent process counts as dead."""
 
 Hook = Callable[[Mapping[str, Any], str, Path, Any, logging.Logger], object]
 
@@ -59,42 +59,42 @@ def launch_runtime(  # noqa: PLR0913 - a public signature
     overwrite_optimization_dir: bool = False,
     pre_load_hooks: Iterable[Callable[[Optimizer], Optimizer]] | None = None,
 ) -> None:
-    """Work on the search in a directory, beside all other processes that were started so.
+    """Work on the search in a directory, together with all processes that call this.
 
     Parameters
     ----------
     evaluation_fn
         Called with the configuration as keyword arguments, and with ``pipeline_directory`` and
-        ``previous_pipeline_directory`` where it names them. It returns the loss, or a mapping
-        with ``loss`` and, where wanted, ``cost`` and ``account_for_cost``.
+        ``previous_pipeline_directory`` if it has arguments of these names. It returns the loss,
+        or a mapping with ``loss`` and optionally ``cost`` and ``account_for_cost``.
     sampler
         An optimizer, built with its space; its attribute ``budget``, if any, bounds the sum of
         costs.
     optimizer_info
-        Says what the search is; all processes have to agree.
+        Describes the search; it must be the same in all processes.
     max_evaluations_total
-        How many configurations are evaluated by all processes together; None for no limit.
+        Maximum number of configurations of all processes together; None for no limit.
     max_evaluations_per_run
-        How many this process evaluates before it leaves.
+        Maximum number of evaluations of this process; None for no limit.
     continue_until_max_evaluation_completed
-        Makes no difference: what was begun is brought to its end here, by another process if
-        need be, so that evaluations begun and evaluations completed come to the same number.
+        Has no effect: each evaluation that was started is completed, by another process if
+        necessary, so that the numbers of started and completed evaluations are equal.
     post_evaluation_hook
         Called as ``hook(config, id, pipeline_dir, results, logger)`` in the process that
-        evaluated; what it raises is logged.
+        evaluated; its exceptions are logged.
     overwrite_optimization_dir
-        Begin anew; the directory that is there is moved aside, unless somebody works in it.
+        Start a new search; an existing directory is renamed, unless a process works in it.
     pre_load_hooks
-        Each takes the optimizer and returns the one to use, before results are told to it.
+        Each takes the optimizer and returns the one to use, before it gets any results.
 
     Raises
     ------
     RuntimeError
-        If ``evaluation_fn`` has an argument by its former name.
+        If an argument of ``evaluation_fn`` has been renamed.
     ValueError
         If ``optimizer_info`` differs from the directory's.
     HpdistError
-        If the search cannot be held, or evaluating is impossible.
+        If the search cannot be led, or evaluations are impossible.
     """
     check_names(check_callable("evaluation_fn", evaluation_fn, "of a configuration"))
     logger = logger or logging.getLogger("hpdist.folder")
@@ -105,8 +105,8 @@ def launch_runtime(  # noqa: PLR0913 - a public signature
     if overwrite_optimization_dir:
         _move_aside(path, logger)
     state = SharedState(path, create_dirs=True)
-    state.keep_optimizer_info(optimizer_info)
-    state.set_corrupted_aside()
+    state.record_optimizer_info(optimizer_info)
+    state.move_corrupted()
     budget = getattr(sampler, "budget", None)
     objective = PipelineObjective(evaluation_fn, path.absolute(), budget)
     timing = _timing()
@@ -140,14 +140,14 @@ def launch_runtime(  # noqa: PLR0913 - a public signature
         timing=timing,
         max_evaluations=max_per_run,
         on_evaluated=evaluated,
-        look_s=_seconds(POLL_VARIABLE),
+        max_poll_s=_seconds(POLL_VARIABLE),
     ).run()
 
 
 def _move_aside(path: Path, logger: logging.Logger) -> None:
     if not path.exists():
         return
-    term, heartbeat = Election(path / TERMS, "", FOLDER_TIMING.lease_s).look()
+    term, heartbeat = Election(path / TERMS, "", FOLDER_TIMING.lease_s).read_heartbeat()
     if term and heartbeat.get("state") == RUNNING and not is_dead(heartbeat.get("process")):
         raise ConfigurationError(
             f"{path} is not overwritten: {heartbeat.get('leader')} works in it",

@@ -1,4 +1,4 @@
-"""The front door to a search without any server: `run`."""
+"""`run`: a search in a shared directory, without a server."""
 
 from __future__ import annotations
 
@@ -66,33 +66,34 @@ def run(  # noqa: PLR0913 - a public signature
     progress: str = "none",
     callbacks: Sequence[Callback] = RunPolicy.callbacks,
 ) -> Results:
-    """Work on the search in a shared directory, with whoever else does; no server, no port.
+    """Work on the search in a shared directory with other processes; no server, no port.
 
     Any number of processes, on any machines that see the directory, call this with the same
-    arguments; they come and go. One of them holds the journal and decides what is evaluated next,
-    beside its own evaluations; when it dies another one goes on within ``timing.lease_s`` seconds.
+    arguments, and may start and end at any time. One of them is the leader: it writes the journal
+    and decides what is evaluated next, beside its own evaluations; when it dies another process
+    takes over within ``timing.lease_s`` seconds.
 
     Parameters
     ----------
     directory
         The run's directory.
     workers
-        How many evaluations this process runs at once; default: one on each CPU.
+        Number of concurrent evaluations of this process; default: one per CPU.
     max_evaluations_per_run
-        How many evaluations this process runs before it leaves.
+        Number of evaluations after which this process leaves; default: no limit.
     timing
-        When a silent process is given up.
+        After how long a silent process counts as dead.
     callbacks
-        Called with each settled evaluation, in the process that holds the journal then.
+        Called with each settled evaluation, in the process that is the leader then.
     progress
-        As for `hpdist.minimize`, shown by the process that holds the journal.
+        As for `hpdist.minimize`, shown by the leader.
 
     All other parameters are those of `hpdist.minimize`.
 
     Returns
     -------
     results
-        What is known when the search ends, or when this process leaves it.
+        The results when the search ends, or when this process leaves it.
 
     Raises
     ------
@@ -103,7 +104,7 @@ def run(  # noqa: PLR0913 - a public signature
     path = check_path("directory", directory)
     options = RunOptions.of({**locals(), "executor": "folder"})
     called = objective_of(objective)
-    generator_of(options)  # refuses budgets; spaces are read where the journal is held only
+    generator_of(options)  # checks the budgets; only the leader reads the space
     return take_part(
         options,
         called,

@@ -1,4 +1,4 @@
-"""What processes on one folder share: its directories, its trials, and what it was begun with."""
+"""The state that processes on one folder share: directories, trials and the optimizer's info."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class SharedState:
-    """A folder.
+    """A shared folder.
 
     Parameters
     ----------
     base_dir
-        Its directory.
+        The directory.
     create_dirs
-        Make what is missing.
+        Create missing directories.
     """
 
     base_dir: Path
@@ -39,7 +39,7 @@ class SharedState:
 
     def __post_init__(self) -> None:
         self.base_dir = Path(self.base_dir)
-        #: the state of the optimizer is what follows from the journal
+        #: the state of the optimizer is computed from the journal
         self.optimizer_state_file = self.base_dir / "journal"
         self.optimizer_info_file = self.base_dir / ".optimizer_info.json"
         self.results_dir = self.base_dir / "results"
@@ -50,9 +50,9 @@ class SharedState:
     def trial_refs(self) -> dict[TrialState, list[TrialDisk]]:
         """Return the trials on disk by their state."""
         found: dict[TrialState, list[TrialDisk]] = {state: [] for state in TrialState}
-        for place in sorted(self.results_dir.iterdir()):
-            if place.is_dir() and place.name.startswith("config_"):
-                disk = TrialDisk(place)
+        for directory in sorted(self.results_dir.iterdir()):
+            if directory.is_dir() and directory.name.startswith("config_"):
+                disk = TrialDisk(directory)
                 found[disk.state].append(disk)
         return found
 
@@ -62,38 +62,38 @@ class SharedState:
         *,
         excluded_keys: Iterable[str] = ("searcher_name",),
     ) -> None:
-        """Compare what this process was given with what the folder was begun with.
+        """Compare the info of this process with that in the folder.
 
         Raises
         ------
         ValueError
-            If they differ; it shows both.
+            If they differ; the message shows both.
         """
-        there = read_json(self.optimizer_info_file)
-        # as JSON holds it, where tuples are lists
-        here = json.loads(json.dumps(dict(optimizer_info)))
+        recorded = read_json(self.optimizer_info_file)
+        # through JSON, which turns tuples into lists
+        given = json.loads(json.dumps(dict(optimizer_info)))
         for key in excluded_keys:
-            there.pop(key, None)
-            here.pop(key, None)
-        if here != there:
+            recorded.pop(key, None)
+            given.pop(key, None)
+        if given != recorded:
             raise ValueError(
-                f"the optimizer's info in {self.optimizer_info_file} is another one: this process "
-                f"was given {here}, and there stands {there}"
+                f"the optimizer's info in {self.optimizer_info_file} differs: this process has "
+                f"{given}, and the file has {recorded}"
             )
 
-    def keep_optimizer_info(self, optimizer_info: Mapping[str, Any]) -> None:
-        """Write down what the folder is begun with, or compare it with what is there."""
+    def record_optimizer_info(self, optimizer_info: Mapping[str, Any]) -> None:
+        """Write the info into a new folder, or compare it with that of an existing one."""
         text = json.dumps(dict(optimizer_info), indent=1).encode()
         if not create_file(self.optimizer_info_file, text):
             self.check_optimizer_info_on_disk_matches(optimizer_info)
 
-    def set_corrupted_aside(self) -> None:
-        """Move what is no trial out of the way, with a warning; nothing is deleted."""
+    def move_corrupted(self) -> None:
+        """Rename directories of corrupted trials, with a warning; nothing is deleted."""
         for disk in self.trial_refs()[TrialState.CORRUPTED]:
             aside = disk.pipeline_dir.with_name(f"corrupted_{disk.pipeline_dir.name}")
             number = 1
             while aside.exists():
                 number += 1
                 aside = aside.with_name(f"corrupted_{disk.pipeline_dir.name}.{number}")
-            logger.warning("%s holds no trial; it is moved to %s", disk.pipeline_dir, aside)
+            logger.warning("%s contains no trial; it is moved to %s", disk.pipeline_dir, aside)
             disk.pipeline_dir.rename(aside)

@@ -1,8 +1,9 @@
 """The file transport of the worker protocol: requests and responses in a shared directory.
 
-Each file has one writer, which replaces it as a whole. A channel has two, ``<worker>.<n>.request``
-and ``.response``. The leader responds; one that dies leaves requests behind, which the next leader
-finds and answers again: a repeated request gets the same response, as over the network.
+Each file has one writer, which replaces its contents at once. A channel consists of two files,
+``<worker>.<n>.request`` and ``.response``. The leader responds. When it dies the next leader finds
+the requests and responds to them again: a repeated request gets the same response, as over the
+network.
 """
 
 from __future__ import annotations
@@ -22,30 +23,30 @@ from typing import Any
 from hpdist.core.model.errors import RunOver, TransportError
 from hpdist.core.remote.messages import PROTOCOL
 from hpdist.core.remote.replies import UNREGISTERED, check_reply
-from hpdist.folder.election import FINISHED, write_whole
+from hpdist.folder.election import FINISHED, replace_contents
 
 logger = logging.getLogger(__name__)
 
 Exchange = Callable[[dict[str, Any]], dict[str, Any]]
-"""Answers a message; both are JSON objects."""
+"""Returns the reply to a message; both are JSON objects."""
 
-#: The directory of requests and responses, in that of the search.
+#: The directory of requests and responses, within the directory of the search.
 MESSAGES = "messages"
 
-#: Seconds between two looks for a file: at first, and at most.
-FIRST_LOOK_S, LONGEST_LOOK_S = 0.002, 0.05
+#: Seconds between two polls for a file: at first, and the maximum.
+FIRST_POLL_S, MAX_POLL_S = 0.002, 0.05
 
 #: Seconds after which a request that is not repeated is removed.
 FORGET_S = 600.0
 
-#: The most that a file of this kind may hold.
+#: Maximum size of a request or response.
 MAX_BYTES = 64 * 2**20
 
 
 class FolderChannel:
     """The channel of a worker to the leader; see `hpdist.core.remote.channel.Channel`.
 
-    ``leader`` returns the last term and the heartbeat of its leader, as `Election.look`.
+    ``leader`` returns the last term and the heartbeat of its leader, as `Election.read_heartbeat`.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class FolderChannel:
         name: str,
         run_id: str,
         leader: Callable[[], tuple[int, dict[str, Any]]],
-        look_s: float | None = None,
+        max_poll_s: float | None = None,
     ) -> None:
-        self._look_s = LONGEST_LOOK_S if look_s is None else look_s
+        self._max_poll_s = MAX_POLL_S if max_poll_s is None else max_poll_s
         self.timeout_s = 10.0
         self._request = directory / f"{name}.request"
         self._response = directory / f"{name}.response"
@@ -68,7 +69,7 @@ class FolderChannel:
         number = uuid.uuid4().hex
         text = {"v": PROTOCOL, "run": self._run_id, **message}
         self._closed.clear()
-        write_whole(self._request, json.dumps({"id": number, "message": text}).encode())
+        replace_contents(self._request, json.dumps({"id": number, "message": text}).encode())
         reply = self._wait(number, self.timeout_s + float(message.get("wait", 0.0)))
         return check_reply(reply, int(message.get("epoch", 0)))
 
@@ -79,7 +80,7 @@ class FolderChannel:
                 path.unlink()
 
     def _wait(self, number: str, seconds: float) -> dict[str, Any]:
-        until, pause = time.monotonic() + seconds, FIRST_LOOK_S
+        until, pause = time.monotonic() + seconds, FIRST_POLL_S
         while not self._closed.wait(pause):
             found = read_json(self._response)
             if found.get("id") == number and isinstance(found.get("reply"), dict):
@@ -87,7 +88,7 @@ class FolderChannel:
                 return reply
             if time.monotonic() > until:
                 self._give_up(seconds)
-            pause = min(1.5 * pause, self._look_s)
+            pause = min(1.5 * pause, self._max_poll_s)
         raise TransportError("the channel was closed")
 
     def _give_up(self, seconds: float) -> None:
@@ -98,12 +99,12 @@ class FolderChannel:
             raise over
         raise TransportError(
             f"no leader of {self._request.parent.parent} responded within {seconds:g} s",
-            cause="the leader has died, and another one takes over; or no process is there",
+            cause="the leader has died and another process takes over, or no process works on it",
         )
 
 
 class FileServer:
-    """Answers the requests in a directory, for as long as this process is the leader."""
+    """Responds to the requests in a directory while this process is the leader."""
 
     def __init__(
         self, directory: Path, exchange: Callable[[dict[str, Any]], dict[str, Any]]
@@ -113,14 +114,16 @@ class FileServer:
         self._seen: dict[str, tuple[object, float]] = {}
         self._closing = threading.Event()
         self._pool = ThreadPoolExecutor(512, thread_name_prefix="hpdist-response")
-        self._thread = threading.Thread(target=self._look, name="hpdist-file-server", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve_requests, name="hpdist-file-server", daemon=True
+        )
 
     def start(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Answer no new requests; those being answered are waited for."""
+        """Stop accepting requests, and wait for those in progress."""
         self._closing.set()
         if self._thread.ident is not None:
             self._thread.join()
@@ -129,13 +132,13 @@ class FileServer:
             if not response.with_suffix(".request").exists():
                 response.unlink(missing_ok=True)  # the worker has left
 
-    def _look(self) -> None:
-        pause = FIRST_LOOK_S
+    def _serve_requests(self) -> None:
+        pause = FIRST_POLL_S
         while not self._closing.wait(pause):
-            pause = FIRST_LOOK_S if self._once() else min(1.2 * pause, LONGEST_LOOK_S / 3)
+            pause = FIRST_POLL_S if self._serve_new_requests() else min(1.2 * pause, MAX_POLL_S / 3)
 
-    def _once(self) -> bool:
-        """Have each new request answered by a thread of the pool; whether there was any."""
+    def _serve_new_requests(self) -> bool:
+        """Pass each new request to a thread of the pool; return whether there was any."""
         now, any_new = time.monotonic(), False
         with os.scandir(self._directory) as entries:
             names = [entry.name for entry in entries if entry.name.endswith(".request")]
@@ -147,7 +150,7 @@ class FileServer:
                 former, since = self._seen.get(name, (None, now))
                 if state != former:
                     self._seen[name], any_new = (state, now), True
-                    self._pool.submit(self._serve, path)
+                    self._pool.submit(self._respond, path)
                 elif now - since > FORGET_S:
                     path.unlink()
                     path.with_suffix(".response").unlink()
@@ -155,16 +158,16 @@ class FileServer:
             del self._seen[name]
         return any_new
 
-    def _serve(self, path: Path) -> None:
+    def _respond(self, path: Path) -> None:
         try:
             request = read_json(path)
             if isinstance(request.get("message"), dict):
                 reply = self._exchange(request["message"])
                 if not self._closing.is_set() or reply.get("kind") != UNREGISTERED:
-                    note = {"id": request.get("id"), "reply": reply}
-                    write_whole(path.with_suffix(".response"), json.dumps(note).encode())
-        except Exception:  # the top of a thread; the worker will repeat it
-            logger.exception("the request in %s was not answered", path)
+                    response = {"id": request.get("id"), "reply": reply}
+                    replace_contents(path.with_suffix(".response"), json.dumps(response).encode())
+        except Exception:  # the top of a thread; the worker repeats its request
+            logger.exception("the request in %s got no response", path)
 
 
 def read_json(path: Path) -> dict[str, Any]:

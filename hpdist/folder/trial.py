@@ -1,4 +1,4 @@
-"""A trial on the disk of a shared folder: its files, its state, and who evaluates it now."""
+"""A trial on the disk of a shared folder: its files, its state, and its current process."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from hpdist.folder.election import is_dead, system, write_whole
+from hpdist.folder.election import is_dead, replace_contents, system
 from hpdist.folder.transport import read_json
 
 ERROR = "error"
-"""What stands in a result file for an evaluation that failed; the journal tells why."""
+"""Content of the result file of a failed evaluation; the reason is in the journal."""
 
 _in_progress: Trial | None = None
 
 
 class TrialState(str, Enum):
-    """Where a trial stands, by its files."""
+    """State of a trial, derived from its files."""
 
-    COMPLETE = "evaluated"  #: there is a result, if only of a failure
-    IN_PROGRESS = "in_progress"  #: a process that lives evaluates it
-    PENDING = "pending"  #: it was sampled, and nobody evaluates it
+    COMPLETE = "evaluated"  #: there is a result, which may be a failure
+    IN_PROGRESS = "in_progress"  #: a live process evaluates it
+    PENDING = "pending"  #: it was sampled, and no process evaluates it
     CORRUPTED = "corrupted"  #: none of these
 
 
 @dataclass(frozen=True)
 class ConfigResult:
-    """A trial as results tell of it; ``result`` is a mapping with ``loss``, or "error"."""
+    """The result of a trial; ``result`` is a mapping with ``loss``, or "error"."""
 
     id: str
     config: Mapping[str, Any]
@@ -39,19 +39,19 @@ class ConfigResult:
 
 
 class TrialLock:
-    """Says who evaluates a trial; looking at it takes nothing from anybody."""
+    """Names the process that evaluates a trial; reading it has no effect on that process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def is_locked(self) -> bool:
-        """Whether a process holds it that is not known to be dead."""
+        """Whether a process that is not known to be dead has taken the lock."""
         process = read_json(self.path).get("process")
         return process is not None and not is_dead(process)
 
     def take(self) -> None:
-        """Note this process as the one that evaluates."""
-        write_whole(self.path, json.dumps({"process": [system(), os.getpid()]}).encode())
+        """Record this process as the one that evaluates the trial."""
+        replace_contents(self.path, json.dumps({"process": [system(), os.getpid()]}).encode())
 
     def release(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -59,12 +59,12 @@ class TrialLock:
 
 @dataclass
 class TrialDisk:
-    """Where a trial's files are.
+    """The files of a trial.
 
     Parameters
     ----------
     pipeline_dir
-        Its directory.
+        Directory of the trial.
     """
 
     pipeline_dir: Path
@@ -78,28 +78,30 @@ class TrialDisk:
     lock: TrialLock = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pipeline_dir = place = Path(self.pipeline_dir)
-        self.id = place.name.removeprefix("config_")
-        self.config_file = place / "config.json"
-        self.result_file = place / "result.json"
-        self.metadata_file = place / "metadata.json"
-        self.optimization_dir = place.parent.parent
-        self.previous_config_id_file = place / "previous_config.id"
-        self.lock = TrialLock(place / "lock.json")
+        self.pipeline_dir = directory = Path(self.pipeline_dir)
+        self.id = directory.name.removeprefix("config_")
+        self.config_file = directory / "config.json"
+        self.result_file = directory / "result.json"
+        self.metadata_file = directory / "metadata.json"
+        self.optimization_dir = directory.parent.parent
+        self.previous_config_id_file = directory / "previous_config.id"
+        self.lock = TrialLock(directory / "lock.json")
         former = self._previous_id()
-        self.previous_pipeline_dir = None if former is None else place.parent / f"config_{former}"
+        self.previous_pipeline_dir = (
+            None if former is None else directory.parent / f"config_{former}"
+        )
 
     @classmethod
     def from_dir(cls, pipeline_dir: Path) -> TrialDisk:
-        """Return what is in ``pipeline_dir``."""
+        """Return the files of the trial in ``pipeline_dir``."""
         return cls(pipeline_dir)
 
     @property
     def state(self) -> TrialState:
         """The state of the trial by its files."""
-        if _holds(self.result_file):
+        if _has_content(self.result_file):
             return TrialState.COMPLETE
-        if not _holds(self.config_file):
+        if not _has_content(self.config_file):
             return TrialState.CORRUPTED
         return TrialState.IN_PROGRESS if self.lock.is_locked() else TrialState.PENDING
 
@@ -110,7 +112,9 @@ class TrialDisk:
 
     def load(self) -> Trial:
         """Read the trial."""
-        result = json.loads(self.result_file.read_bytes()) if _holds(self.result_file) else None
+        result = (
+            json.loads(self.result_file.read_bytes()) if _has_content(self.result_file) else None
+        )
         metadata = read_json(self.metadata_file)
         trial = Trial(self.id, self.config(), self.pipeline_dir, self._previous_id(), metadata)
         trial.results = result
@@ -118,19 +122,19 @@ class TrialDisk:
 
     def _previous_id(self) -> str | None:
         file = self.previous_config_id_file
-        return file.read_text().strip() if _holds(file) else None
+        return file.read_text().strip() if _has_content(file) else None
 
 
 @dataclass
 class Trial:
-    """A configuration and what belongs to it.
+    """A configuration with its files, metadata and results.
 
     Attributes
     ----------
     pipeline_dir
-        Its directory.
+        Directory of the trial.
     prev_config_id
-        The trial that it goes on from.
+        Id of the trial that this one continues.
     metadata
         ``time_sampled``, ``time_end`` and, under a budget of cost, ``budget``.
     results
@@ -160,18 +164,18 @@ class Trial:
     def to_result(
         self, config_transform: Callable[[Mapping[str, Any]], Mapping[str, Any]] | None = None
     ) -> ConfigResult:
-        """Return what is on disk, its configuration transformed."""
+        """Return the result on disk, with the configuration transformed."""
         found = self.disk.load()
         config = found.config if config_transform is None else config_transform(found.config)
         return ConfigResult(self.id, config, found.results, found.metadata)
 
     def write_to_disk(self) -> TrialDisk:
-        """Write every file that has a content, each as a whole; the result last."""
+        """Write all files that have contents, replacing each at once; the result last."""
         self.pipeline_dir.mkdir(parents=True, exist_ok=True)
         _write(self.disk.config_file, dict(self.config))
         _write(self.disk.metadata_file, self.metadata)
         if self.prev_config_id is not None:
-            write_whole(self.disk.previous_config_id_file, self.prev_config_id.encode())
+            replace_contents(self.disk.previous_config_id_file, self.prev_config_id.encode())
         if self.results is not None:
             _write(self.disk.result_file, self.results)
         self.disk = TrialDisk(self.pipeline_dir)
@@ -184,14 +188,14 @@ def get_in_progress_trial() -> Trial | None:
 
 
 def set_in_progress_trial(trial: Trial | None) -> None:
-    """Say which trial this process evaluates."""
+    """Set the trial that this process evaluates; None after the evaluation."""
     global _in_progress
     _in_progress = trial
 
 
-def _holds(file: Path) -> bool:
+def _has_content(file: Path) -> bool:
     return file.is_file() and file.stat().st_size > 0
 
 
 def _write(path: Path, content: Any) -> None:
-    write_whole(path, json.dumps(content, indent=1).encode())
+    replace_contents(path, json.dumps(content, indent=1).encode())

@@ -135,7 +135,7 @@ class FolderWithAWorker:
             directory.name,
             self._runner,
             lambda: FolderChannel(
-                directory / "messages", uuid.uuid4().hex, directory.name, election.look
+                directory / "messages", uuid.uuid4().hex, directory.name, election.read_heartbeat
             ),
             Outbox(directory / "outbox", name, incarnation),
             directory=directory,

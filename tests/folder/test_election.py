@@ -16,7 +16,14 @@ from hpdist.core.journal.journal import Journal
 from hpdist.core.journal.reader import read_journal
 from hpdist.core.model.errors import JournalError, JournalLocked
 from hpdist.core.model.events import RunEnded
-from hpdist.folder.election import FINISHED, FREE, Election, FencedDisk, Watch, take_journal
+from hpdist.folder.election import (
+    FINISHED,
+    FREE,
+    Election,
+    FencedDisk,
+    HeartbeatWatch,
+    take_journal,
+)
 
 
 class Clock:
@@ -37,7 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_a_watch_gives_up_who_shows_no_change_for_a_lease() -> None:
-    watch = Watch(lease_s=4.0)
+    watch = HeartbeatWatch(lease_s=4.0)
     assert not watch.silent("a", 10.0)
     assert not watch.silent("a", 14.0)
     assert watch.silent("a", 14.1)

@@ -123,7 +123,7 @@ def test_a_missing_cost_under_a_budget_is_a_value_error_of_that_trial(tmp_path: 
 
 
 def test_former_names_of_arguments_are_refused_with_the_new_one(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="'pipeline_directory' now"):
+    with pytest.raises(RuntimeError, match="renamed to 'pipeline_directory'"):
         launch(tmp_path / "run", former_name)
     assert not (tmp_path / "run").exists()
 
