@@ -16,7 +16,7 @@ LOOP_MUTANTS = (
             "Loop.turn",
             swap("self.inbox.take(...)", "arrived"),
             at_start(
-                "arrived = self.inbox.take(until=self._next_look())\n"
+                "arrived = self.inbox.take(until=self._next_turn_at())\n"
                 "self._take(self.dispatch.tick(self.inbox.now()))"
             ),
         ),

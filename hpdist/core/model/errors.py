@@ -30,7 +30,7 @@ class HpdistError(Exception):
 
 
 class ConfigurationError(HpdistError, ValueError):
-    """What the caller gave cannot work: a space, a budget, a limit, an objective's signature."""
+    """An argument cannot work: a space, a budget, a limit, an objective's signature."""
 
 
 class MissingExtra(HpdistError, ImportError):
@@ -46,7 +46,7 @@ class JournalLocked(JournalError):
 
 
 class JournalDamaged(JournalError):
-    """A record is damaged and valid records follow it, so nothing may be cut by itself."""
+    """A record is damaged and valid records follow it, so it is not cut off automatically."""
 
 
 class NotAJournal(JournalDamaged):
@@ -62,7 +62,7 @@ class JournalVersion(JournalError):
 
 
 class JournalFull(JournalError):
-    """The disk is full; what was to be written is kept and may be written again."""
+    """The disk is full; the unwritten records are kept for another try."""
 
 
 class TransportError(HpdistError, ConnectionError):
@@ -74,11 +74,11 @@ class NameServerNotFound(TransportError):
 
 
 class MasterNotFound(TransportError):
-    """The nameserver answers, but no dispatcher of this run is registered."""
+    """The nameserver answers, but has no dispatcher of this run."""
 
 
 class RunOver(MasterNotFound):
-    """The run has finished, and its workers were shut down; ``ended_at`` tells ends apart."""
+    """The run has finished, and its workers were shut down; ``ended_at`` distinguishes ends."""
 
     ended_at = ""
 
@@ -100,7 +100,7 @@ class UnauthenticatedPeer(ProtocolMismatch):
 
 
 PERMANENT_ERRORS = (AuthenticationError, ProtocolMismatch)
-"""Errors that trying again does not mend."""
+"""Errors that a retry does not resolve."""
 
 UNAUTHENTICATED_ERRORS = (AuthenticationError, UnauthenticatedPeer)
 """Errors raised where the peer has not shown that it has the key."""

@@ -1,4 +1,4 @@
-"""Events and records: what can happen, and what is recorded.
+"""Events that reach the loop, and records of the journal.
 
 *Events* are facts in the past tense that reach the loop. *Orders* are imperatives that the loop
 gives to an executor. *Records* are what the journal keeps; applying them is the only way in which
@@ -46,7 +46,7 @@ class WorkerSeen:
 
 @dataclass(frozen=True)
 class WorkerLeft:
-    """A worker deregistered, returning whatever is assigned to it."""
+    """A worker deregistered, releasing all attempts assigned to it."""
 
     worker_id: str
     incarnation: str
@@ -55,7 +55,7 @@ class WorkerLeft:
 
 @dataclass(frozen=True)
 class ConnectionLost:
-    """A worker's connection was closed: a hint, not a proof."""
+    """A worker's connection was closed; the worker may still be alive."""
 
     worker_id: str
     incarnation: str
@@ -98,7 +98,7 @@ class AttemptFinished:
 
 @dataclass(frozen=True)
 class AttemptReleased:
-    """A worker returned an attempt undone (preempted, recalled or cancelled): no failure."""
+    """A worker released an attempt unfinished (preempted, recalled or cancelled): no failure."""
 
     worker_id: str
     incarnation: str
@@ -159,7 +159,7 @@ Event = WorkerEvent | AttemptEvent | WorkOffered | ControlRequested | ExecutorFa
 
 @dataclass(frozen=True)
 class RunCreated:
-    """The journal's first record: what this search is, enough to refuse another one.
+    """The journal's first record: the definition of this search, by which another one is refused.
 
     ``space``, ``iter_generator`` and ``optimizer`` are JSON descriptions; ``warm_start`` holds
     observations of earlier runs: dicts with config, budget and loss (None when it failed).
@@ -206,8 +206,8 @@ class AttemptStarted:
 class AttemptEnded:
     """An attempt ended.
 
-    ``final`` says whether the job is settled by it; otherwise the job is queued again.
-    ``outcome`` is None when the attempt was returned undone, which counts as no failure.
+    ``final`` is True if it settles the job; otherwise the job is queued again.
+    ``outcome`` is None when the attempt was released unfinished, which is no failure.
     """
 
     kind: ClassVar[str] = "done"

@@ -1,6 +1,6 @@
 """Frozen dataclasses as JSON objects, and back from JSON that is not trusted.
 
-Each field of such a class says in its metadata how its value is read: ``budget: float =
+Each field of such a class has the codec of its value in its metadata: ``budget: float =
 field(metadata=number())``. A reader returns a value of one type, or raises `ProtocolMismatch` with
 the name of the field. Keys that a class does not know are ignored.
 """
@@ -208,7 +208,7 @@ def is_number(value: Any) -> bool:
 
 
 class _Table:
-    """What is known of a coded class: how its fields are read and written, and their defaults."""
+    """Readers, writers and defaults of the fields of a coded class."""
 
     def __init__(self, kind: type[Any]) -> None:
         coded = fields(kind)
@@ -233,7 +233,7 @@ def _table(kind: type[Any]) -> _Table:
 
 
 def _default_of(each: Field[Any]) -> Any:
-    """Return the default value, which all objects share: nobody may change it."""
+    """Return the default value, which all objects share, so it must not be changed."""
     if each.default_factory is not MISSING:
         return each.default_factory()
     return each.default

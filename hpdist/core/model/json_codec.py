@@ -1,7 +1,7 @@
 """Messages as text: the one form in which data crosses the network.
 
-JSON with limits. What `encode` accepts, `decode` of the other side accepts; whatever else arrives
-is refused with a message that says why.
+JSON with limits. `decode` accepts every message that `encode` accepts, and refuses all other text
+with a message that names the reason.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def encode(message: dict[str, Any]) -> str:
     Raises
     ------
     ConfigurationError
-        If it holds something that is no JSON, a number that is not finite, or too much.
+        If it holds a value that is not JSON, a number that is not finite, or exceeds a limit.
     """
     try:
         text = _ENCODER.encode(message)
@@ -68,7 +68,7 @@ def decode(text: object) -> dict[str, Any]:
 
 
 def _fault(text: str, message: Any) -> str:
-    """Say which limit a message breaks; empty when none."""
+    """Return which limit a message exceeds; empty if none."""
     if len(text) > MAX_TEXT:
         return f"it has {len(text)} characters, more than {MAX_TEXT}"
     if not text.isascii():

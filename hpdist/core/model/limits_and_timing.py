@@ -41,10 +41,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class Retry:
-    """How often an evaluation is tried, by what happened to its attempts.
+    """Limits of retries of an evaluation, by what happened to its attempts.
 
     A child process that dies counts as a crash; contact that is lost counts as a loss, with a
-    limit of its own, since losing a worker says nothing about the configuration. The others
+    limit of its own, since a lost worker is no evidence against the configuration. The others
     are extra attempts after a failure that the objective itself caused.
     """
 
@@ -73,9 +73,9 @@ MAX_WAIT_S = 3600.0
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds that decide when a silent worker is given up, and how often it speaks.
+    """Seconds after which a silent worker is given up, and intervals of its messages.
 
-    ``closed_s`` is the shorter patience once the worker's connection is known to be closed.
+    ``closed_s`` is the shorter lease of a worker whose connection is known to be closed.
     """
 
     lease_s: float = option(

@@ -1,4 +1,4 @@
-"""How an option is declared: once, as a field of a frozen dataclass, with all that doors need."""
+"""Declaration of an option, once, as a field of a frozen dataclass, with all that doors need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Check = Callable[[str, Any], Any]
 
 
 def unchecked(name: str, value: Any) -> Any:
-    """Return the value: what is made of it checks it."""
+    """Return the value unchecked: the object that is made of it checks it."""
     return value
 
 
@@ -55,10 +55,10 @@ def choice(*words: str) -> Kind:
 
 @dataclass(frozen=True)
 class Option:
-    """What an option is, beside its name and default.
+    """Kind, help and other names of an option.
 
     ``flag`` and ``master`` are its names on the command line and as an argument of `Master`,
-    where they are others than the field's.
+    where they differ from the field's.
     """
 
     kind: Kind
@@ -73,7 +73,7 @@ def option(default: Any, kind: Kind, help: str, *, flag: str = "", master: str =
 
 
 def option_of(declared: Field[Any]) -> Option:
-    """Return what a field says of its option."""
+    """Return the option that a field declares."""
     found: Option = declared.metadata["option"]
     return found
 

@@ -21,7 +21,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """The worker may forget this result: its record is durable, or it is not wanted."""
+    """The worker may forget this result: its record is durable, or it is discarded."""
 
     worker_id: str
     incarnation: str
@@ -31,7 +31,7 @@ class Acknowledge:
 
 @dataclass(frozen=True)
 class Cancel:
-    """Stop this attempt; its result is not wanted any more."""
+    """Stop this attempt and discard its result."""
 
     worker_id: str
     incarnation: str
@@ -77,7 +77,7 @@ class Reregister:
 
 @dataclass(frozen=True)
 class ShutDown:
-    """Shut down: after the in-flight attempts (``drain``), or at once, returning them."""
+    """Shut down: after the in-flight attempts (``drain``), or at once, releasing them."""
 
     worker_id: str
     incarnation: str

@@ -1,4 +1,4 @@
-"""The payload of a job: what a worker needs to know to evaluate it, and its JSON form."""
+"""The payload of a job, with all that its evaluation depends on, and its JSON form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words of a run's state machines: states, kinds of failure, ends, commands.
+"""Enums of a run's state machines: states, kinds of failure, end reasons, commands.
 
 Each member is its word, as the journal and messages have it, so that it is written as such.
 """
@@ -66,7 +66,7 @@ class FailureKind(Enum):
 
     @property
     def counts(self) -> bool:
-        """Whether it is the configuration's fault; the optimizer is told an infinite loss then."""
+        """Whether the configuration caused it; the optimizer then gets an infinite loss."""
         return self not in (FailureKind.LOST, FailureKind.CANCELLED)
 
 
@@ -81,7 +81,7 @@ class WorkerState(Word):
 
     @property
     def serves(self) -> bool:
-        """Whether the worker is there and may be assigned jobs."""
+        """Whether the worker is registered and may be assigned jobs."""
         return self in (WorkerState.JOINED, WorkerState.RETURNED)
 
 
@@ -96,10 +96,10 @@ class EndReason(Word):
 
 
 class Command(Word):
-    """What a running dispatcher can be asked for.
+    """Commands to a running dispatcher.
 
     ``PAUSE``, ``RESUME``, ``RETRY``, ``EXTEND`` and ``ITERATION_KWARGS`` are written to the
-    journal; the others act at once, and what they lead to is written.
+    journal; the others act at once, and their effects are written.
     """
 
     STOP = "stop"

@@ -1,8 +1,8 @@
-"""Checks of arguments: each returns the plain value, or raises an error that says what is wrong.
+"""Checks of arguments: each returns the plain value, or raises an error that names the fault.
 
 A value is checked once, where it is made or comes in, and is plain Python from there on: a numpy
 scalar is the number that it stands for, a bool is no number, and "5" is none either. The message
-has the name of the argument, the value as far as it can be shown, and what is accepted.
+has the name of the argument, a short form of the value, and the accepted values.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = 8
 
 
 def short_repr(value: object) -> str:
-    """Return ``repr(value)``, on one line and short, whatever the value is."""
+    """Return a short ``repr(value)`` on one line, for any value."""
     if isinstance(value, int) and value.bit_length() > 256:
         return f"a whole number of {value.bit_length()} bits"
     try:
@@ -163,14 +163,14 @@ def check_kind(name: str, value: object, kind: type[T], do: str = "") -> T:
 
 
 def check_callable(name: str, value: Any, takes: str) -> Any:
-    """Return ``value`` if it can be called, which ``takes`` says how."""
+    """Return ``value`` if it can be called; ``takes`` names its arguments in the message."""
     if callable(value) and not isinstance(value, type):
         return value
     raise ConfigurationError(f"{name} must be a function {takes}, got {short_repr(value)}")
 
 
 def check_list(name: str, values: object, of: str = "") -> list[Any]:
-    """Return ``values`` as a list; text and mappings are taken for a slip."""
+    """Return ``values`` as a list; text and mappings are refused as mistakes."""
     if isinstance(values, Iterable) and not isinstance(values, str | bytes | Mapping):
         try:
             return list(values)
@@ -194,13 +194,13 @@ def check_path(name: str, value: object) -> Path:
 
 
 def check_name(name: str, value: object, longest: int = LONGEST_NAME) -> str:
-    """Return ``value`` if it is text that can be shown on one line: 1 to ``longest`` characters."""
+    """Return ``value`` if it is printable text on one line, of 1 to ``longest`` characters."""
     fits = isinstance(value, str) and 0 < len(value) <= longest
     if fits and value.isprintable() and value.strip() == value:  # type: ignore[attr-defined]
         return str(value)
     raise ConfigurationError(
         f"{name} must be text of 1 to {longest} printable characters, got {short_repr(value)}",
-        cause="it is shown in tables and files, and has to be told apart there",
+        cause="it appears in tables and files, and has to be unambiguous there",
     )
 
 
@@ -217,7 +217,7 @@ def _to_whole(value: object) -> int | None:
 
 
 def _can_be_named(path: str) -> bool:
-    """Whether a file can be called so: not too long, and without lone surrogates."""
+    """Return True for a valid file name: not too long, and without lone surrogates."""
     try:
         parts = [os.fsencode(part) for part in Path(path).parts]
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""The values everything else speaks of: trials, jobs, outcomes and workers.
+"""Values that all packages use: trials, jobs, outcomes and workers.
 
-All are frozen and validated when made, so nothing invalid can travel inward.
+All are frozen and validated when made, so no invalid value reaches the engine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Success:
     """An evaluation that returned a loss.
 
     ``loss`` has the user's own sign; ``cost`` is in the user's unit, None where the objective
-    gave none; ``info`` is whatever else the objective returned.
+    gave none; ``info`` holds all other values that the objective returned.
     """
 
     loss: float
@@ -146,13 +146,13 @@ class WorkerInfo:
 
 
 def _set_fields(owner: object, **values: object) -> None:
-    """Replace fields by their checked values; the classes are frozen, hence the detour."""
+    """Replace fields by their checked values, although the classes are frozen."""
     for name, value in values.items():
         object.__setattr__(owner, name, value)
 
 
 def _sendable(text: str) -> str:
-    """Write out lone surrogates, which no file, wire or terminal can carry."""
+    """Escape lone surrogates, which cannot be encoded."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""What users get of one evaluation: its result, and the incumbent's."""
+"""Results of single evaluations and incumbents, as users get them."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class EvaluationResult:
 
     ``loss`` has the user's sign. ``submitted``, ``started`` and ``ended`` are seconds since the
     start of the run, on the clock of the process that kept the journal; ``started`` is the last
-    attempt's. ``seconds`` is that attempt's duration on its worker's clock. What is not known
-    (yet) is None.
+    attempt's. ``seconds`` is that attempt's duration on its worker's clock. Unknown values
+    are None.
     """
 
     job_id: int

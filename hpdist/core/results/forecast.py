@@ -1,4 +1,4 @@
-"""How much of a search is done, and how long the rest will take. Pure."""
+"""Forecast of the share of a search that is done, and of the time left. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Forecast:
         self._plans: dict[int | None, tuple[Rung, ...]] = {}
 
     def start(self, state: RunState) -> None:
-        """Measure speeds from here on: those of earlier sessions say nothing about this one."""
+        """Measure speeds from here on: earlier sessions may have been faster or slower."""
         self._at_start = _amounts(state)
 
     def rungs(self, limits: Limits) -> tuple[Rung, ...]:

@@ -26,7 +26,7 @@ def warm_start_observations(
         A run directory or journal, a `Results`, or a DataFrame with columns ``budget``, ``loss``
         and ``config.<name>`` such as `Results.to_frame` gives. Losses have the user's sign.
     direction
-        Of the new search, if it is to be compared with that of the earlier run.
+        Direction of the new search, if it is to be compared with that of the earlier run.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The Pareto front of evaluations, and what it covers. Pure."""
+"""The Pareto front of evaluations, and its hypervolume. Pure."""
 
 from __future__ import annotations
 

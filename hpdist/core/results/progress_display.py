@@ -1,4 +1,4 @@
-"""Shows a run while it goes on: a live display on a terminal, a line now and then elsewhere."""
+"""Progress of a running search: a live display on a terminal, occasional lines elsewhere."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ class Progress:
     Parameters
     ----------
     path
-        The run's directory, as the user should read it.
+        The run's directory, as it is printed.
     forecast
         The expected size and duration of the run.
     stream
-        Where text goes.
+        The stream that text is written to.
     wall
         The clock that records are stamped with, in seconds since 1970.
 
     Attributes
     ----------
     state
-        The state that is shown; set by `start`, and kept up to date by others.
+        The displayed state; set by `start`, and updated by the loop.
     """
 
     state: RunState
@@ -64,7 +64,7 @@ class Progress:
         self.forecast = forecast
         self._stream = stream
         self._wall = wall
-        self._shown_failure: JobStatus | None = None
+        self._last_failure: JobStatus | None = None
 
     @property
     def observers(self) -> list[Observer]:
@@ -72,9 +72,9 @@ class Progress:
         return []
 
     def start(self, state: RunState, notes: Sequence[str] = ()) -> None:
-        """Start to show a run; ``notes`` are lines of their own."""
+        """Start the display; ``notes`` are printed as separate lines."""
         self.state = state
-        self._shown_failure = state.last_failure  # of an earlier session
+        self._last_failure = state.last_failure  # of an earlier session
         self.forecast.start(state)
 
     def notice(self, line: str) -> None:
@@ -82,14 +82,14 @@ class Progress:
         self._write([line])
 
     def end(self) -> None:
-        """Show how the run ended; nothing is shown after that."""
+        """Show how the run ended; this is the last output."""
 
     def _opening(self) -> list[str]:
         return lines.opening(self.path, self.state, self.forecast)
 
     def _new_failure(self) -> list[str]:
         failed = self.state.last_failure
-        return [] if failed is None or failed is self._shown_failure else [lines.failure(failed)]
+        return [] if failed is None or failed is self._last_failure else [lines.failure(failed)]
 
     def _write(self, parts: Iterable[str]) -> None:
         text = "".join(f"hpdist: {part}\n" for part in parts if part)
@@ -100,7 +100,7 @@ class Progress:
             # A signal interrupted a write to this very stream, which cannot be entered twice.
             os.write(2, text.encode(errors="backslashreplace"))
         except OSError as error:
-            # The reader of a pipe has gone, as after "| head": no reason to end a search.
+            # The reader of a pipe is gone, as after "| head": the search goes on.
             logger.debug("progress cannot be shown: %s", error)
 
 
@@ -122,7 +122,7 @@ class LogProgress(Progress):
             self._next = now + LINE_EVERY_S
             parts = lines.short(self.state, self.forecast, now)
             self._write(["; ".join([*parts, *self._new_failure()])])
-            self._shown_failure = self.state.last_failure
+            self._last_failure = self.state.last_failure
 
     def end(self) -> None:
         self._write(["; ".join(lines.ending(self.path, self.state))])
@@ -142,7 +142,7 @@ class LiveProgress(Progress):
             console=Console(file=self._stream, force_terminal=True),
             get_renderable=self._panel,
             transient=True,
-            # What a program prints belongs above the display, unless it is meant for a file.
+            # Output of the program is printed above the display, unless it goes to a file.
             redirect_stdout=sys.stdout.isatty(),
         )
         if not self.state.ended:

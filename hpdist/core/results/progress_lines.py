@@ -1,4 +1,4 @@
-"""The state of a run in words: plain lines without control characters. Pure."""
+"""The state of a run as lines of text without control characters. Pure."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def plan(forecast: Forecast, limits: Limits) -> str:
 
 
 def found(tally: Mapping[JobState, int]) -> str:
-    """Return what a resumed run starts with, given its jobs by state."""
+    """Return the text about the earlier jobs of a resumed run, given their number by state."""
     parts = [f"{tally[JobState.COMPLETED]} finished"]
     if interrupted := tally[JobState.RUNNING] + tally[JobState.QUEUED]:
         parts.append(f"{interrupted} interrupted (handed in by their workers, or run again)")
@@ -87,7 +87,7 @@ def found(tally: Mapping[JobState, int]) -> str:
 
 
 def best(incumbent: Incumbent | None) -> str:
-    """Name the incumbent."""
+    """Return the text about the incumbent."""
     if incumbent is None:
         return "no result yet"
     name = _config_name(incumbent.config_id)
@@ -95,7 +95,7 @@ def best(incumbent: Incumbent | None) -> str:
 
 
 def counts(state: RunState, forecast: Forecast) -> str:
-    """Count the evaluations by state, and the workers."""
+    """Return the numbers of evaluations by state, and of workers, as text."""
     total = forecast.evaluations(state.limits)
     kinds = [f"{n} {kind.value}" for kind, n in state.failures.most_common() if n]
     joined = sum(worker.state == "joined" for worker in state.workers.values())
@@ -110,7 +110,7 @@ def counts(state: RunState, forecast: Forecast) -> str:
 
 
 def times(state: RunState, forecast: Forecast, now: float) -> str:
-    """Return the time that has passed, and the estimate of the time that is left."""
+    """Return the elapsed and the estimated remaining time, as text."""
     text = f"{duration(state.elapsed(now))} elapsed"
     left = forecast.seconds_left(state, now)
     return text if left is None or state.ended else f"{text}, about {rough_duration(left)} left"
@@ -133,8 +133,8 @@ def brackets(state: RunState, forecast: Forecast) -> list[str]:
         lines.setdefault(key[0], []).append(text)
         if is_open:
             open_brackets.add(key[0])
-    shown = [bracket for bracket in lines if bracket in open_brackets][-MAX_BRACKETS:]
-    return [f"bracket {bracket}  " + "  ".join(lines[bracket]) for bracket in shown]
+    listed = [bracket for bracket in lines if bracket in open_brackets][-MAX_BRACKETS:]
+    return [f"bracket {bracket}  " + "  ".join(lines[bracket]) for bracket in listed]
 
 
 def _rung(state: RunState, key: tuple[int, int], planned: Rung | None) -> tuple[str, bool]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Results:
     """The results of a run, finished or not.
 
-    Made by `read` or `from_records`; nothing that is done to it, or to what it returns, changes
-    the journal.
+    Made by `read` or `from_records`. Changes of it, or of its return values, do not affect the
+    journal.
     """
 
     def __init__(self, state: RunState, path: Path | None = None) -> None:
@@ -47,7 +47,7 @@ class Results:
         Raises
         ------
         JournalDamaged, JournalVersion
-            If the journal cannot be relied on.
+            If the journal is damaged or of an unknown format.
         JournalError
             If there is none.
         """
@@ -147,8 +147,8 @@ class Results:
         """Return the observations that a later search may start from.
 
         Dicts with ``config``, ``budget`` and ``loss``, of all budgets. ``loss`` has the user's sign
-        and is None for a failure; lost, cancelled and open evaluations are left out, since they
-        say nothing about their configurations.
+        and is None for a failure; lost, cancelled and open evaluations are left out, since
+        they carry no information about their configurations.
         """
         return [
             {"config": dict(one.config), "budget": one.budget, "loss": one.loss}
@@ -192,6 +192,6 @@ class Results:
 
 def _best_text(best: Incumbent | None) -> str:
     if best is None:
-        return "none: no evaluation succeeded (.failures says why)"
+        return "none: no evaluation succeeded (see .failures)"
     config = ", ".join(f"{name}={value!r}" for name, value in best.config.items())
     return f"loss {best.loss:g} at budget {best.budget:g} (trial {best.trial_id}): {config}"

@@ -27,12 +27,12 @@ from hpdist.core.results.run_state_rows import JobStatus, RungStatus, WorkerStat
 
 
 class RunState:
-    """A run as its records describe it.
+    """The state of a run, folded from its records.
 
     Parameters
     ----------
     keep_output
-        Keep what evaluations printed; a process that works on a run for long does without.
+        Keep the output of evaluations; long-lived processes leave it out to save memory.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class RunState:
     paused
         Whether an operator asked it to pause.
     lock
-        Held by `update`; to be taken by other threads that read while a run goes on.
+        Held by `update`; other threads take it to read while a run goes on.
     """
 
     def __init__(self, *, keep_output: bool = True) -> None:
@@ -103,7 +103,7 @@ class RunState:
 
     @property
     def limits(self) -> Limits:
-        """The limits now: the header's, and what extended them."""
+        """The present limits: the header's, with later extensions."""
         return Limits(**self._limits)
 
     @property
@@ -113,7 +113,7 @@ class RunState:
 
     @property
     def evaluations(self) -> int:
-        """How many evaluations have succeeded or failed."""
+        """The number of evaluations that succeeded or failed."""
         return self.counts[JobState.COMPLETED] + self.counts[JobState.FAILED]
 
     def elapsed(self, now: float) -> float:
@@ -141,7 +141,7 @@ class RunState:
     def evaluation(self, job_id: int, output: str = "") -> EvaluationResult:
         """Return the result of one job, in the form that users get.
 
-        ``output`` is what it printed, for states that do not keep it.
+        ``output`` is its printed output, for states that do not keep it.
         """
         return self.jobs[job_id].result(self.first_at or 0.0, output)
 

@@ -1,4 +1,4 @@
-"""Values as text for people: durations, configurations, and text that a terminal cannot obey."""
+"""Values as text: durations, configurations, and strings without control characters."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _MAX_CHARACTERS = 200
 
 
 def clean(text: str, longest: int = _MAX_CHARACTERS) -> str:
-    """Return ``text`` so that a terminal shows it and obeys nothing in it.
+    """Return ``text`` with all control characters escaped.
 
     Control characters, line ends and characters that change the direction of writing become
-    escapes; what is longer than ``longest`` characters is cut.
+    escapes; text beyond ``longest`` characters is cut off.
     """
-    shown = text[: longest + 1]
-    escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+    kept = text[: longest + 1]
+    escaped = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in kept)
     return escaped if len(escaped) <= longest else escaped[: longest - 3] + "..."
 
 
@@ -28,7 +28,7 @@ def duration(seconds: float) -> str:
 
 
 def rough_duration(seconds: float) -> str:
-    """Write an estimated duration no finer than it deserves."""
+    """Write an estimated duration, rounded to minutes or less."""
     if seconds < 60:
         return f"{max(1, round(seconds))} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,4 @@
-"""Makes a loop from its parts: the work, the executor and the observers."""
+"""Assembly of a loop from its parts: the work, the executor and the observers."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Work:
 
 @dataclass(frozen=True)
 class RunInstance:
-    """What identifies a run, and this session of it, to the workers that it had before.
+    """Identity of a run and of this session, for the workers of its earlier sessions.
 
     Attributes
     ----------
     instance_id
-        Tells this run from others of its name; workers of another one are refused.
+        Distinguishes this run from others of its name; their workers are refused.
     epoch
-        Rises with each session of a run; workers refuse an older one than they have met.
+        Rises with each session of a run; workers refuse one older than the last they know.
     former_port
-        Where the dispatcher of the last session listened; 0 if that is not known.
+        Port of the last session's dispatcher; 0 if it is not known.
     announce
         Called in the loop's thread with the dispatcher's address, before any worker can call.
     running
@@ -54,7 +54,7 @@ class ServesRun(Protocol):
     """An executor with workers of its own, which has to know the run before it starts."""
 
     def take_over(self, instance: RunInstance) -> None:
-        """Learn which run it serves."""
+        """Set the run to serve."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""How a running loop executes the commands of an operator, or of its own process."""
+"""Execution of commands of an operator, or of the loop's own process."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Commands:
     Parameters
     ----------
     source, dispatch, ending
-        What the commands change.
+        Objects that the commands change.
     inbox
         The clock.
     carry_out
-        Takes the decisions that they lead to.
+        Called with the decisions that result.
     change
         Records a command and applies it.
     """

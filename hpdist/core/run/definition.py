@@ -1,4 +1,4 @@
-"""What a search is, apart from who evaluates it: one value that `Study`s are made from."""
+"""The definition of a search, without its executor: the value that `Study`s are made from."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from hpdist.optimizers import Optimizer, make_optimizer
 
 @dataclass(frozen=True)
 class Search:
-    """A search, checked when it is made; see `Study` for what is not explained here.
+    """A search, checked when it is made; see `Study` for the other attributes.
 
     Attributes
     ----------
     objective
-        What is evaluated; None when whoever evaluates knows.
+        The function to evaluate; None when only the workers know it.
     optimizer
-        Each study gets a copy, so that what one is told is not known to the next.
+        Each study gets a copy, so that observations of one are not known to the next.
     warm_start
         Observations, as `hpdist.core.results.observations.warm_start_observations` gives them.
     """
@@ -60,7 +60,7 @@ class Search:
         seed = check_seed(self.seed)
         optimizer = make_optimizer(self.optimizer, self.space, seed, num_objectives)
         _check_copied(optimizer)
-        # As the journal will hold them, so that they can be compared with it.
+        # In the form of the journal, so that they can be compared with it.
         checked = self._study("random", self.limits, self.initial_configs, self.warm_start)
         described = checked.describe("")
         check_described(optimizer)
@@ -68,9 +68,9 @@ class Search:
         object.__setattr__(self, "warm_start", described.warm_start)
 
     def make_study(self, header: RunCreated | None = None) -> Study:
-        """Return a new study; given a journal's first record, with what that says of its start."""
+        """Return a new study; given a journal's first record, with the arguments recorded there."""
         optimizer = copy.deepcopy(self.optimizer)
-        # With another space the journal is refused, which this leaves to who compares them.
+        # With another space the journal is refused later, where both are compared.
         if header is not None and header.space == self.space.to_json():
             return self._study(optimizer, **header_arguments(header))
         return self._study(optimizer, self.limits, self.initial_configs, self.warm_start)
@@ -81,7 +81,7 @@ class Search:
         return fingerprint(self.objective) if self.objective is not None else ""
 
     def kept_from(self, header: RunCreated) -> list[str]:
-        """Name the arguments that a resumed run does not take over, since it has begun."""
+        """Return the names of arguments that a resumed run ignores, since it has started."""
         return [
             name
             for name in ("initial_configs", "warm_start")
@@ -190,9 +190,9 @@ def gather_warm_start(sources: Any, direction: str | None = None) -> list[dict[s
 
 
 def fingerprint(objective: Objective) -> str:
-    """Return ``name#hash``: the hash is that of its source, and left out where there is none.
+    """Return ``name#hash``: the hash is that of its source, and empty where that is unknown.
 
-    An objective that is given by name is imported only where it is called, so it has "".
+    The result is "" for an objective given by name, which is imported only where it is called.
     """
     if not isinstance(objective, FunctionObjective):
         return ""
@@ -212,7 +212,7 @@ def _check_copied(optimizer: Optimizer) -> None:
         raise ConfigurationError(
             f"{short_repr(optimizer)} cannot be copied",
             cause=f"each study gets its own: {type(error).__name__}: {error}",
-            do="give it a method __deepcopy__, or keep what cannot be copied out of it",
+            do="give it a method __deepcopy__, or remove the part that cannot be copied",
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The front doors: under which name each has an option, or for what reason it lacks it."""
+"""The front doors: the name of each option there, or the reason why a door lacks it."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ _OF_WORKERS = "the workers decide it: arguments of Worker, options of hpdist wor
 _OF_EXECUTOR = "belongs to the executor object that is given"
 _DEVICES = "an argument of each Worker, an option of hpdist worker"
 _NO_CLUSTER = "there is no cluster"
-_WIRE = "hardly ever needed: in Python timing=Timing(...)"
+_WIRE = "rarely needed: in Python timing=Timing(...)"
 _PYTHON = "is a Python object: minimize and Master take it"
 _DIRECTION = "is the choice between minimize and maximize"
 _GENERATOR = "arguments of the iteration generator"
-_NOT_AHEAD = "nothing is held ahead that another process of the folder might start at once"
-_ALL_JOIN = "whoever comes first starts the run, the others join"
+_NOT_AHEAD = "no process prefetches jobs that another one of the folder could start at once"
+_ALL_JOIN = "the first process starts the run, the others join"
 
 EXCLUDED: Mapping[str, Mapping[str, str]] = {
     "minimize": _reasons(
@@ -80,13 +80,13 @@ EXCLUDED: Mapping[str, Mapping[str, str]] = {
         (_OF_WORKERS, ["workers", *_names(EvaluationOptions)]),
         (_OF_EXECUTOR, ["address", "resources"]),
         ("hpdist control RUN retry, while the master runs", ["retry_failed"]),
-        ("progress_callback shows what the caller likes", ["progress"]),
+        ("progress_callback replaces it", ["progress"]),
     ),
     "hpdist run": _reasons(
         (_DEVICES, ["device"]), (_WIRE, ["poll_s", "backoff_s"]), (_PYTHON, ["callbacks"])
     ),
     "hpdist master": _reasons(
-        ("is this door: workers dial in", ["executor"]),
+        ("is this door: workers connect", ["executor"]),
         (_OF_WORKERS, ["workers", *_names(EvaluationOptions)]),
         (_NO_CLUSTER + " of Dask or Ray", ["address", "resources"]),
         (_WIRE, ["poll_s", "backoff_s"]),

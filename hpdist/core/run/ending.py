@@ -1,4 +1,4 @@
-"""Whether a run ends, why, and how much time is left for what still runs."""
+"""The end of a run: whether and why it ends, and the time left for running attempts."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Ending:
     Parameters
     ----------
     time_limit_s, grace_s
-        After ``time_limit_s`` nothing new starts; what runs has ``grace_s`` seconds more.
+        After ``time_limit_s`` nothing new starts; running attempts have ``grace_s`` seconds more.
     stay
-        Go on serving workers when the source is done, until told to stop.
+        Continue serving workers when the source is done, until a command stops the run.
     waiting
         Start nothing until a command extends the search.
     shut_down_workers
@@ -65,7 +65,7 @@ class Ending:
         self.limit_time(now + self._time_limit_s)
 
     def limit_time(self, at: float) -> None:
-        """Set when nothing new starts any more."""
+        """Set the time from which nothing new starts."""
         self._set_deadlines(at, self._grace_is_over_at)
 
     def close(self, why: RunEnded, now: float, *, drain: bool) -> None:
@@ -76,34 +76,34 @@ class Ending:
         self._set_deadlines(self._time_is_up_at, over_at)
 
     def is_time_up(self, now: float) -> bool:
-        """Whether the time limit is reached; True once."""
+        """Return True once, when the time limit is reached."""
         if now < self._time_is_up_at:
             return False
         self._set_deadlines(math.inf, self._grace_is_over_at)
         return True
 
     def is_grace_over(self, now: float) -> bool:
-        """Whether what runs must stop now; True once."""
+        """Return True once, when running attempts must stop."""
         if now < self._grace_is_over_at:
             return False
         self._set_deadlines(self._time_is_up_at, math.inf)
         return True
 
     def find_end(self, running: int, *, source_done: bool) -> RunEnded | None:
-        """Return how the run ends now, with so many attempts running; None if it goes on."""
+        """Return how the run ends now, given the number of running attempts; None if it goes on."""
         if self.closing is not None:
             return self.closing if self.keeps_attempts or not running else None
         return RunEnded(EndReason.FINISHED) if source_done else None
 
     def become_final(self) -> bool:
-        """Make an end final unless the run stays to be extended; whether this call did so."""
+        """Make an end final unless the run stays open for extensions; return True if it did."""
         if self.ended is None or self.is_final or (self._stay and self.closing is None):
             return False
         self.is_final = True
         return True
 
     def reopen(self) -> None:
-        """Go on after an end, since there is more to do."""
+        """Continue after an end, since there is more to do."""
         if not self.is_final:
             self.ended = None
 

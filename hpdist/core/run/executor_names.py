@@ -1,4 +1,4 @@
-"""The executors by name, cluster and folder included, and the options that each of them heeds."""
+"""The executors by name, cluster and folder included, and the options that each of them uses."""
 
 from __future__ import annotations
 

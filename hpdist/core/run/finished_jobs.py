@@ -17,9 +17,9 @@ from hpdist.core.run.user_callbacks import safe_call
 class FinishedJob:
     """A job and its outcome, as callbacks and result loggers get it.
 
-    ``result`` is a dict with ``loss`` and ``info``, or None; ``exception`` then says why, with the
-    traceback. ``timestamps`` has ``submitted``, ``started`` and ``finished``, in seconds since 1970
-    on the dispatcher's clock. ``ended`` is the record of the attempt that settled it.
+    ``result`` is a dict with ``loss`` and ``info``, or None; ``exception`` is then the reason with
+    the traceback. ``timestamps`` has ``submitted``, ``started`` and ``finished``, in seconds since
+    1970 on the dispatcher's clock. ``ended`` is the record of the attempt that settled it.
     """
 
     id: Any
@@ -31,7 +31,7 @@ class FinishedJob:
     ended: AttemptEnded | None = field(default=None, repr=False, compare=False)
 
     def finish(self, record: AttemptEnded, at: float) -> FinishedJob:
-        """Enter the outcome."""
+        """Set the outcome."""
         self.timestamps["finished"] = at
         self.worker_name = record.worker_id
         self.ended = record

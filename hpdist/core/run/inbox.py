@@ -9,7 +9,7 @@ from typing import Protocol
 
 from hpdist.core.model.events import Event
 
-#: Seconds after which a wait is started anew.
+#: Seconds after which a wait is started again.
 SLICE_S = 1.0
 
 Stamped = tuple[float, Event]
@@ -17,14 +17,14 @@ Stamped = tuple[float, Event]
 
 
 class Inbox(Protocol):
-    """Where events wait for the loop, and the only clock the loop knows."""
+    """The queue of events for the loop, and its only clock."""
 
     def post(self, events: Sequence[Event]) -> None:
         """Put events in, stamped with their time of arrival; from any thread."""
         ...
 
     def take(self, until: float | None) -> list[Stamped]:
-        """Return all waiting events, waiting for one until the given time (None: for ever)."""
+        """Return all waiting events, waiting for one until the given time (None: without limit)."""
         ...
 
     def now(self) -> float:

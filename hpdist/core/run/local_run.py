@@ -35,21 +35,21 @@ class LocalRun:
     Attributes
     ----------
     retry_failed
-        Evaluate again, on a resumed run, what failed before.
+        Evaluate failed jobs of a resumed run again.
     keep_limits
         Leave a resumed run's limits as they were.
     resume, on_change
         As for `hpdist.core.run.resume.open_run`.
     time_limit_s, grace_s
-        Seconds from now until nothing new starts; seconds that running evaluations have then.
+        Seconds from now until nothing new starts; seconds for running evaluations after that.
     timing
         When a silent worker is given up.
     retry
-        How often an evaluation is tried.
+        Limits of retries.
     on_open
         Called when this process has the journal, before anything starts.
     disk
-        What the journal is written with.
+        File system functions for the journal.
     """
 
     search: Search
@@ -171,7 +171,7 @@ class LocalRun:
 
     def _interrupted(self) -> None:
         self.progress.notice(
-            "waiting for the evaluations that run; Ctrl-C again stops them now. To go on later: "
+            "waiting for the running evaluations; Ctrl-C again stops them now. To go on later: "
             f"the same command again, or: hpdist resume {self.directory.path}"
         )
 

@@ -1,10 +1,10 @@
 """The one loop: events to machines, machines to journal, journal to orders.
 
 *Write, then act*: no attempt starts and no result is acknowledged before its record is durable;
-whatever arrives together is committed together. *Read everything before judging silence*: events
-have the time of their arrival, and leases are checked when all that waits is handled, so a busy
-loop gives up no healthy worker. *Ask late*: a configuration is chosen when there is room for it,
-so that the optimizer knows all there is to know.
+records of events that arrive together are committed together. *Read everything before checking
+leases*: events have the time of their arrival, and leases are checked when all waiting events are
+handled, so a busy loop gives up no healthy worker. *Ask late*: a configuration is chosen when a
+slot is free for it, so that the optimizer knows all results so far.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 #: Seconds between two tries to write to a disk that was full.
 FULL_DISK_RETRY_S = 1.0
 
-#: Seconds in which workers may fetch the order to shut down.
+#: Seconds for which the loop waits until workers have received the order to shut down.
 SHUT_DOWN_S = 3.0
 
 Observer = Callable[[Sequence[tuple[float, Record]]], None]
@@ -52,7 +52,7 @@ Observer = Callable[[Sequence[tuple[float, Record]]], None]
 
 
 class Loop:
-    """Drives a source's jobs through an executor, and writes it all down.
+    """Runs the jobs of a source on an executor, and records all changes in the journal.
 
     The thread that calls `run` owns the source, the dispatch state and the journal.
 
@@ -90,7 +90,7 @@ class Loop:
         self._orders: list[Order] = []
         self._fresh: list[tuple[float, Record]] = []  #: records observers have not seen
         self._retry_at = -math.inf  #: the disk was full: no commit before this time
-        self._refilling = True  #: look again at once; so at first
+        self._refilling = True  #: fill again in the next turn without waiting for events
         self._started = False
 
     # ------------------------------------------------------------------ the loop
@@ -101,8 +101,8 @@ class Loop:
         Raises
         ------
         HpdistError
-            If the journal or the executor fails; whatever the source raises. The journal is
-            consistent, and the run can be resumed.
+            If the journal or the executor fails; exceptions of the source are passed on. The
+            journal is consistent, and the run can be resumed.
         """
         ending = self.ending
         ending.start(self.inbox.now())
@@ -126,7 +126,7 @@ class Loop:
 
     def turn(self) -> None:
         """Handle what has arrived, decide, write, act."""
-        for at, event in self.inbox.take(until=self._next_look()):
+        for at, event in self.inbox.take(until=self._next_turn_at()):
             self._handle(event, at)
         now = self.inbox.now()
         if now >= self.dispatch.next_deadline():
@@ -141,7 +141,7 @@ class Loop:
         self._end_if_over()
         self._flush(now)
 
-    def _next_look(self) -> float | None:
+    def _next_turn_at(self) -> float | None:
         if self._refilling:
             return self.inbox.now()
         retry_at = self._retry_at if self._retry_at > -math.inf else math.inf
@@ -175,12 +175,12 @@ class Loop:
     # ------------------------------------------------------------------ jobs
 
     def _fill(self, now: float) -> None:
-        """Give every free slot a job, then choose jobs ahead of demand.
+        """Assign a job to every free slot, then queue jobs up to the high watermark.
 
-        Ahead of demand one job a turn is chosen: a slow optimizer must not keep events waiting.
+        Only one queued job a turn is proposed: a slow optimizer must not keep events waiting.
         """
         if self.dispatch.jobs.queue:
-            # First what waits already: only what is left of the capacity needs new jobs.
+            # Queued jobs first: only the remaining capacity needs new jobs.
             self._take(self.dispatch.assign(now))
         capacity = self.dispatch.workers.capacity
         low, high = self.queue_sizes.bounds(capacity)
@@ -192,10 +192,10 @@ class Loop:
             occupied += 1
         self._take(self.dispatch.assign(now))
         if occupied < capacity:
-            # Slots stay free although there is nothing to propose: attempts that wait behind
-            # others at a busy worker can start there.
+            # Slots stay free, and there is nothing to propose: prefetched attempts of busy
+            # workers can start there.
             self._take(self.dispatch.recall())
-        # From the low watermark up to the high one: this turn's job, and whether to look again.
+        # From the low watermark up to the high one: one job in this turn, and one in the next.
         self._refilling = capacity <= occupied < high and self._propose() and occupied + 1 < high
 
     def _propose(self) -> bool:
@@ -207,20 +207,20 @@ class Loop:
         return True
 
     def _change(self, record: JobCreated | Controlled | AttemptStoppedEarly) -> None:
-        """Record what does not come from the dispatch state, and apply it there."""
+        """Record a change that does not come from the dispatch state, and apply it there."""
         self._record(record)
         self.dispatch.apply(record)
 
     def _take(self, decision: Decision) -> None:
-        """Record what was decided, and keep the orders until that is durable."""
+        """Record a decision, and keep its orders until the records are durable."""
         for record in decision.records:
             self._record(record)
             if isinstance(record, ReportReceived):
-                self._judge_report(record)
+                self._check_report(record)
         self._orders += decision.orders
 
-    def _judge_report(self, report: ReportReceived) -> None:
-        """Stop an attempt early that does not promise."""
+    def _check_report(self, report: ReportReceived) -> None:
+        """Stop an attempt early if the source's rule says so."""
         entry = self.dispatch.jobs[report.job_id]
         if not entry.stopped_early and self.source.stops_early(report.job_id):
             self._change(AttemptStoppedEarly(report.job_id, report.attempt, report.step))
@@ -230,9 +230,9 @@ class Loop:
     # ------------------------------------------------------------------ write, then act
 
     def _record(self, record: Record) -> None:
-        """Put a record before the source and in the journal; durable at the next commit."""
+        """Apply a record to the source and append it to the journal; durable at the next commit."""
         at = self.inbox.wall()
-        # The source comes first: what it refuses would be refused at each resume as well.
+        # The source comes first: a record that it refuses would be refused at each resume, too.
         self.source.apply(record)
         self.journal.append(record, at)
         self._fresh.append((at, record))
@@ -256,9 +256,9 @@ class Loop:
 
     def _perform(self) -> None:
         orders, self._orders = self._orders, []
-        for place, order in enumerate(orders):
+        for index, order in enumerate(orders):
             if isinstance(order, Launch):
-                orders[place] = replace(order, payload=self.source.payload(order.job_id))
+                orders[index] = replace(order, payload=self.source.payload(order.job_id))
         self.executor.perform(orders)
 
     def _observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
@@ -283,12 +283,12 @@ class Loop:
             self._take(self.dispatch.shut_down_workers(drain=True, reason=reason))
 
     def _wait_for_shut_down(self, reason: str) -> None:
-        """Answer until the workers have fetched the order to shut down, if they are awake."""
+        """Handle events until the connected workers have received the order to shut down."""
         until = self.inbox.now() + SHUT_DOWN_S
         while self.dispatch.workers and self.inbox.now() < until:
             for at, event in self.inbox.take(until):
                 self._handle(event, at)
-            # Those that have joined meanwhile.
+            # Workers that have joined meanwhile.
             for name in [name for name, each in self.dispatch.workers.items() if each.available]:
                 self._take(
                     self.dispatch.shut_down_workers(drain=True, reason=reason, worker_id=name)
@@ -296,7 +296,7 @@ class Loop:
             self._flush(self.inbox.now())
 
     def _record_failure(self, error: BaseException) -> None:
-        """Record why the run broke off, unless it was the journal that failed."""
+        """Record why the run ended by an error, unless the journal itself failed."""
         if isinstance(error, JournalError):
             return
         text = "".join(traceback.format_exception_only(type(error), error)).strip()

@@ -17,8 +17,8 @@ HEAD = """\
 Options
 =======
 
-Each option is declared once, with its default, in ``hpdist.core.run.options`` (limits, patience
-and retries in ``hpdist.core.model.values``), from which this page is made:
+Each option is declared once, with its default, in ``hpdist.core.run.options`` (limits, timing
+and retries in ``hpdist.core.model.limits_and_timing``), from which this page is made:
 ``python -m hpdist.core.run.option_table > docs/options.rst``.
 
 Python names are those of ``minimize``, ``maximize`` and ``hpdist.folder.run``; options of

@@ -1,8 +1,8 @@
 """The options of a search: each is declared here once, with default, check, help and names.
 
-`Limits`, `Timing` and `Retry` are groups of options too; they stand in `hpdist.core.model.values`,
-since the machines of the engine use them. Which front door has which option says
-`hpdist.core.run.doors`.
+`Limits`, `Timing` and `Retry` are groups of options too; they are declared in
+`hpdist.core.model.limits_and_timing`, since the machines of the engine use them.
+`hpdist.core.run.doors` lists which front door has which option.
 """
 
 from __future__ import annotations
@@ -79,31 +79,31 @@ def _check_port(name: str, value: Any) -> int:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """What is searched; checked when a `hpdist.core.run.definition.Search` is made of it."""
+    """The search; checked when a `hpdist.core.run.definition.Search` is made of it."""
 
     objective: Any = option(None, OBJECT, "Function, or its name, to be evaluated.")
     space: Any = option(None, OBJECT, "Hyperparameters and their ranges.")
     min_budget: float | None = option(None, Kind("budget"), "Smallest budget.", flag="--budget")
     max_budget: float | None = option(None, Kind("budget"), "Largest budget.", flag="--budget")
-    eta: float = option(3, Kind("number"), "One in ETA goes on.")
+    eta: float = option(3, Kind("number"), "One in ETA configurations is promoted.")
     iter_generator: Any = option(None, OBJECT, "How budgets are chosen.")
     optimizer: Any = option("auto", OBJECT, "How configurations are chosen.")
     direction: str = option(
         "minimize",
         choice("minimize", "maximize"),
-        "Whether the objective is to be small or large.",
+        "Whether the objective is minimized or maximized.",
         flag="--maximize",
     )
-    seed: int = option(0, SEED, "Decides all random choices.")
+    seed: int = option(0, SEED, "Seed of all random choices.")
     initial_configs: Sequence[Configuration] = option(
         (), OBJECT, "Configurations to evaluate first.", flag="--default-first"
     )
     warm_start: Any = option((), OBJECT, "Earlier runs to learn from.", master="previous_result")
     early_stopping: Any = option(
-        None, OBJECT, "End evaluations that do not promise, by what they report."
+        None, OBJECT, "Rule that stops evaluations early, by the losses they report."
     )
     objectives: Sequence[str] = option(
-        ONE, OBJECT, "What is to be small: loss and other keys of the result."
+        ONE, OBJECT, "Minimized values: loss and other keys of the result."
     )
 
     def __post_init__(self) -> None:
@@ -112,7 +112,7 @@ class SearchOptions:
 
 @dataclass(frozen=True)
 class TimeLimits:
-    """How long one call, or one process, goes on."""
+    """Time limits of one call, or one process."""
 
     time_limit: float | None = option(
         None,
@@ -130,7 +130,7 @@ class TimeLimits:
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What an evaluation may take, and where it runs within its worker."""
+    """Limits of an evaluation, and where it runs within its worker."""
 
     isolation: str = option(
         "process",
@@ -139,7 +139,7 @@ class EvaluationOptions:
     )
     job_timeout: float | None = option(None, SECONDS, "Time that one evaluation may take.")
     memory_limit: int | None = option(None, BYTES, "Memory that one evaluation may take.")
-    prefetch: int = option(0, COUNT_OR_ZERO, "Evaluations that a worker holds ahead.")
+    prefetch: int = option(0, COUNT_OR_ZERO, "Evaluations that are assigned to a worker ahead.")
     device: str = option(
         "",
         Kind("text", partial(check_kind, kind=str)),
@@ -153,19 +153,21 @@ class EvaluationOptions:
 
 @dataclass(frozen=True)
 class ExecutorOptions:
-    """Who evaluates, and how many evaluations at once."""
+    """The executor, and the number of its evaluations at once."""
 
-    executor: str | Executor = option("process", Kind("name", check_executor), "Who evaluates.")
+    executor: str | Executor = option(
+        "process", Kind("name", check_executor), "Where evaluations run."
+    )
     workers: int | None = option(
         None, COUNT_OR_ZERO, "Evaluations at once. Default: one on each CPU."
     )
     address: str | None = option(
-        None, TEXT, "Of a Dask or Ray cluster that is there. Default: one made here."
+        None, TEXT, "Address of a running Dask or Ray cluster. Default: a new one on this machine."
     )
     resources: Mapping[str, float] | None = option(
         None,
         Kind("name=amount", _check_resources),
-        "What each evaluation asks of Dask or Ray, such as GPU=1.",
+        "Resources of each evaluation on Dask or Ray, such as GPU=1.",
         flag="--resource",
     )
 
@@ -177,7 +179,7 @@ class ExecutorOptions:
 
 @dataclass(frozen=True)
 class ListeningOptions:
-    """Where the processes of a cluster are listened for."""
+    """Where nameserver and dispatcher listen."""
 
     host: str | None = option(None, TEXT, "Address to listen on.")
     nic: str | None = option(None, TEXT, "Network interface to listen on.", master="nic_name")
@@ -189,7 +191,7 @@ class ListeningOptions:
 
 @dataclass(frozen=True)
 class RunPolicy:
-    """Where a run is kept, when it goes on, and who is told of it."""
+    """The directory of a run, when it is resumed, and how it is shown."""
 
     run: str | Path | None = option(
         None,
@@ -205,7 +207,7 @@ class RunPolicy:
         choice("error", "continue"),
         "What to do when the run has another optimizer or objective.",
     )
-    retry_failed: bool = option(False, FLAG, "Evaluate again what failed before.")
+    retry_failed: bool = option(False, FLAG, "Repeat the failed evaluations of a resumed run.")
     progress: str = option("auto", OBJECT, "A live display, or a line every 30 s.")
     callbacks: Sequence[Any] = option(
         (),
@@ -237,9 +239,9 @@ class RunOptions:
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> RunOptions:
-        """Sort options, by their names, into the groups that declare them.
+        """Return the options, sorted into the groups that declare them.
 
-        ``timing`` and ``retry`` are given as groups; what is no option is passed over.
+        ``timing`` and ``retry`` are given as groups; other names are ignored.
         """
         groups = {name: take(kind, given) for name, kind in GROUPS.items()}
         return cls(**groups, timing=given.get("timing"), retry=given.get("retry"))
@@ -259,7 +261,7 @@ GROUPS: dict[str, type[Any]] = {
     "listening": ListeningOptions,
     "policy": RunPolicy,
 }
-"""Those whose options are given one by one."""
+"""Groups whose options are given one by one."""
 
 FIELDS: dict[str, Field[Any]] = {
     each.name: each for kind in (*GROUPS.values(), Timing, Retry) for each in fields(kind)
@@ -284,7 +286,7 @@ def changed(*groups: Any) -> dict[str, Any]:
 
 
 def check_timing_and_retry(timing: object, retry: object) -> None:
-    """Check when workers are given up, and how often an evaluation is tried."""
+    """Check the types of ``timing`` and ``retry``."""
     if timing is not None:
         check_kind("timing", timing, Timing, do="timing=Timing(lease_s=30)")
     if retry is not None:
@@ -292,7 +294,7 @@ def check_timing_and_retry(timing: object, retry: object) -> None:
 
 
 def check_names(owner: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Refuse options that ``owner`` does not have, with the name that may have been meant."""
+    """Raise for options that ``owner`` does not have, suggesting a similar name."""
     names = list(known)
     for name in given:
         if name not in names:

@@ -1,4 +1,4 @@
-"""From the options of a search to the run that carries it out; all front doors go this way."""
+"""Construction of a run from the options of a search, for all front doors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def define_search(options: RunOptions) -> Search:
     Raises
     ------
     ConfigurationError, JournalError
-        If it cannot work, or an earlier run cannot be read.
+        If the options cannot work, or an earlier run cannot be read.
     """
     wanted = options.search
     called = objective_of(wanted.objective)
@@ -51,7 +51,7 @@ def define_search(options: RunOptions) -> Search:
 
 
 def generator_of(options: RunOptions) -> IterGenerator:
-    """Return the iteration generator that options ask for."""
+    """Return the iteration generator that options name."""
     wanted = options.search
     return choose_generator(wanted.iter_generator, wanted.min_budget, wanted.max_budget, wanted.eta)
 

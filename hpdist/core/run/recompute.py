@@ -21,18 +21,18 @@ from hpdist.optimizers import NAMES as OPTIMIZERS
 
 @dataclass(frozen=True)
 class Deviation:
-    """The first record that is not what would be decided now.
+    """The first record that differs from what would be decided now.
 
     Attributes
     ----------
     number
-        Which record of the journal it is, counted from 1.
+        Number of the record in the journal, counted from 1.
     recorded, proposed
         The job as the journal has it, and as it is proposed now: None if there is nothing to do.
     why
-        What makes the record impossible to follow, if it is not merely another one.
+        Why the record cannot be applied; empty if it merely differs.
     versions
-        Those that were installed when it was written.
+        Versions that were installed when it was written.
     """
 
     number: int
@@ -45,8 +45,8 @@ class Deviation:
 def recompute(records: Iterable[Record], study: Study) -> tuple[int, Deviation | None]:
     """Replay a journal, and compare each proposal with what ``study`` proposes at that point.
 
-    A proposal was made when all that stands before it was known, and nothing that stands after
-    it: also one that was made ahead of demand.
+    A proposal was made when all records before it were known, and none after it: also one that
+    was queued ahead of a free slot.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def _proposal(study: Study) -> dict[str, JsonValue] | None:
 
 
 def _cannot_follow(study: Study, record: Record) -> str:
-    """Apply a record; returns why that was not possible."""
+    """Apply a record; return the reason if that was not possible."""
     try:
         study.apply(record)
     except StateError as error:
@@ -85,12 +85,12 @@ def _cannot_follow(study: Study, record: Record) -> str:
 
 
 def study_of(records: Sequence[Record]) -> Study:
-    """Build the study of a journal anew, from nothing but its first record.
+    """Build the study of a journal from its first record only.
 
     Raises
     ------
     ConfigurationError
-        If it rests on code that is not hpdist's own.
+        If it needs code that is not hpdist's own.
     """
     header = records[0] if records else None
     if not isinstance(header, RunCreated) or header.iter_generator is None:

@@ -33,7 +33,7 @@ MakeStudy = Callable[[RunCreated | None], Study]
 """Builds the study; given the first record of a journal that is resumed, with its limits,
 first configurations and warm start."""
 
-#: Fields in which two searches may differ, in the order in which differences are shown.
+#: Fields in which two searches may differ, in the order of the message.
 IDENTITY = (
     *("space", "direction", "seed", "iter_generator", "optimizer"),
     *("early_stopping", "objectives", "objective"),
@@ -47,7 +47,7 @@ FIXED = frozenset(("space", "direction", "objectives"))
 class OpenRun:
     """A run whose journal this process holds.
 
-    ``state`` is what displays and callbacks read; ``epoch`` is that of this process.
+    ``state`` is read by displays and callbacks; ``epoch`` is that of this process.
     """
 
     journal: Journal
@@ -101,7 +101,7 @@ class Opening:
     resume
         "auto" resumes if there is anything to resume; "never" refuses, "must" insists.
     sync_every
-        Make results durable every so many.
+        Number of results that are made durable together.
     """
 
     run_id: str
@@ -124,11 +124,11 @@ def open_run(path: Path, make_study: MakeStudy, how: Opening) -> OpenRun:
     Raises
     ------
     JournalMismatch
-        If the journal holds another search; the differences are shown.
+        If the journal holds another search; the message lists the differences.
     JournalError
         If it is locked, damaged or unreadable.
     """
-    # All that can be refused is refused before anything is locked, written or cut off.
+    # All checks come before anything is locked, written or cut off.
     header = _header(path, how.resume)
     study = make_study(header)
     now = study.describe(how.run_id, objective=how.objective, versions=versions())
@@ -153,7 +153,7 @@ def check_ways(resume: str, on_change: str) -> None:
 
 
 def _header(path: Path, resume: str) -> RunCreated | None:
-    """Return the header of the run that is there, None if there is none."""
+    """Return the header of the existing run, None if there is none."""
     found = read_header(path)
     if found is None and resume == "must":
         raise ConfigurationError(
@@ -276,6 +276,6 @@ def _difference(name: str, old: Any, new: Any) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions that results may depend on."""
+    """Return the versions of packages that results may depend on."""
     found = {name: version(name) for name in ("hpdist", "numpy", "ConfigSpace")}
     return {"python": platform.python_version(), **found}

@@ -23,8 +23,9 @@ from hpdist.multi_fidelity import check_budget
 class Submissions:
     """Proposes the submitted jobs, in their order.
 
-    Ids are the caller's; inside, jobs are numbered. `add`, `number_of` and `abandon` may be called
-    from any thread, all else is the loop's; after `add`, a `WorkOffered` wakes the loop.
+    Ids are the caller's; internally jobs are numbered. `add`, `number_of` and `abandon` may be
+    called from any thread, all other methods in the loop's thread; after `add`, a `WorkOffered`
+    wakes the loop.
 
     Parameters
     ----------

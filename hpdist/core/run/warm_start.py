@@ -20,19 +20,19 @@ def transfer(
     defaults: Mapping[str, JsonValue] | None = None,
     direction: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Return what earlier runs say of ``space``, for ``warm_start``.
+    """Return observations of earlier runs as observations of ``space``, for ``warm_start``.
 
     Parameters that ``space`` does not have are left out, so several observations may become one
-    configuration; those it has in addition get their default, which is to be what was so in the
-    earlier runs. Observations that are still none of ``space`` (a value out of range, a category
-    that is gone, a forbidden combination) are left out.
+    configuration; additional parameters get their default, which should be the value in effect in
+    the earlier runs. Observations that still do not fit ``space`` (a value out of range, a
+    category that is gone, a forbidden combination) are left out.
 
     Parameters
     ----------
     sources
-        What ``warm_start`` takes: run directories, `Results` or DataFrames, or a list of these.
+        As for ``warm_start``: run directories, `Results` or DataFrames, or a list of these.
     space
-        That of the new search.
+        The space of the new search.
     defaults
         Values of parameters that the earlier runs did not have; otherwise the default of each.
     direction
@@ -92,7 +92,7 @@ def _fitted(
 def _completed(
     config: Mapping[str, JsonValue], space: Space, given: Mapping[str, JsonValue]
 ) -> dict[str, JsonValue]:
-    """Leave out what the space does not know or need, and add what is missing."""
+    """Leave out parameters that the space does not have, and add missing ones."""
     whole = {name: config.get(name, given[name]) for name in space.names}
     return {name: whole[name] for name in space.active(whole)}
 
