@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import subprocess
 import sys
 from importlib.metadata import version
@@ -101,5 +100,8 @@ def test_warnings_are_seen_once_whether_logging_is_configured_or_not(configured:
 
 
 def test_the_package_has_a_null_handler() -> None:
-    handlers = logging.getLogger("hpdist").handlers
-    assert [each for each in handlers if isinstance(each, logging.NullHandler)]
+    code = (
+        "import hpdist, logging; print(logging.getLogger('hpdist').handlers[0].__class__.__mro__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "logging.NullHandler" in done.stdout

@@ -2,7 +2,8 @@
 
 Pure; imports `core.model`, `core.space` and `multi_fidelity.budgets`. Each optimizer is in the
 module of its name (`gp`, `bohb`, ...). Open `base` first (ask and tell), then `gp`; `registry` has
-the names and what "auto" stands for.
+the names and what "auto" stands for. Shared: `features` (one-hot), `training_data` (failures,
+choice of observations), `loss_transform`, `acquisition` (and its candidates), `batch_strategies`.
 """
 
 from __future__ import annotations
