@@ -159,8 +159,7 @@ def _on_cluster(task: Task) -> Results:
         Listening(where.host, where.nic, where.port),
         options.timing,
     )
-    run = replace(task.on(host), timing=host.service.timing)
-    results = run.run()
+    results = task.on(host).run()
     if host.failure is not None:
         raise host.failure
     return results

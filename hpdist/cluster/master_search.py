@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpdist.core.model.events import Controlled, RunCreated
+from hpdist.core.model.events import RunCreated
 from hpdist.core.model.limits_and_timing import Limits
-from hpdist.core.model.states import Command
 from hpdist.core.run.definition import gather_warm_start
 from hpdist.core.run.options import RunOptions
-from hpdist.core.run.resume import Opening, OpenRun, change, header_arguments, open_run
+from hpdist.core.run.resume import Opening, OpenRun, header_arguments, open_run, unpause
 from hpdist.core.space.space import Space
 from hpdist.core.study.study import Study
 from hpdist.multi_fidelity import Bracket, IterGenerator
@@ -44,23 +43,9 @@ class MasterSearch:
         JournalError
             As `hpdist.core.run.resume.open_run`.
         """
-        options = self.options
-        run = open_run(
-            journal,
-            self._make_study,
-            Opening(
-                run_id=run_id,
-                at=time.time(),
-                objective=objective,
-                on_change=options.policy.on_change,
-                resume=options.policy.resume,
-                sync_every=sync_every,
-                timing=options.timing,
-                retry=options.retry,
-            ),
-        )
-        if run.dispatch.paused:
-            change(run, Controlled(Command.RESUME), time.time())
+        opening = Opening.of(self.options, run_id, objective, sync_every)
+        run = open_run(journal, self._make_study, opening)
+        unpause(run, time.time())
         return run
 
     def _make_study(self, header: RunCreated | None) -> Study:

@@ -156,7 +156,9 @@ class Candidate:
         disk = FencedDisk(lambda: self.election.superseded)
         take_journal(self._directory / "journal", disk)
         executor = FolderExecutor(self._directory, self._timing)
-        run = replace(self._make_run(executor), executor=executor, disk=disk, timing=self._timing)
+        made = self._make_run(executor)
+        opening = replace(made.opening, disk=disk, timing=self._timing)
+        run = replace(made, executor=executor, opening=opening)
         self._executor = executor
         if self._leaving.is_set():
             return False

@@ -12,6 +12,7 @@ from typing import Any
 
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.limits_and_timing import Limits, Timing
 from hpdist.core.model.payload import Payload
@@ -28,6 +29,7 @@ from hpdist.core.results.progress_display import make_progress
 from hpdist.core.run.definition import Search, space_of
 from hpdist.core.run.local_run import LocalRun
 from hpdist.core.run.options import FOLDER_TIMING
+from hpdist.core.run.resume import Opening
 from hpdist.folder.election import RUNNING, TERMS, Election, is_dead
 from hpdist.folder.participant import Participant, runners_of
 from hpdist.folder.pipeline import PipelineObjective, check_names, trial_directory
@@ -123,7 +125,7 @@ def launch_runtime(  # noqa: PLR0913 - a public signature
             RunDirectory(path),
             executor,
             make_progress("none", path, Forecast(generator, math.inf)),
-            timing=timing,
+            Opening(safe_run_id(path.resolve().name), objective=search.fingerprint),
         )
 
     def evaluated(payload: Payload) -> None:

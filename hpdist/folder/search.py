@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +137,7 @@ def take_part(
     )
     return Participant(
         path,
-        lambda executor: replace(make_run(executor), timing=timing),
+        make_run,
         runners,
         timing=timing,
         max_evaluations=max_evaluations,

@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hpdist.core.dispatch.executor import Executor
-from hpdist.core.journal.disk import REAL, Disk
 from hpdist.core.journal.run_directory import RunDirectory
-from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.events import Controlled, RunEnded
-from hpdist.core.model.limits_and_timing import Retry, Timing
 from hpdist.core.model.states import Command, EndReason
 from hpdist.core.model.validation import check_seconds
 from hpdist.core.results.progress_display import Progress
@@ -23,7 +20,7 @@ from hpdist.core.results.progress_lines import found
 from hpdist.core.results.results import Results
 from hpdist.core.run.assembly import ServesRun, make_loop
 from hpdist.core.run.definition import Search
-from hpdist.core.run.resume import Opening, OpenRun, change, change_limits, check_ways, open_run
+from hpdist.core.run.resume import Opening, OpenRun, change, change_limits, open_run, unpause
 from hpdist.core.run.signals import interruptible
 from hpdist.core.run.user_callbacks import Callback, ResultCallbacks
 
@@ -34,42 +31,31 @@ class LocalRun:
 
     Attributes
     ----------
+    opening
+        How its journal is opened.
     retry_failed
         Evaluate failed jobs of a resumed run again.
     keep_limits
         Leave a resumed run's limits as they were.
-    resume, on_change
-        As for `hpdist.core.run.resume.open_run`.
     time_limit_s, grace_s
         Seconds from now until nothing new starts; seconds for running evaluations after that.
-    timing
-        When a silent worker is given up.
-    retry
-        Limits of retries.
     on_open
         Called when this process has the journal, before anything starts.
-    disk
-        File system functions for the journal.
     """
 
     search: Search
     directory: RunDirectory
     executor: Executor
     progress: Progress
+    opening: Opening
     callbacks: Sequence[Callback] = ()
     keep_limits: bool = False
     retry_failed: bool = False
-    resume: str = "auto"
-    on_change: str = "error"
     time_limit_s: float = math.inf
     grace_s: float = 10.0
-    timing: Timing | None = None
-    retry: Retry | None = None
     on_open: Callable[[OpenRun], None] = lambda run: None
-    disk: Disk = REAL
 
     def __post_init__(self) -> None:
-        check_ways(self.resume, self.on_change)
         check_seconds("time_limit_s", self.time_limit_s, infinite=True)
 
     def run(self) -> Results:
@@ -84,7 +70,7 @@ class LocalRun:
         """
         new = [each for each in self._paths if not os.path.lexists(each)]
         try:
-            run = self._open()
+            run = open_run(self.directory.journal, self.search.make_study, self.opening)
         except BaseException:
             _remove_created([each for each in new if each.is_dir()])
             raise
@@ -115,22 +101,6 @@ class LocalRun:
         files = [directory.journal, directory.lock]
         return [*files, directory.path, *directory.path.parents]
 
-    def _open(self) -> OpenRun:
-        return open_run(
-            self.directory.journal,
-            self.search.make_study,
-            Opening(
-                run_id=safe_run_id(self.directory.path.resolve().name),
-                at=time.time(),
-                objective=self.search.fingerprint,
-                on_change=self.on_change,
-                resume=self.resume,
-                timing=self.timing,
-                retry=self.retry,
-                disk=self.disk,
-            ),
-        )
-
     def _notes(self, run: OpenRun) -> list[str]:
         """Return lines about the earlier sessions."""
         header = run.state.run
@@ -150,8 +120,7 @@ class LocalRun:
             change_limits(run, self.search.limits, at)
         if self.retry_failed and (failed := run.study.retryable()):
             change(run, Controlled(Command.RETRY, {"jobs": failed}), at)
-        if run.dispatch.paused:
-            change(run, Controlled(Command.RESUME), at)
+        unpause(run, at)
         has_work = not run.study.done
         if has_work and not self.executor.keeps_running:
             run.announce(at)  # other executors do so, with their address

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
+from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.objective.objective import objective_of
 from hpdist.core.results.forecast import Forecast
@@ -19,6 +20,7 @@ from hpdist.core.run.definition import (
 )
 from hpdist.core.run.local_run import LocalRun
 from hpdist.core.run.options import RunOptions
+from hpdist.core.run.resume import Opening
 from hpdist.core.space.space import Space
 from hpdist.core.study.early_stopping import StoppingRule, make_rule
 from hpdist.multi_fidelity import IterGenerator
@@ -77,15 +79,12 @@ def prepare_run(
         RunDirectory(path),
         executor,
         make_progress(policy.progress, path, Forecast(search.iter_generator, time_limit_s)),
+        Opening.of(options, safe_run_id(path.resolve().name), search.fingerprint),
         callbacks=policy.callbacks,
         keep_limits=keep_limits or not options.has_limits,
         retry_failed=policy.retry_failed,
-        resume=policy.resume,
-        on_change=policy.on_change,
         time_limit_s=time_limit_s,
         grace_s=options.time.grace,
-        timing=options.timing,
-        retry=options.retry,
     )
 
 

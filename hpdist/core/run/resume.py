@@ -26,7 +26,7 @@ from hpdist.core.model.states import Command
 from hpdist.core.model.validation import short_repr
 from hpdist.core.results.run_state import RunState
 from hpdist.core.run.assembly import RunInstance, Work
-from hpdist.core.run.options import RunPolicy
+from hpdist.core.run.options import RunOptions, RunPolicy
 from hpdist.core.study.study import Study
 
 MakeStudy = Callable[[RunCreated | None], Study]
@@ -92,7 +92,7 @@ class Opening:
     Attributes
     ----------
     at
-        Wall time of new records, in seconds since 1970.
+        Wall time of new records, in seconds since 1970; default: that of opening.
     objective
         Name and fingerprint of the objective; "" is not compared.
     on_change
@@ -105,7 +105,7 @@ class Opening:
     """
 
     run_id: str
-    at: float
+    at: float | None = None
     objective: str = ""
     on_change: str = RunPolicy.on_change
     resume: str = RunPolicy.resume
@@ -115,7 +115,23 @@ class Opening:
     disk: Disk = REAL
 
     def __post_init__(self) -> None:
-        check_ways(self.resume, self.on_change)
+        RunPolicy(resume=self.resume, on_change=self.on_change)  # checks both
+
+    @classmethod
+    def of(
+        cls, options: RunOptions, run_id: str, objective: str = "", sync_every: int = 1
+    ) -> Opening:
+        """Return how the run of a search with these options is opened."""
+        policy = options.policy
+        return cls(
+            run_id,
+            objective=objective,
+            on_change=policy.on_change,
+            resume=policy.resume,
+            sync_every=sync_every,
+            retry=options.retry,
+            timing=options.timing,
+        )
 
 
 def open_run(path: Path, make_study: MakeStudy, how: Opening) -> OpenRun:
@@ -128,6 +144,7 @@ def open_run(path: Path, make_study: MakeStudy, how: Opening) -> OpenRun:
     JournalError
         If it is locked, damaged or unreadable.
     """
+    at = time.time() if how.at is None else how.at
     # All checks come before anything is locked, written or cut off.
     header = _header(path, how.resume)
     study = make_study(header)
@@ -139,17 +156,12 @@ def open_run(path: Path, make_study: MakeStudy, how: Opening) -> OpenRun:
     try:
         _check_unchanged(journal, header)
         if header is None:
-            journal.append(now, how.at)
-            journal.records.append((how.at, now))
+            journal.append(now, at)
+            journal.records.append((at, now))
         return _resumed(journal, study, DispatchState(how.retry, how.timing), how.on_change)
     except BaseException:
         journal.close()
         raise
-
-
-def check_ways(resume: str, on_change: str) -> None:
-    """Check the choices of when to resume and what to do about changes."""
-    RunPolicy(resume=resume, on_change=on_change)
 
 
 def _header(path: Path, resume: str) -> RunCreated | None:
@@ -220,6 +232,12 @@ def change(run: OpenRun, record: Record, at: float) -> None:
     run.dispatch.apply(record)
     run.journal.append(record, at)
     run.state.update([(at, record)])
+
+
+def unpause(run: OpenRun, at: float) -> None:
+    """Record that a run which was paused goes on."""
+    if run.dispatch.paused:
+        change(run, Controlled(Command.RESUME), at)
 
 
 def header_arguments(header: RunCreated) -> dict[str, Any]:
