@@ -87,8 +87,8 @@ def answers(event: Event) -> list[Order]:
     if isinstance(event, WorkerJoined):
         return [Registered(event.worker.worker_id, event.worker.incarnation)]
     if isinstance(event, AttemptFinished):
-        held = (event.result.job_id, event.result.attempt)
-        return [Acknowledge(event.worker_id, event.incarnation, *held)]
+        assignment = (event.result.job_id, event.result.attempt)
+        return [Acknowledge(event.worker_id, event.incarnation, *assignment)]
     return []
 
 

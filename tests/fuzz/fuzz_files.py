@@ -171,7 +171,7 @@ def _outbox(data: bytes) -> None:
     read_message(decode(encode({**message, "results": results}))).events("book")
     outbox.set_instance("book")
     for result in left:
-        outbox.forget(result.held)
+        outbox.forget(result.assignment)
     path.unlink(missing_ok=True)
     for file in path.parent.glob("00000000-*"):
         file.unlink()

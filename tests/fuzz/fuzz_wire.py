@@ -122,7 +122,7 @@ def _reply(data: bytes) -> None:
     mine.finish((1, 1), AttemptResult(1, 1, Success(0.5)))
     mine.replied(_poll(mine), reply)
     mine.accept(reply.assignments)
-    mine.obey(reply)
+    mine.execute_commands(reply)
     while (taken := mine.start_next()) is not None:
         held, payload, _ = taken
         own, _ = AttemptDirectories().of(_ROOT, payload, held[1])

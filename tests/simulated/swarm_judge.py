@@ -86,19 +86,19 @@ class Judge:
             if isinstance(order, Launch):
                 self._launch(order)
             elif isinstance(order, Acknowledge):
-                held = (order.job_id, order.attempt)
-                known = held in self._answered or order.job_id in self._settled
+                assignment = (order.job_id, order.attempt)
+                known = assignment in self._answered or order.job_id in self._settled
                 stale = order.attempt < self._latest.get(order.job_id, 0)
                 promised = self.swarm.sync_every == 1
                 durable = known or stale or not promised
                 demand(durable, f"acknowledged before it was durable: {order}")
 
     def _launch(self, order: Launch) -> None:
-        held = (order.job_id, order.attempt)
+        assignment = (order.job_id, order.attempt)
         receiver = (order.worker_id, order.incarnation)
-        before = self.launched.setdefault(held, receiver)
+        before = self.launched.setdefault(assignment, receiver)
         demand(before is receiver, f"handed out again: {order}, before to {before}")
-        durable = (*held, order.worker_id) in self._started
+        durable = (*assignment, order.worker_id) in self._started
         demand(durable, f"handed out before it was durable: {order}")
 
     # ------------------------------------------------------------------ at the end

@@ -1,4 +1,4 @@
-"""The calls of a worker: makes its messages, and keeps what their replies say of the dispatcher."""
+"""The calls of a worker: its messages, and the state of the session that the replies set."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Calls:
     Attributes
     ----------
     epoch
-        Of the newest dispatcher that replied.
+        The epoch of the newest dispatcher that replied.
     settings
-        Those of the session; before the worker is registered, the default ones.
+        Settings of the session; the defaults before the worker is registered.
     last_contact
-        When the last reply came, on the monotonic clock.
+        Time of the last reply, on the monotonic clock.
     """
 
     def __init__(self, info: WorkerInfo, in_flight: InFlight) -> None:
@@ -44,21 +44,21 @@ class Calls:
         self.last_contact = time.monotonic()
 
     def exchange(self, channel: Channel, message: Message) -> Reply:
-        """Send a message, and have the reply confirmed, accepted and obeyed."""
-        # A call that was lost leaves time for another one within the lease.
+        """Send a message and process the reply: acknowledgements, assignments and commands."""
+        # After a lost call there is time for another one within the lease.
         channel.timeout_s = min(10.0, self.settings.lease_s / 3)
         reply = exchange(channel, message)
         self.epoch = max(self.epoch, reply.epoch)
         self.last_contact = time.monotonic()
         self._in_flight.replied(message, reply)
         self._in_flight.accept(reply.assignments)
-        self._in_flight.obey(reply)
+        self._in_flight.execute_commands(reply)
         return reply
 
     def register(self, results: tuple[ReportedResult, ...] = ()) -> Register:
-        """Return the message that makes the worker known, with ``results`` of dead workers."""
-        named = ("worker_id", "incarnation")
-        info = {name: value for name, value in vars(self._info).items() if name not in named}
+        """Return the message that registers the worker, with ``results`` of dead workers."""
+        sender = ("worker_id", "incarnation")
+        info = {name: value for name, value in vars(self._info).items() if name not in sender}
         return Register(
             **self._header("work"),
             info=WorkerDescription(**info),
@@ -67,11 +67,11 @@ class Calls:
         )
 
     def poll(self, wait: float) -> Poll:
-        """Return the message that reports all results, and waits so long for work."""
+        """Return the message that reports all results and waits ``wait`` seconds for work."""
         return Poll(**self._header("work"), wait=wait, **vars(self._in_flight.unreported()))
 
     def heartbeat(self) -> Heartbeat:
-        """Return the message that names the attempts in flight, and waits for commands."""
+        """Return the message that lists the attempts in flight and waits for commands."""
         unreported = self._in_flight.unreported()
         return Heartbeat(
             **self._header("heartbeat"),

@@ -1,13 +1,12 @@
-"""The dispatcher's end of the worker protocol: an executor whose workers call in.
+"""The dispatcher's end of the worker protocol: an executor whose workers connect to it.
 
-No transport is known here. Whoever receives a worker's message passes it to `exchange` as a JSON
-object and sends back the one that it returns; so loss, repetition and delay are tested without a
+It is independent of the transport, which passes a worker's message to `exchange` as a JSON object
+and sends back the reply that it returns; so loss, repetition and delay are tested without a
 network.
 
-A worker has two channels, each with requests numbered upwards and one call at a time: that for
-work (register, poll, deregister) brings assignments and acknowledgements, that for heartbeats
-brings commands. A repeated number gets the same reply, so a reply that was lost on the way costs
-nothing.
+A worker has two channels, each with rising request numbers and one call at a time: the work channel
+(register, poll, deregister) returns assignments and acknowledgements, the heartbeat channel
+returns commands. A repeated number gets the same reply, so that a lost reply has no effect.
 """
 
 from __future__ import annotations
@@ -52,20 +51,20 @@ _FORGET_AFTER_LEASES = 20
 
 
 class RemoteExecutor:
-    """Assigns attempts to workers that ask for work.
+    """Assigns attempts to workers that poll for work.
 
     Parameters
     ----------
     timing
-        Told to the workers when they register; ``poll_s`` also bounds how long a call is kept
-        waiting.
+        Sent to the workers when they register; ``poll_s`` also limits how long a call waits for
+        its reply.
     epoch
-        Number of this dispatcher among those of the run, which rises with each restart.
+        Number of this dispatcher within the run; it rises with each restart.
     run_id
         Messages for another run are refused.
     instance
-        Tells apart runs of one name, whose job numbers mean different jobs; it stays the same
-        when a run is resumed.
+        Id of the run instance: distinguishes runs of one name, whose job ids stand for different
+        jobs. It stays the same when a run is resumed.
     """
 
     keeps_running = True
@@ -78,21 +77,21 @@ class RemoteExecutor:
         self._settings = SessionSettings(
             timing.lease_s, timing.heartbeat_s, timing.poll_s, instance
         )
-        self._longest_wait_s = max(timing.poll_s, timing.heartbeat_s)
+        self._max_wait_s = max(timing.poll_s, timing.heartbeat_s)
         self._idle = threading.Condition()
         self._active = 0
         self._workers: dict[str, RemoteWorker] = {}
         self._post: Post | None = None
 
     def start(self, post: Post) -> None:
-        """Post events from now on; before this, and after `close`, no worker is registered."""
+        """Start posting events; before this and after `close` every worker is unregistered."""
         with self._idle:
             self._post = post
 
     def exchange(self, data: Fields) -> dict[str, Any]:
-        """Answer one message of a worker, after waiting for a reason to; from any thread.
+        """Return the reply to a message of a worker, after waiting for events; from any thread.
 
-        Never raises: a message that is malformed or for another run gets a reply of kind
+        It never raises: a message that is malformed or for another run gets a reply of kind
         ``refused``.
         """
         try:
@@ -104,12 +103,12 @@ class RemoteExecutor:
         if post is None:
             return write_reply(Reply(UNREGISTERED, self._epoch))
         try:
-            return write_reply(self._answer(message, post))
+            return write_reply(self._reply(message, post))
         finally:
             self._exit()
 
     def connection_closed(self, worker_id: str, incarnation: str) -> None:
-        """Tell the loop that a connection of this worker was closed; from any thread."""
+        """Post the event that a connection of this worker was closed; from any thread."""
         worker = self._workers.get(worker_id)
         if worker is None or worker.incarnation != incarnation:
             return
@@ -122,29 +121,29 @@ class RemoteExecutor:
             self._exit()
 
     def perform(self, orders: Sequence[Order]) -> None:
-        """Put ``orders`` into the workers' mailboxes, waking each once.
+        """Put ``orders`` into the workers' mailboxes, and wake each worker once.
 
-        Orders for a worker or incarnation that is not here any more are dropped: the loop learns of
-        that by events. A job withdrawn before its worker fetched it is released at once.
+        Orders for a worker or incarnation that has left are dropped: events inform the loop of
+        that. A job that is withdrawn before its worker fetched it is released at once.
         """
         by_worker: dict[str, list[Order]] = {}
         for order in orders:
             by_worker.setdefault(order.worker_id, []).append(order)
         withdrawn: list[Event] = []
-        for worker_id, its_orders in by_worker.items():
+        for worker_id, worker_orders in by_worker.items():
             worker = self._workers.get(worker_id)
             if worker is not None:
                 withdrawn += [
                     AttemptReleased(
-                        worker_id, worker.incarnation, *held, "withdrawn before it started"
+                        worker_id, worker.incarnation, *assignment, "withdrawn before it started"
                     )
-                    for held in worker.put(its_orders)
+                    for assignment in worker.put(worker_orders)
                 ]
         if withdrawn and self._post is not None:
             self._post(withdrawn)
 
     def close(self, grace_s: float) -> None:
-        """Answer all open calls, so that workers look for a dispatcher again; post nothing more."""
+        """Stop posting events, and reply to all open calls: workers look for a dispatcher then."""
         with self._idle:
             self._post = None
             workers = list(self._workers.values())
@@ -168,7 +167,7 @@ class RemoteExecutor:
     def _refusal(self, error: ProtocolMismatch) -> Reply:
         return Reply(REFUSED, self._epoch, message=str(error))
 
-    def _answer(self, message: Message, post: Post) -> Reply:
+    def _reply(self, message: Message, post: Post) -> Reply:
         if isinstance(message, Deregister):
             self._remove(message)
             post(message.events())
@@ -180,16 +179,16 @@ class RemoteExecutor:
         if worker is None:
             return Reply(UNREGISTERED, self._epoch)
         call = worker.open_call(message)
-        # An answered or overtaken call was told to the loop before: it is a sign of life only.
+        # A repeated or outdated message was posted before: it only shows that the worker is alive.
         post(message.events(self._instance) if call.is_new else [WorkerSeen(*message.sender)])
         return worker.reply_to(call, self._wait_s(message))
 
     def _wait_s(self, message: Message) -> float:
         registers = isinstance(message, Register)
-        return _REGISTER_WITHIN_S if registers else min(message.wait, self._longest_wait_s)
+        return _REGISTER_WITHIN_S if registers else min(message.wait, self._max_wait_s)
 
     def _worker(self, message: Message) -> RemoteWorker | None:
-        """Return the sender, made anew when it is another process than before."""
+        """Return the sender; a new process under a known worker id replaces the former one."""
         with self._idle:
             former = self._workers.get(message.worker)
             if former is not None and former.incarnation == message.incarnation:
@@ -213,6 +212,6 @@ class RemoteExecutor:
         worker.end(OK)
 
     def _forget_silent(self) -> None:
-        oldest = time.monotonic() - _FORGET_AFTER_LEASES * self._timing.lease_s
-        for worker_id in [name for name, each in self._workers.items() if each.last_used < oldest]:
+        limit = time.monotonic() - _FORGET_AFTER_LEASES * self._timing.lease_s
+        for worker_id in [name for name, each in self._workers.items() if each.last_used < limit]:
             del self._workers[worker_id]

@@ -1,4 +1,4 @@
-"""The attempts in flight at a worker, shared by the thread that works and that of heartbeats."""
+"""The attempts in flight at a worker, shared by its work thread and its heartbeat thread."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from hpdist.core.remote.messages import Heartbeat, Message, Poll, ReportedResult
 from hpdist.core.remote.outbox import Outbox, as_many_as_fit, reported
 from hpdist.core.remote.replies import OK, AssignedAttempt, Reply
 
-#: How long an objective may take to end when its worker has to leave at once.
+#: Seconds that an objective gets to end when its worker has to leave at once.
 LEAVING_GRACE_S = 2.0
 
-#: Intermediate losses kept for the next heartbeat; more would be thrown away by the reader.
+#: Intermediate losses kept for the next heartbeat; the dispatcher would drop more.
 MAX_PROGRESS = 500
 
 
 @dataclass(frozen=True)
 class Unreported:
-    """What has to be reported: results, released attempts and the progress of running ones."""
+    """What the next call reports: results, released attempts and progress of running ones."""
 
     results: tuple[ReportedResult, ...] = ()
     released: tuple[tuple[int, int, str], ...] = ()
@@ -31,10 +31,10 @@ class Unreported:
 
 
 class InFlight:
-    """Attempts that wait, run, or ended without being acknowledged.
+    """Attempts that wait, run, or have ended without being acknowledged.
 
-    One small lock guards it all; no foreign code is ever called under it. Results are kept in the
-    ``outbox`` as well, where they outlive this process.
+    One lock protects all fields; no user code is called under it. Results are also written to the
+    ``outbox``, where they outlive this process.
     """
 
     def __init__(self, outbox: Outbox) -> None:
@@ -44,16 +44,16 @@ class InFlight:
         self._waiting: dict[Assignment, Payload] = {}
         self._running: tuple[Assignment, StopSwitch] | None = None
         self._finished: dict[Assignment, ReportedResult] = {}
-        self._recovered: list[ReportedResult] = []  #: of dead workers, of whatever run instance
+        self._recovered: list[ReportedResult] = []  #: results of dead workers, of any run instance
         self._released: dict[Assignment, str] = {}
         self._progress: list[tuple[int, int, int, float]] = []
         self._seen: set[Assignment] = set()
-        self._unwanted: set[Assignment] = set()  #: withdrawn before they arrived
+        self._unwanted: set[Assignment] = set()  #: withdrawn before they arrived here
         self._requests = {"work": itertools.count(), "heartbeat": itertools.count()}
-        self.leaving: str | None = None  #: why no more work is wanted
+        self.leaving: str | None = None  #: reason why no more work is accepted
         self.abandoned = False  #: leave at once, releasing everything
 
-    # ------------------------------------------------------------------ what there is
+    # ------------------------------------------------------------------ state
 
     @property
     def busy(self) -> bool:
@@ -84,31 +84,31 @@ class InFlight:
     # ------------------------------------------------------------------ work
 
     def accept(self, assignments: Sequence[AssignedAttempt]) -> None:
-        """Queue the assigned attempts; one that was here before is not started again."""
+        """Queue the assigned attempts; a repeated assignment is not started again."""
         with self._lock:
-            for assignment in assignments:
-                held = assignment.held
-                if held in self._seen:
+            for assigned in assignments:
+                assignment = assigned.assignment
+                if assignment in self._seen:
                     continue
-                self._seen.add(held)
-                if self.leaving or held in self._unwanted:
-                    self._released[held] = "not wanted any more"
+                self._seen.add(assignment)
+                if self.leaving or assignment in self._unwanted:
+                    self._released[assignment] = "no longer wanted"
                 else:
-                    self._waiting[held] = assignment.payload
+                    self._waiting[assignment] = assigned.payload
             self._changed.notify_all()
 
     def start_next(self) -> tuple[Assignment, Payload, StopSwitch] | None:
-        """Mark the next attempt as running and return it; None when nothing waits."""
+        """Mark the next attempt as running and return it; None if no attempt waits."""
         with self._lock:
             if not self._waiting or self.abandoned:
                 return None
-            held = next(iter(self._waiting))
-            payload = self._waiting.pop(held)
+            assignment = next(iter(self._waiting))
+            payload = self._waiting.pop(assignment)
             switch = StopSwitch()
-            self._running = (held, switch)
-            return held, payload, switch
+            self._running = (assignment, switch)
+            return assignment, payload, switch
 
-    def finish(self, held: Assignment, result: AttemptResult | None) -> None:
+    def finish(self, assignment: Assignment, result: AttemptResult | None) -> None:
         """Keep the result of the running attempt; None if it was cancelled and is released."""
         report = None if result is None else reported(result)
         if report is not None:
@@ -116,31 +116,31 @@ class InFlight:
         with self._lock:
             self._running = None
             if report is None:
-                self._released.setdefault(held, "cancelled")
-            elif held not in self._released:
-                self._finished[held] = report
-            wanted = held in self._finished
+                self._released.setdefault(assignment, "cancelled")
+            elif assignment not in self._released:
+                self._finished[assignment] = report
+            wanted = assignment in self._finished
             self._changed.notify_all()
         if not wanted:
-            self._outbox.forget(held)
+            self._outbox.forget(assignment)
 
     def recover(self) -> tuple[ReportedResult, ...]:
-        """Take over the results of dead workers; returns as many as one message can hold."""
+        """Take over the results of dead workers; return as many as fit into one message."""
         recovered = self._outbox.recover()
         with self._lock:
             self._recovered += recovered
             return as_many_as_fit(self._recovered)
 
-    def report(self, held: Assignment, step: int, loss: float) -> None:
+    def report(self, assignment: Assignment, step: int, loss: float) -> None:
         """Keep an intermediate loss for the next heartbeat."""
         with self._lock:
-            self._progress.append((*held, step, loss))
+            self._progress.append((*assignment, step, loss))
             del self._progress[:-MAX_PROGRESS]
 
     # ------------------------------------------------------------------ two threads
 
     def wait_to_call(self) -> None:
-        """Wait until there is something to report, or no work left."""
+        """Wait until there is a result to report, or no work is left."""
         with self._lock:
             self._changed.wait_for(
                 lambda: self.has_unsent or self.abandoned or not (self._running or self._waiting)
@@ -153,7 +153,7 @@ class InFlight:
                 self._changed.wait(1.0)
 
     def wake(self) -> None:
-        """End the waiting of other threads."""
+        """Wake the threads that wait."""
         with self._lock:
             self._changed.notify_all()
 
@@ -168,66 +168,70 @@ class InFlight:
         with self._lock:
             return Unreported(
                 as_many_as_fit([*self._recovered, *self._finished.values()]),
-                tuple((*held, why) for held, why in self._released.items()),
+                tuple((*assignment, why) for assignment, why in self._released.items()),
                 tuple(self._progress),
             )
 
     def replied(self, message: Message, reply: Reply) -> None:
-        """Forget what ``reply`` confirms of ``message``."""
+        """Remove the parts of ``message`` that ``reply`` acknowledges."""
         if reply.settings is not None:
             self._set_instance(reply.settings.instance)
         with self._lock:
             acknowledged = set(reply.acknowledged)
-            for held in acknowledged:
-                self._finished.pop(held, None)
-            self._recovered = [each for each in self._recovered if each.held not in acknowledged]
+            for assignment in acknowledged:
+                self._finished.pop(assignment, None)
+            self._recovered = [
+                each for each in self._recovered if each.assignment not in acknowledged
+            ]
             if reply.kind == OK and isinstance(message, Poll | Heartbeat):
                 sent = set(message.progress)
                 self._progress = [report for report in self._progress if report not in sent]
                 for job_id, attempt, _ in message.released:
                     self._released.pop((job_id, attempt), None)
-        for held in acknowledged:
-            self._outbox.forget(held)
+        for assignment in acknowledged:
+            self._outbox.forget(assignment)
 
     def _set_instance(self, instance: str) -> None:
-        """Drop recovered results of other instances of the run than the one served here."""
+        """Drop recovered results of other run instances."""
         self._outbox.set_instance(instance)
         with self._lock:
             self._recovered = [each for each in self._recovered if each.instance == instance]
 
     # ------------------------------------------------------------------ commands
 
-    def obey(self, reply: Reply) -> None:
-        """Carry out the commands in a reply."""
-        for held in reply.cancel:
-            self.release(held, "cancelled", hard=True)
-        for held in reply.recall:
-            self.release(held, "recalled", hard=False)
-        for held in reply.stop_early:
-            self._stop_early(held)
+    def execute_commands(self, reply: Reply) -> None:
+        """Execute the commands of a reply."""
+        for assignment in reply.cancel:
+            self.release(assignment, "cancelled", hard=True)
+        for assignment in reply.recall:
+            self.release(assignment, "recalled", hard=False)
+        for assignment in reply.stop_early:
+            self._stop_early(assignment)
         if reply.shutdown is not None:
             self.leave(reply.shutdown.reason, at_once=not reply.shutdown.drain)
 
-    def release(self, held: Assignment, why: str, *, hard: bool, grace_s: float = GRACE_S) -> None:
-        """Release an attempt: a running one only if ``hard``, one not here yet when it comes."""
+    def release(
+        self, assignment: Assignment, why: str, *, hard: bool, grace_s: float = GRACE_S
+    ) -> None:
+        """Release an attempt: a running one only if ``hard``, a later one when it arrives."""
         with self._lock:
             running = self._running
-            if held not in self._seen:
-                self._unwanted.add(held)
-            if held in self._waiting:
-                del self._waiting[held]
-                self._released[held] = why
-        if hard and running is not None and running[0] == held:
+            if assignment not in self._seen:
+                self._unwanted.add(assignment)
+            if assignment in self._waiting:
+                del self._waiting[assignment]
+                self._released[assignment] = why
+        if hard and running is not None and running[0] == assignment:
             running[1].cancel(grace_s)
 
-    def _stop_early(self, held: Assignment) -> None:
-        """Ask the objective to return soon, if it is this attempt that runs."""
+    def _stop_early(self, assignment: Assignment) -> None:
+        """Ask the objective to return soon, if this attempt is running."""
         running = self._running
-        if running is not None and running[0] == held:
+        if running is not None and running[0] == assignment:
             running[1].request_stop()
 
     def leave(self, why: str, *, at_once: bool) -> None:
-        """Want no more work: after the running attempt, or at once, releasing everything."""
+        """Accept no more work; with ``at_once`` also release the running attempt."""
         with self._lock:
             self.leaving = self.leaving or why or "shut down"
             self.abandoned = self.abandoned or at_once
@@ -236,7 +240,7 @@ class InFlight:
             if at_once and running is not None:
                 self._released[running[0]] = self.leaving
             self._changed.notify_all()
-        for held in waiting:
-            self.release(held, self.leaving, hard=False)
+        for assignment in waiting:
+            self.release(assignment, self.leaving, hard=False)
         if at_once and running is not None:
             running[1].cancel(LEAVING_GRACE_S)

@@ -1,8 +1,8 @@
-"""The messages of a worker to its dispatcher, and the events that they stand for.
+"""The messages of a worker to its dispatcher, and the events that they represent.
 
-`Register` makes the worker known. `Poll` reports results and asks for work, `Heartbeat` shows that
-the worker is alive while it evaluates, `Deregister` ends its session. What a channel adds to each,
-the version of the protocol and the run, is checked by `check_recipient`.
+`Register` starts the session of a worker, `Poll` reports results and requests work, `Heartbeat`
+shows that the worker is alive while it evaluates, `Deregister` ends its session. A channel adds
+the version of the protocol and the run to each; `check_recipient` checks both.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from hpdist.core.model.validation import short_repr
 from hpdist.core.model.values import Failure, JsonValue, Outcome, Success, WorkerInfo
 
 PROTOCOL = 1
-"""Version of the messages; a peer that speaks another one is refused."""
+"""Version of the messages; a peer with another version is refused."""
 
 MAX_OUTPUT = 65_536
 """Characters of printed output, and of a traceback, that one result may carry."""
@@ -69,9 +69,9 @@ def _read_outcome(data: Any, where: str) -> Outcome:
     if outcome is None or (isinstance(outcome, Success) and outcome.loss is None):
         raise wrong(where, data, "a loss or a failure")
     if isinstance(outcome, Failure):
-        for words in (outcome.message, outcome.traceback):
-            if not isinstance(words, str) or len(words) > MAX_OUTPUT:
-                raise wrong(where, words, f"described in at most {MAX_OUTPUT} characters")
+        for value in (outcome.message, outcome.traceback):
+            if not isinstance(value, str) or len(value) > MAX_OUTPUT:
+                raise wrong(where, value, f"a text of up to {MAX_OUTPUT} characters")
     return outcome
 
 
@@ -86,9 +86,9 @@ _PROGRESS = optional(attempts(("step", is_int), ("loss", is_number)))
 
 @dataclass(frozen=True)
 class ReportedResult:
-    """A result on its way to the dispatcher; the fields are those of `AttemptResult`.
+    """A result as it is sent to the dispatcher; the fields are those of `AttemptResult`.
 
-    That of a dead worker names the ``worker``, and the ``instance`` of the run that it is of.
+    The result of a dead worker has its ``worker`` id and its run ``instance``.
     """
 
     job_id: int = field(metadata=integer())
@@ -101,14 +101,16 @@ class ReportedResult:
     instance: str = field(default="", metadata=optional(_INSTANCE))
 
     @property
-    def held(self) -> Assignment:
-        """The attempt that the result is of."""
+    def assignment(self) -> Assignment:
+        """The attempt that has this result."""
         return self.job_id, self.attempt
 
     @property
     def result(self) -> AttemptResult:
         """The result itself."""
-        return AttemptResult(*self.held, self.outcome, self.seconds, self.started, self.output)
+        return AttemptResult(
+            *self.assignment, self.outcome, self.seconds, self.started, self.output
+        )
 
     def event(self, worker_id: str, incarnation: str) -> AttemptFinished:
         """Return the event that the worker ``worker_id`` has reported this result."""
@@ -117,7 +119,7 @@ class ReportedResult:
 
 @dataclass(frozen=True)
 class WorkerDescription:
-    """What a worker says about itself when it registers; see `WorkerInfo`."""
+    """Description of a worker that registers; see `WorkerInfo`."""
 
     host: str = field(default="", metadata=optional(text(255)))
     pid: int = field(default=0, metadata=optional(integer()))
@@ -129,18 +131,18 @@ class WorkerDescription:
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """What every message of a worker has.
+    """The fields of every message of a worker.
 
     Attributes
     ----------
     request
         Rises from message to message on a channel; a repeated message keeps its number.
     epoch, instance
-        Of the newest dispatcher and of the run instance that the worker knows.
+        The newest dispatcher's epoch and the id of the run instance that the worker knows.
     wait
-        Seconds that the dispatcher may keep the worker waiting for its reply.
+        Maximum seconds until the dispatcher replies.
     draining
-        Whether the worker wants no more work.
+        Whether the worker accepts no more work.
     """
 
     kind: ClassVar[str]
@@ -158,7 +160,7 @@ class Message:
         return self.worker, self.incarnation
 
     def events(self, instance: str = "") -> list[Event]:
-        """Return what the message tells the loop of run instance ``instance``."""
+        """Return the events of the message for the loop of run instance ``instance``."""
         raise NotImplementedError
 
     def _released_events(self, rows: tuple[tuple[int, int, str], ...]) -> list[Event]:
@@ -194,7 +196,7 @@ class Register(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Poll(Message):
-    """Reports results, released attempts and progress; asks for their receipt and for work."""
+    """Reports results, released attempts and progress; requests acknowledgements and work."""
 
     kind = "poll"
     results: tuple[ReportedResult, ...] = field(
@@ -214,7 +216,7 @@ class Poll(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeat(Message):
-    """Shows that the worker is alive, and which attempts it has in flight; asks for commands."""
+    """Shows that the worker is alive, lists its attempts in flight, and requests commands."""
 
     kind = "heartbeat"
     in_flight: tuple[Assignment, ...] = field(default=(), metadata=_IN_FLIGHT)
@@ -267,24 +269,24 @@ def read_message(data: Fields) -> Message:
 
 @dataclass(frozen=True)
 class _Known:
-    """What the sender of a message knows: the newest dispatcher, and the run instance."""
+    """The newest dispatcher and the run instance that the sender of a message knows."""
 
     epoch: int = field(metadata=integer())
     instance: str = field(default="", metadata=optional(_INSTANCE))
 
 
 def check_recipient(data: Fields, run_id: str, epoch: int, instance: str = "") -> None:
-    """Make sure that a message is meant for this run and this dispatcher.
+    """Require that a message is meant for this run and this dispatcher.
 
     Raises
     ------
     ProtocolMismatch
-        If it speaks another version, belongs to another run or to another instance of it, or knows
-        of a newer dispatcher.
+        If it has another version, belongs to another run or run instance, or comes from a worker
+        that knows a newer dispatcher.
     """
     if data.get("v") != PROTOCOL:
         raise ProtocolMismatch(
-            f"this dispatcher speaks protocol {PROTOCOL}, the peer {data.get('v')!r}",
+            f"this dispatcher uses protocol {PROTOCOL}, the peer {data.get('v')!r}",
             do="install the same version of hpdist on both sides",
         )
     if data.get("run") != run_id:
@@ -294,11 +296,11 @@ def check_recipient(data: Fields, run_id: str, epoch: int, instance: str = "") -
     known = from_json(_Known, data)
     if known.epoch > epoch:
         raise ProtocolMismatch(
-            f"a newer dispatcher (epoch {known.epoch}) took run {run_id!r} over; "
+            f"a newer dispatcher (epoch {known.epoch}) has taken over run {run_id!r}; "
             f"this is epoch {epoch}"
         )
     if known.instance not in ("", instance):
         raise ProtocolMismatch(
-            f"run {run_id!r} was started anew: its jobs are others than those of this worker",
+            f"run {run_id!r} was started anew: its jobs are not those of this worker",
             do="start the worker again",
         )

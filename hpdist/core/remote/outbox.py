@@ -1,8 +1,8 @@
 """Results that no dispatcher has acknowledged yet, in private files that outlive their worker.
 
-A worker that is killed while the master is away loses nothing: the next worker that looks into the
-same directory reports its results. That may happen twice or too late, which is harmless: the
-dispatcher accepts a result once, and only of the latest attempt.
+A worker that is killed while there is no master loses no results: the next worker with the same
+directory reports them. That may happen twice or too late, which is harmless: the dispatcher
+accepts a result once, and only that of the latest attempt.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from hpdist.core.remote.messages import ReportedResult
 
 logger = logging.getLogger(__name__)
 
-#: JSON text of results in one message, beyond the first.
+#: Maximum size of the results in one message, if there is more than one.
 MAX_RESULTS_BYTES = 500_000
 
-#: The longest file that is read: what is in it has to fit into a message with other things.
+#: Maximum size of a file that is read: the result has to fit into a message with other fields.
 MAX_FILE_BYTES = MAX_TEXT - 65_536
 
-#: Seconds after which a result may be reported by others though its worker may be alive.
-ORPHANED_AFTER_S = 60.0
+#: Seconds after which other workers may report a result although its worker may be alive.
+ABANDONED_AFTER_S = 60.0
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def reported(result: AttemptResult) -> ReportedResult:
-    """Return a result as a message carries it."""
+    """Return a result as it is sent in a message."""
     return ReportedResult(**vars(result))
 
 
 def as_many_as_fit(results: Sequence[ReportedResult]) -> tuple[ReportedResult, ...]:
-    """Return the first results, as many as one message may hold: at least one."""
+    """Return the first results, as many as fit into one message, but one or more."""
     if len(results) < 2:
         return tuple(results)
     size = 0
@@ -63,9 +63,9 @@ class Outbox:
     Parameters
     ----------
     directory
-        Made when it is needed, for its owner only.
+        Created when it is needed, with access for its owner only.
     worker_id, incarnation
-        Of the worker. File names start with the incarnation, which is unique for each worker.
+        Ids of the worker. File names start with the incarnation, which is unique for each worker.
     """
 
     def __init__(self, directory: Path, worker_id: str, incarnation: str) -> None:
@@ -80,23 +80,23 @@ class Outbox:
         self._failed = False  #: logged once
 
     def set_instance(self, instance: str) -> None:
-        """Belong to this run instance from now on; results of other ones are removed."""
+        """Set the run instance; results of other run instances are removed."""
         self._instance = instance
         for name in [name for name in self._files if name[0] != instance]:
             self._remove(name)
 
     def keep(self, result: ReportedResult) -> None:
-        """Write a result to a file. One that cannot be written stays in memory, with a warning.
+        """Write a result to a file; if that fails it stays in memory, with a warning.
 
-        It is not forced to the disk: it has to outlive this process, not this machine.
+        The file is not synced to the disk: it has to outlive this process, not this machine.
         """
-        note = replace(result, worker=self._worker_id, instance=self._instance)
+        record = replace(result, worker=self._worker_id, instance=self._instance)
         path = self._next_file()
         try:
-            self._write(path, json.dumps(to_json(note)).encode())
+            self._write(path, json.dumps(to_json(record)).encode())
         except OSError as error:
             self._warn(error)
-        self._files[self._instance, result.held] = path
+        self._files[self._instance, result.assignment] = path
 
     def _write(self, path: str, data: bytes) -> None:
         if not self._made:
@@ -105,9 +105,9 @@ class Outbox:
         with open(os.open(path, _NEW_FILE, 0o600), "wb", buffering=0) as file:
             file.write(data)
 
-    def forget(self, held: Assignment) -> None:
-        """Remove a result that was acknowledged, or is not wanted."""
-        self._remove((self._instance, held))
+    def forget(self, assignment: Assignment) -> None:
+        """Remove a result that was acknowledged or is no longer wanted."""
+        self._remove((self._instance, assignment))
 
     def recover(self) -> list[ReportedResult]:
         """Take over the results of dead workers, each with its worker and run instance."""
@@ -120,18 +120,18 @@ class Outbox:
 
     def _take(self, path: Path) -> ReportedResult | None:
         try:
-            if not _is_orphaned(path):
+            if not _is_abandoned(path):
                 return None
-            # the same reader as the dispatcher's: what is refused here would be refused there
+            # the dispatcher's reader: a result that is rejected here would be rejected there
             data = decode(read_private(path, MAX_FILE_BYTES) or "null")
             result = from_json(ReportedResult, data)
             own = self._next_file()
             path.rename(own)  # only one worker succeeds in this
         except (ConfigurationError, OSError, ValueError) as error:
-            # Another worker was first, its worker was killed while it wrote, or it is no result.
+            # Another worker took it, its worker was killed while writing, or it is no result.
             logger.debug("%s is left alone: %r", path, error)
             return None
-        self._files[result.instance, result.held] = own
+        self._files[result.instance, result.assignment] = own
         return result
 
     def _remove(self, name: tuple[str, Assignment]) -> None:
@@ -155,9 +155,9 @@ class Outbox:
             )
 
 
-def _is_orphaned(path: Path) -> bool:
-    """Whether the worker that wrote or took this file is gone, as far as it can be known."""
+def _is_abandoned(path: Path) -> bool:
+    """Whether the worker that owns this file is known to be dead, or the file is old."""
     owner, _, host = path.stem.rpartition("@")
     pid = int(owner.rpartition("-")[2])
     gone = connection_is_stale({"host": host, "pid": pid})
-    return gone or time.time() - path.stat().st_mtime > ORPHANED_AFTER_S
+    return gone or time.time() - path.stat().st_mtime > ABANDONED_AFTER_S

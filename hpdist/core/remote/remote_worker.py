@@ -1,4 +1,4 @@
-"""A remote worker as its dispatcher sees it: mailboxes for its two channels, and open calls."""
+"""The dispatcher's view of a remote worker: mailboxes of its two channels, and open calls."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from hpdist.core.remote.replies import (
 
 
 class Call:
-    """One message being answered; ``is_new`` when its number was not seen before."""
+    """One message that awaits its reply; ``is_new`` if its number was not seen before."""
 
     def __init__(self, mailbox: _Mailbox, request: int) -> None:
         self.mailbox = mailbox
@@ -41,15 +41,15 @@ class Call:
 
     @property
     def is_newest(self) -> bool:
-        """Whether no later number has come, so that someone may still read the reply."""
+        """Whether no later request has arrived, so that the worker may still read the reply."""
         return self.request == self.mailbox.request
 
 
 class _Mailbox:
-    """What waits for one channel. All fields are guarded by the lock of the worker.
+    """Pending assignments and commands of one channel, protected by the lock of the worker.
 
-    ``request`` is the newest number, ``reply`` what was answered to it, kept until the next number
-    shows that it arrived. ``results`` are the attempts whose receipt the open call asks for.
+    ``request`` is the newest request number, ``reply`` its reply, kept until the next request
+    shows that it arrived. ``results`` are the attempts that the open call reports.
     """
 
     def __init__(self, lock: threading.Lock) -> None:
@@ -71,29 +71,29 @@ class _Mailbox:
         self.shut_down = False
 
     def open(self, message: Message) -> None:
-        """Take the next message as the open call."""
+        """Make ``message`` the open call."""
         self.registers = isinstance(message, Register)
         if isinstance(message, Register):
             self._restore(message.in_flight)
         reported = message.results if isinstance(message, Register | Poll) else ()
-        self.results = tuple(result.held for result in reported)
+        self.results = tuple(result.assignment for result in reported)
         self.request = message.request
         self.reply = None
         self.changed.notify_all()
 
     def can_reply(self) -> bool:
-        """Whether there is a reason to answer the open call before its wait is over."""
+        """Whether there is a reason to reply to the open call before its wait is over."""
         if self.registers:
             return self.registered
         if self.unregistered:
             return True
         if self.results:
-            return all(held in self.acknowledged for held in self.results)
+            return all(assignment in self.acknowledged for assignment in self.results)
         commands = self.cancel or self.recall or self.stop_early
         return bool(self.assignments or commands or self.shut_down)
 
     def take(self, epoch: int, settings: SessionSettings, shutdown: Shutdown | None) -> Reply:
-        """Remove everything, and return the reply that carries it."""
+        """Empty the mailbox, and return the reply with its contents."""
         if self.registers and not self.registered:
             return Reply(UNREGISTERED, epoch, shutdown=shutdown)
         reply = Reply(
@@ -112,12 +112,12 @@ class _Mailbox:
 
     def _restore(self, in_flight: Sequence[Assignment]) -> None:
         """Put back the assignments of the last reply that did not arrive."""
-        for assignment in self.reply.assignments if self.reply else ():
-            if assignment.held not in in_flight:
-                self.assignments[assignment.held] = assignment
+        for assigned in self.reply.assignments if self.reply else ():
+            if assigned.assignment not in in_flight:
+                self.assignments[assigned.assignment] = assigned
 
     def forget(self) -> None:
-        """Drop everything, sent or not: the loop has given up what it launched."""
+        """Drop all contents, sent or not: the loop has given up these attempts."""
         self.clear()
         if self.reply:
             self.reply = replace(self.reply, assignments=())
@@ -129,7 +129,7 @@ class RemoteWorker:
     Raises
     ------
     ProtocolMismatch
-        If the process was replaced by ``former``, which has the same worker id, before.
+        If the process was replaced before by another one with the same worker id.
     """
 
     def __init__(
@@ -158,10 +158,10 @@ class RemoteWorker:
         self._ended: str | None = None  #: the kind of all replies, once the session has ended
 
     def open_call(self, message: Message) -> Call:
-        """Register a call; an older one that waits on this channel is answered with nothing.
+        """Register a call; an older call that waits on this channel gets an empty reply.
 
-        One with the same number goes on waiting: a message that was held up on its way may come
-        after its own repetition, and which of the two is still listened to is not known here.
+        A call with the same number keeps waiting: a delayed message may arrive after its own
+        repetition, and it is unknown which of the two replies the worker still reads.
         """
         mailbox = self._heartbeats if isinstance(message, Heartbeat) else self._work
         with self._lock:
@@ -171,19 +171,21 @@ class RemoteWorker:
             return call
 
     def reply_to(self, call: Call, wait_s: float) -> Reply:
-        """Wait for a reason to answer, at most ``wait_s`` seconds, and return the reply."""
+        """Wait up to ``wait_s`` seconds for a reason to reply, and return the reply."""
         mailbox = call.mailbox
         with self._lock:
             self._wait(call, time.monotonic() + wait_s)
             if not call.is_newest:
-                return Reply(OK, self._epoch)  # a newer call gets the reply; nobody reads this one
+                return Reply(
+                    OK, self._epoch
+                )  # the newer call gets the contents; this reply is not read
             if mailbox.reply is None:
                 mailbox.reply = self._take(mailbox)
                 mailbox.changed.notify_all()
             return mailbox.reply
 
     def put(self, orders: Sequence[Order]) -> list[Assignment]:
-        """Take in orders; returns the attempts that were withdrawn before they were fetched."""
+        """Add orders; return the attempts that were withdrawn before they were fetched."""
         withdrawn: list[Assignment] = []
         with self._lock:
             for order in orders:
@@ -195,7 +197,7 @@ class RemoteWorker:
         return withdrawn
 
     def end(self, kind: str) -> None:
-        """Answer all calls, now and later, with an empty reply of this kind."""
+        """Reply to all calls, now and later, with an empty reply of this kind."""
         with self._lock:
             self._ended = kind
             for mailbox in (self._work, self._heartbeats):
@@ -204,10 +206,10 @@ class RemoteWorker:
     def _wait(self, call: Call, until: float) -> None:
         mailbox = call.mailbox
         while call.is_newest and mailbox.reply is None and not mailbox.can_reply():
-            left = until - time.monotonic()
-            if left <= 0 or self._ended is not None:
+            remaining_s = until - time.monotonic()
+            if remaining_s <= 0 or self._ended is not None:
                 return
-            mailbox.changed.wait(left)
+            mailbox.changed.wait(remaining_s)
 
     def _take(self, mailbox: _Mailbox) -> Reply:
         if self._ended is not None:
@@ -217,8 +219,8 @@ class RemoteWorker:
     def _put(self, order: Order) -> list[Assignment]:
         if isinstance(order, Launch):
             assert order.payload is not None, "the loop fills the payload"
-            assignment = AssignedAttempt(order.job_id, order.attempt, order.payload)
-            self._work.assignments[assignment.held] = assignment
+            assigned = AssignedAttempt(order.job_id, order.attempt, order.payload)
+            self._work.assignments[assigned.assignment] = assigned
         elif isinstance(order, Acknowledge):
             self._work.acknowledged.append((order.job_id, order.attempt))
         elif isinstance(order, Cancel | Recall):
@@ -230,11 +232,11 @@ class RemoteWorker:
         return []
 
     def _withdraw(self, order: Cancel | Recall) -> list[Assignment]:
-        held = order.job_id, order.attempt
-        if self._work.assignments.pop(held, None) is not None:
-            return [held]
+        assignment = order.job_id, order.attempt
+        if self._work.assignments.pop(assignment, None) is not None:
+            return [assignment]
         commands = self._heartbeats
-        (commands.cancel if isinstance(order, Cancel) else commands.recall).append(held)
+        (commands.cancel if isinstance(order, Cancel) else commands.recall).append(assignment)
         return []
 
     def _change_session(self, order: Registered | Reregister | ShutDown) -> None:

@@ -29,7 +29,7 @@ from hpdist.core.model.payload import Payload
 from hpdist.core.remote.messages import PROTOCOL
 
 OK, UNREGISTERED, REFUSED = "ok", "unregistered", "refused"
-"""Kinds of replies: the second asks a worker to register, the third says why it may not."""
+"""Kinds of replies: the second requires a worker to register, the third has a reason."""
 
 _SHORTEST_S = 0.001
 _SECONDS = number(_SHORTEST_S, threading.TIMEOUT_MAX)
@@ -38,21 +38,21 @@ _ATTEMPTS = optional(attempts())
 
 @dataclass(frozen=True)
 class AssignedAttempt:
-    """An attempt that the worker is to make."""
+    """An attempt that the worker has to run, with its payload."""
 
     job_id: int = field(metadata=integer())
     attempt: int = field(metadata=integer())
     payload: Payload = field(metadata=nested(Payload))
 
     @property
-    def held(self) -> Assignment:
+    def assignment(self) -> Assignment:
         """Job id and attempt number."""
         return self.job_id, self.attempt
 
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """What a worker learns when it is registered: how often to call, and the run instance."""
+    """Settings that a worker gets when it is registered: intervals, and the run instance."""
 
     lease_s: float = field(metadata=_SECONDS)
     heartbeat_s: float = field(metadata=_SECONDS)
@@ -70,11 +70,11 @@ class Shutdown:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a dispatcher answers.
+    """The reply of a dispatcher to a message.
 
-    ``acknowledged`` are attempts whose results the worker may forget; ``cancel``, ``recall`` and
-    ``stop_early`` those that it has to end, hand back if they have not started, or ask to return
-    soon. ``settings`` are there when the worker was registered, ``message`` when it is refused.
+    ``acknowledged`` are attempts whose results the worker may delete; ``cancel``, ``recall`` and
+    ``stop_early`` those that it has to end, release if they have not started, or ask to return
+    soon. ``settings`` are set when the worker is registered, ``message`` when it is refused.
     """
 
     kind: str = field(metadata=one_of(OK, UNREGISTERED))
@@ -99,7 +99,7 @@ def write_reply(reply: Reply) -> dict[str, Any]:
 
 
 def read_reply(data: Fields) -> Reply:
-    """Build the reply that `write_reply` turned into ``data``, which `check_reply` let pass.
+    """Build the reply that `write_reply` turned into ``data``, after `check_reply`.
 
     Raises
     ------
@@ -115,9 +115,9 @@ def check_reply(data: dict[str, Any], epoch: int) -> dict[str, Any]:
     Raises
     ------
     ProtocolMismatch
-        If the dispatcher refuses, or speaks another version.
+        If the dispatcher refuses, or has another version.
     TransportError
-        If it refuses for a dispatcher that was replaced: its successor may be found elsewhere.
+        If a dispatcher refuses that was replaced: its successor may have another address.
     """
     kind = data.get("kind")
     if kind == REFUSED and is_int(data.get("epoch")) and 0 < data["epoch"] < epoch:

@@ -1,10 +1,10 @@
 """The worker's end of the worker protocol: a session with its dispatcher, over any transport.
 
-Two threads, each with a channel of its own: the calling thread takes work, runs it and reports the
-results, in one call a job; the other one sends heartbeats, so that a long evaluation is not taken
-for a dead worker, and receives commands. A result is kept until it was acknowledged. When the
-dispatcher goes away both go on trying; with one that does not know the worker it registers again,
-with its attempts in flight, so that a restarted master takes over what still runs.
+Two threads have a channel each: the calling thread polls for work, runs it and reports the results,
+with one call per job; the other thread sends heartbeats, so that a worker with a long evaluation
+does not count as dead, and receives commands. A result is kept until it is acknowledged. While
+there is no dispatcher both threads retry; with a dispatcher that does not know the worker it
+registers again, with its attempts in flight, so that a restarted master takes over running ones.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from hpdist.core.remote.replies import OK, UNREGISTERED, Reply
 
 logger = logging.getLogger(__name__)
 
-#: Different failures that a worker logs itself; the journal has them all.
+#: Maximum number of different failures that a worker logs; the journal has all of them.
 MAX_LOGGED = 10
 
 
@@ -50,10 +50,10 @@ class Session:
     info, run_id
         The worker, and the run that it works for.
     open_channel
-        Makes a channel; called once in each of the two threads.
+        Returns a new channel; called once in each of the two threads.
     outbox, directory
-        Where results are until they are acknowledged, and the root of the attempts' directories;
-        None for a temporary one.
+        The files of results that are not acknowledged yet, and the root of the attempts'
+        directories; None for a temporary one.
     """
 
     def __init__(
@@ -75,18 +75,18 @@ class Session:
         self.timeouts = timeouts or Timeouts()
         self.leave_on_failure = leave_on_failure
         self.in_flight = InFlight(outbox)
-        self.finished = 0  #: how many attempts were run to their end
+        self.finished = 0  #: number of attempts that were run to their end
         self._open_channel = open_channel
         self._work_channel: Channel | None = None
         self._heartbeat_channel: Channel | None = None
         self._calls = Calls(info, self.in_flight)
-        self._known_end: str | None = None  #: when the run had ended at the first look, if it had
-        self._registered = False  #: until then it waits without limit
+        self._known_end: str | None = None  #: end of the run when first seen, "" if none
+        self._registered = False  #: until then it waits for a dispatcher without limit
         self._logged: set[str] = set()  #: messages of failures that were logged
         self._over = threading.Event()
         self._idle_since = math.inf
 
-    # ------------------------------------------------------------------ the thread that works
+    # ------------------------------------------------------------------ the work thread
 
     def run(self) -> str:
         """Serve until shut down (see `leave`), idle too long or out of contact too long.
@@ -94,14 +94,14 @@ class Session:
         Returns
         -------
         reason
-            Why it ended.
+            Why the session ended.
 
         Raises
         ------
         AuthenticationError, ProtocolMismatch
             If the dispatcher refuses this worker.
         TransportError
-            If no dispatcher was there for ``timeouts.reconnect_s`` seconds.
+            If no dispatcher was reachable for ``timeouts.reconnect_s`` seconds.
         """
         channel = self._work_channel = self._open_channel()
         try:
@@ -115,9 +115,9 @@ class Session:
             return self.in_flight.leaving or ""
         finally:
             self._over.set()
-            for open_one in (self._heartbeat_channel, channel):
-                if open_one is not None:
-                    open_one.close()
+            for each in (self._heartbeat_channel, channel):
+                if each is not None:
+                    each.close()
             if self._registered:
                 self.deregister()
 
@@ -140,7 +140,7 @@ class Session:
                 while not self._is_done():
                     self._poll(channel)
                     self.in_flight.wait_to_call()
-            except BaseException as error:  # noqa: BLE001  (the thread that works raises it)
+            except BaseException as error:  # noqa: BLE001  (the work thread raises it)
                 failed.append(error)
             finally:
                 self._over.set()
@@ -160,8 +160,8 @@ class Session:
         return self._may_leave()
 
     def _may_leave(self) -> bool:
-        mine = self.in_flight
-        return mine.abandoned or bool(mine.leaving and not mine.attempts() and not mine.has_unsent)
+        work = self.in_flight
+        return work.abandoned or bool(work.leaving and not work.attempts() and not work.has_unsent)
 
     def _poll(self, channel: Channel) -> None:
         reply = self._persist(channel, self._calls.poll(self._poll_s()))
@@ -169,30 +169,30 @@ class Session:
             self._register(channel)
 
     def _poll_s(self) -> float:
-        """How long the next poll may wait for work: not at all while there is something to do."""
-        mine = self.in_flight
-        if mine.has_work or mine.busy or mine.leaving:
+        """Return how long the next poll may wait for work: 0 while there is work to do."""
+        work = self.in_flight
+        if work.has_work or work.busy or work.leaving:
             return 0.0
-        idle_left = self.timeouts.idle_s - (time.monotonic() - self._idle_since)
-        return min(self._calls.settings.poll_s, max(0.0, idle_left))
+        idle_remaining_s = self.timeouts.idle_s - (time.monotonic() - self._idle_since)
+        return min(self._calls.settings.poll_s, max(0.0, idle_remaining_s))
 
     def _work(self) -> bool:
         """Run the next attempt; False if there is none."""
         taken = self.in_flight.start_next()
         if taken is None:
             return False
-        held, payload, switch = taken
+        assignment, payload, switch = taken
         result = None
         try:
             result = self.runner.run(
                 payload,
-                held,
+                assignment,
                 directory_root=self.directory,
-                on_report=lambda step, loss: self.in_flight.report(held, step, loss),
+                on_report=lambda step, loss: self.in_flight.report(assignment, step, loss),
                 switch=switch,
             )
         finally:
-            self.in_flight.finish(held, result)
+            self.in_flight.finish(assignment, result)
         self.finished += 1
         self._idle_since = time.monotonic()
         if result is not None and isinstance(result.outcome, Failure):
@@ -200,7 +200,7 @@ class Session:
         return True
 
     def _failed(self, result: AttemptResult, failure: Failure) -> None:
-        """Log a failure here too, where the code is: each message once, in full."""
+        """Log a failure on the worker as well: each message once, with its traceback."""
         text = f"job {result.job_id} failed ({failure.kind.value}): {failure.message}"
         if failure.message not in self._logged and len(self._logged) < MAX_LOGGED:
             self._logged.add(failure.message)
@@ -219,7 +219,7 @@ class Session:
             logger.info("worker %s joined run %s", self.info.worker_id, self.run_id)
 
     def deregister(self) -> None:
-        """Release everything, once and without insisting: if it is lost, the lease runs out."""
+        """Release all attempts with a single call; if it is lost, the lease expires."""
         channel = self._open_channel()
         try:
             if self.in_flight.unreported().results:
@@ -230,14 +230,14 @@ class Session:
         finally:
             channel.close()
 
-    # ------------------------------------------------------------------ the thread of heartbeats
+    # ------------------------------------------------------------------ the heartbeat thread
 
     def _send_heartbeats(self) -> None:
         channel = self._heartbeat_channel = self._open_channel()
         pause = self.timeouts.first_pause_s
         message = None
         while not (self._over.is_set() or self.in_flight.abandoned):
-            # The same one until it is answered: a command may be in the reply that was lost.
+            # Repeated until there is a reply: the reply that was lost may contain a command.
             message = message or self._calls.heartbeat()
             try:
                 self._send_heartbeat(channel, message)
@@ -262,21 +262,21 @@ class Session:
             self._over.wait(heartbeat_s / 10)
 
     def _longer(self, pause: float) -> float:
-        """The next pause between tries: short enough to be back within a lease."""
+        """Return the next pause between tries: short enough to reconnect within a lease."""
         return min(2 * pause, self.timeouts.longest_pause_s, self._calls.settings.lease_s / 4)
 
     def leave(self, why: str, *, at_once: bool) -> None:
         """Leave after the running attempt, or at once; from any thread."""
         self.in_flight.leave(why, at_once=at_once)
         if self._work_channel is not None and not self.in_flight.busy:
-            self._work_channel.close()  # it may be waiting for work that is not wanted any more
+            self._work_channel.close()  # it may be waiting for work that is no longer wanted
 
     # ------------------------------------------------------------------ one call
 
-    def _over_since_then(self, error: TransportError) -> bool:
+    def _has_ended_since(self, error: TransportError) -> bool:
         """Whether the run has ended since this worker looked for it first.
 
-        One that was over before may be taken up again by the next master.
+        A run that had ended before may be resumed by the next master.
         """
         ended_at = error.ended_at if isinstance(error, RunOver) else ""
         if self._known_end is None:
@@ -284,7 +284,7 @@ class Session:
         return ended_at not in ("", self._known_end)
 
     def _persist(self, channel: Channel, message: Message) -> Reply:
-        """Exchange, repeating the same request until it is answered."""
+        """Send a message, repeating the same request until there is a reply."""
         pause = self.timeouts.first_pause_s
         logged = False
         self._calls.last_contact = time.monotonic()
@@ -292,23 +292,23 @@ class Session:
             try:
                 return self._calls.exchange(channel, message)
             except TransportError as error:
-                if self._gives_up(error):
+                if self._ends_session(error):
                     raise
                 if self._may_leave():
                     return Reply(OK, self._calls.epoch)
                 if not logged:
                     logged = True
-                    logger.warning("%s\n  trying again until it answers", error)
+                    logger.warning("%s\n  trying again until it responds", error)
             time.sleep(pause * random.uniform(0.5, 1.0))
             pause = self._longer(pause)
 
-    def _gives_up(self, error: TransportError) -> bool:
-        """Whether ``error`` ends the session; with the end of the run the worker leaves."""
-        # a worker that was served before is not stopped by an unauthenticated peer
+    def _ends_session(self, error: TransportError) -> bool:
+        """Whether ``error`` ends the session; at the end of the run the worker leaves."""
+        # an unauthenticated peer does not stop a worker that was registered before
         unauthenticated = isinstance(error, UNAUTHENTICATED_ERRORS)
         if isinstance(error, PERMANENT_ERRORS) and not (unauthenticated and self._registered):
             return True
-        if self._over_since_then(error):
+        if self._has_ended_since(error):
             self.in_flight.leave("finished", at_once=True)
         silent_s = time.monotonic() - self._calls.last_contact
         late = self._registered and silent_s > self.timeouts.reconnect_s

@@ -18,7 +18,7 @@ from hpdist.core.model.states import FailureKind
 from hpdist.core.model.values import Failure, Success
 from hpdist.core.remote.in_flight import InFlight
 from hpdist.core.remote.messages import Poll
-from hpdist.core.remote.outbox import MAX_RESULTS_BYTES, ORPHANED_AFTER_S, Outbox, reported
+from hpdist.core.remote.outbox import ABANDONED_AFTER_S, MAX_RESULTS_BYTES, Outbox, reported
 from hpdist.core.remote.replies import Reply, SessionSettings
 
 ONE, TWO = "aaaaaaaa", "bbbbbbbb"
@@ -95,7 +95,7 @@ def test_a_living_worker_keeps_its_results(directory: Path) -> None:
 def test_results_that_lie_for_long_are_handed_in_whoever_wrote_them(directory: Path) -> None:
     Outbox(directory, "hangs", ONE).keep(reported(RESULT))
     (file,) = files(directory)
-    long_ago = file.stat().st_mtime - ORPHANED_AFTER_S - 1
+    long_ago = file.stat().st_mtime - ABANDONED_AFTER_S - 1
     os.utime(file, (long_ago, long_ago))
     assert len(Outbox(directory, "heir", TWO).recover()) == 1
 
