@@ -1,4 +1,4 @@
-"""Evaluators: submit parameters of a function, gather what it returned, on any executor.
+"""Evaluators: submit parameters of a function, gather the results, on any executor.
 
 Searches (`Search`, `CBO`) and the seeds' names around them live here too. It imports the executors
 and the core. Open `base` first, then `search`. Each name is imported when it is first used, since
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "arguments": ("MaximumJobsReached",),
     "job": ("Job",),
-    # `Evaluator` by way of the module whose classes enter themselves for `Evaluator.create`.
+    # `Evaluator` through the module whose classes register themselves for `Evaluator.create`.
     "evaluators": (
         "Evaluator",
         *("ClusterEvaluator", "DaskEvaluator", "LokyEvaluator", "MPICommEvaluator"),

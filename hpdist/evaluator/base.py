@@ -1,4 +1,4 @@
-"""What all evaluators have in common: jobs are submitted, and gathered when they have ended."""
+"""Base class of evaluators: jobs are submitted, and gathered when they have ended."""
 
 from __future__ import annotations
 
@@ -45,28 +45,28 @@ class Evaluator:
     """Calls a function on parameters, ``num_workers`` calls at a time.
 
     A job starts as soon as a worker is free, whether or not its result is waited for. An
-    exception, a result that is no number, a process that dies are that job's failure. One thread
+    exception, an invalid result or the death of a process is the failure of that job. One thread
     submits and gathers; callbacks are called in it.
 
     Parameters
     ----------
     run_function
         Called as ``run_function(job, **run_function_kwargs)``, where ``job`` is a dict of the
-        parameters. Returns what is to be large: a number or a tuple of numbers; or text that
+        parameters. Returns the maximized objective: a number or a tuple of numbers; or text that
         starts with "F" for a failure; or a dict with that as "objective", and "metadata". May be
         ``async``.
     num_workers
-        How many jobs run at once.
+        Number of jobs that run at once.
     callbacks
         Notified of jobs, see `hpdist.evaluator.callbacks`.
     run_function_kwargs
-        The same for all jobs.
+        Further arguments, the same for all jobs.
     storage
-        Where jobs are stored; evaluators of one storage and ``search_id`` see each other's.
+        The storage of jobs; evaluators of one storage and ``search_id`` see each other's.
     search_id
         A search that is in the storage; a new one by default.
     grace_s
-        Seconds that running jobs have to end when time is up or the evaluator is closed.
+        Seconds for running jobs to end after the time limit or when the evaluator is closed.
     executor_options
         Further options for `hpdist.executors.registry.make_executor`, such as ``job_timeout``.
 
@@ -106,7 +106,7 @@ class Evaluator:
         self._grace_s = check_seconds("grace_s", grace_s, zero=True)
         self._jobs = OpenJobs(self.storage, self.search_id)
         self._waiting: dict[str, Job] = {}  #: submitted and not gathered
-        self._most = math.inf
+        self._max_submitted = math.inf
         self._timeout: float | None = None
         self._deadline = math.inf
         self._closed = False
@@ -134,7 +134,7 @@ class Evaluator:
         return kind(run_function, **checked_options(kind, run_function, method_kwargs))
 
     def __init_subclass__(cls, method: str = "", **options: Any) -> None:
-        """Enter a class under the name that `create` takes."""
+        """Register a class under its method name for `create`."""
         super().__init_subclass__(**options)
         if method:
             METHODS[method] = cls
@@ -158,14 +158,14 @@ class Evaluator:
         Raises
         ------
         ConfigurationError
-            If something in them is no JSON, or there are too many; then none is queued.
+            If a value is not JSON, or there are too many; then none is queued.
         """
         jobs = [Job(checked_args(args)) for args in check_list("args_list", args_list)]
         self._submit(jobs)
         return jobs
 
     def _submit(self, jobs: list[Job]) -> None:
-        if self.num_jobs_submitted + len(jobs) > self._most:
+        if self.num_jobs_submitted + len(jobs) > self._max_submitted:
             raise MaximumJobsReached(
                 f"{len(jobs)} jobs more than the {self.num_jobs_submitted} submitted are too many",
                 do="set_maximum_num_jobs_submitted(-1) allows any number",
@@ -211,14 +211,14 @@ class Evaluator:
         jobs: list[Job] = []
         while len(jobs) < wanted:
             jobs += self._collected(self._jobs.done.get())
-        jobs += self._at_once()
+        jobs += self._ended_by_now()
         if self._job_loop.error is not None and self._waiting:
             raise self._job_loop.error
         others = self.gather_other_jobs_done()
         self._call("on_gather", jobs, others)
         return (jobs, others) if self._jobs.has_others else jobs
 
-    def _at_once(self) -> list[Job]:
+    def _ended_by_now(self) -> list[Job]:
         """Return the jobs that have ended by now."""
         jobs: list[Job] = []
         try:
@@ -229,7 +229,7 @@ class Evaluator:
 
     def _collected(self, job: Job) -> list[Job]:
         if self._waiting.pop(job.id, None) is None:
-            return []  # `execute` has it
+            return []  # `execute` returns it
         job.metadata["timestamp_gather"] = self._jobs.now()
         self.num_jobs_gathered += 1
         self._call("on_done", job)
@@ -243,7 +243,7 @@ class Evaluator:
         return done
 
     async def execute(self, job: Job) -> Job:
-        """Wait for a job, which is submitted unless it was, and return it as gathered."""
+        """Wait for a job, submitting it first if necessary, and return it as gathered."""
         check_kind("job", job, Job, do='execute(Job({"x": 0.5}))')
         if job.id not in self._jobs.own:
             job.args = checked_args(job.args)
@@ -271,7 +271,7 @@ class Evaluator:
         if seconds is not None:
             check_seconds("timeout", seconds)
         if self.time_left == 0:
-            self._job_loop.join()  # its time was up: it ends, and jobs to come have another
+            self._job_loop.join()  # it ends at its time limit; later jobs have another loop
         self._timeout = seconds
         self._deadline = math.inf if seconds is None else time.monotonic() + seconds
         self._job_loop.limit(seconds_left(self._deadline))
@@ -284,14 +284,14 @@ class Evaluator:
     def set_maximum_num_jobs_submitted(self, maximum: int) -> None:
         """Allow ``maximum`` further jobs; -1 for unlimited."""
         maximum = check_whole("maximum", maximum, minimum=-1)
-        self._most = math.inf if maximum == -1 else self.num_jobs_submitted + maximum
+        self._max_submitted = math.inf if maximum == -1 else self.num_jobs_submitted + maximum
 
     def set_event_loop(self) -> None:
         """Do nothing: jobs do not run in an event loop of the caller's."""
 
     @property
     def num_jobs_waiting(self) -> int:
-        """How many jobs are submitted and not gathered."""
+        """Number of jobs that are submitted and not gathered."""
         return len(self._waiting)
 
     @property
@@ -312,14 +312,14 @@ class Evaluator:
         Returns
         -------
         jobs
-            Those that were not gathered, the cancelled ones among them.
+            The jobs that were not gathered, including cancelled ones.
         """
         if self._closed:
             return []
         self.cancel()
         self._finalizer()
         self._closed = True
-        jobs = self._at_once()
+        jobs = self._ended_by_now()
         self._call("on_close")
         return jobs
 
@@ -330,7 +330,7 @@ class Evaluator:
         self.close()
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Describe it in plain data."""
+        """Return a description as JSON data."""
         return {
             "type": type(self).__name__,
             "num_workers": self.num_workers,
@@ -339,7 +339,7 @@ class Evaluator:
         }
 
     def announce(self, max_evals: int | None) -> None:
-        """Notify callbacks of the number of jobs to come; None if that is open."""
+        """Notify callbacks of the number of jobs to come; None if that is not known."""
         self._call("on_start", max_evals)
 
     def _call(self, method: str, *arguments: Any) -> None:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Callback:
-    """Does nothing; subclasses do. What one raises is logged and changes nothing.
+    """Base class whose methods do nothing. Exceptions of callbacks are logged and ignored.
 
     Attributes
     ----------
@@ -107,8 +107,8 @@ class TqdmCallback(_Best):
         super().on_done(job)
         if self._bar is None:
             self._bar = self._make(desc=self._description, total=self._total)
-        shown = {} if self.best is None else {"objective": self.best}
-        self._bar.set_postfix(failures=self.num_failures, **shown, refresh=False)
+        best = {} if self.best is None else {"objective": self.best}
+        self._bar.set_postfix(failures=self.num_failures, **best, refresh=False)
         self._bar.update(1)
 
     def on_close(self) -> None:
@@ -118,7 +118,7 @@ class TqdmCallback(_Best):
 
 
 class ProgressCallback(_Best):
-    """A line of rich that is kept up to date."""
+    """A progress bar of rich."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ class CSVLoggerCallback(Callback):
 
 
 class SearchEarlyStopping(_Best):
-    """Stops a search that has not got better by more than ``threshold`` in ``patience`` jobs.
+    """Stops a search that has not improved by more than ``threshold`` in ``patience`` jobs.
 
     Of several objectives the first counts.
     """
@@ -198,16 +198,16 @@ class SearchEarlyStopping(_Best):
         super().__init__()
         self._patience = check_whole("patience", patience, minimum=1)
         self._threshold = check_number("threshold", threshold, minimum=0)
-        self._mark = -math.inf
-        self._lately = 0
+        self._reference = -math.inf
+        self._without_improvement = 0
 
     def on_done(self, job: Job) -> None:
         super().on_done(job)
-        self._lately += 1
-        if self.best is not None and self.best > self._mark + self._threshold:
-            self._mark = self.best
-            self._lately = 0
-        self.search_stopped = self._lately >= self._patience
+        self._without_improvement += 1
+        if self.best is not None and self.best > self._reference + self._threshold:
+            self._reference = self.best
+            self._without_improvement = 0
+        self.search_stopped = self._without_improvement >= self._patience
 
 
 class TargetReached(_Best):

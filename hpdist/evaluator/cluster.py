@@ -1,4 +1,4 @@
-"""A cluster whose workers call a run function, to which the run directory holds the reference."""
+"""A cluster whose workers call a run function, by its reference in the run directory."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _run_function(directory: Path | None) -> RunFunction:
     if directory is None or not (file := directory / RUN_FUNCTION_FILE).is_file():
         raise ConfigurationError(
             f"there is no {RUN_FUNCTION_FILE} in {directory or 'a run directory'}",
-            cause="it says what the workers of an evaluator call",
+            cause="it names the function that the workers of an evaluator call",
             do=f"give the evaluator's run directory: hpdist worker {WORKER} --run DIR",
         )
     found = json.loads(file.read_text())
@@ -59,7 +59,7 @@ def _run_function(directory: Path | None) -> RunFunction:
 def jobs_cluster(
     function: RunFunction, directory: Path, workers: int, options: Mapping[str, Any]
 ) -> RunHost:
-    """Return the executor, once ``directory`` holds what workers need.
+    """Write the reference of the run function to ``directory``, and return the executor.
 
     Raises
     ------

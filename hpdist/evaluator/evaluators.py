@@ -27,7 +27,7 @@ class SerialEvaluator(Evaluator, method="serial"):
 
 
 class ThreadPoolEvaluator(Evaluator, method="thread"):
-    """Runs jobs in threads of this process. One that runs cannot be ended, only given up."""
+    """Runs jobs in threads of this process. A running job cannot be ended, only abandoned."""
 
     EXECUTOR = "thread"
 
@@ -68,7 +68,7 @@ class MPICommEvaluator(Evaluator, method="mpicomm"):
 
 
 class ClusterEvaluator(Evaluator, method="cluster"):
-    """Runs jobs in worker processes of hpdist, and on those that others start on any host.
+    """Runs jobs in worker processes of hpdist, and on those started on other hosts.
 
     ``executor_options={"run": DIR}`` names the run directory, which others need:
     ``hpdist worker hpdist.evaluator.cluster:JobWorker --run DIR``. The function has to be at the

@@ -31,7 +31,7 @@ class Job:
         A number or a tuple of numbers, larger is better; for a failure text that starts with "F";
         None as long as the job is open.
     failure
-        Why there is no objective.
+        The reason if there is no objective.
     metadata
         Further values that the function returned, and the times ``timestamp_submit``,
         ``timestamp_start``, ``timestamp_end`` and ``timestamp_gather``, in seconds since the
@@ -52,7 +52,7 @@ class Job:
         return self.status.value if self.failure is None else self.failure.kind.value
 
     def settle(self, outcome: Outcome) -> None:
-        """Enter the outcome."""
+        """Set the outcome."""
         if not isinstance(outcome, Failure):
             objective = outcome.info["objective"]
             self.metadata.update(outcome.info["metadata"])
@@ -70,7 +70,7 @@ class Job:
         self.status = JobState.CANCELLED if cancelled else JobState.FAILED
 
     def to_json(self) -> dict[str, JsonValue]:
-        """Describe it in plain data, which `from_json` takes."""
+        """Return the job as JSON data for `from_json`."""
         failure = self.failure
         return {
             "job_id": self.id,

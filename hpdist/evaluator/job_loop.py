@@ -55,12 +55,12 @@ class JobLoop:
         self._loop = make_loop(work, executor, stay=True, grace_s=grace_s)
         self._inbox = self._loop.inbox
         self._thread = threading.Thread(target=self._serve, name="hpdist-evaluator", daemon=True)
-        self._over: Failure | None = None  #: outcome of jobs that come too late
+        self._over: Failure | None = None  #: outcome of jobs that are submitted too late
         self.error: BaseException | None = None
 
     @property
     def over(self) -> bool:
-        """Whether it evaluates no further job."""
+        """True if it evaluates no further job."""
         return self._over is not None
 
     def start(self) -> None:
@@ -94,16 +94,16 @@ class JobLoop:
         self._inbox.post([ControlRequested(Command.CANCEL, {"jobs": jobs, "reason": reason})])
 
     def stop(self) -> None:
-        """Request its end now, without waiting."""
+        """Request the end of the loop, without waiting."""
         self._inbox.post([ControlRequested(Command.STOP, {"reason": "closed"})])
 
     def end(self) -> None:
-        """End it now, and wait until it has ended."""
+        """End the loop, and wait until it has ended."""
         self.stop()
         self.join()
 
     def join(self) -> None:
-        """Wait for its end, if it has started."""
+        """Wait for the end of the loop, if it has started."""
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(self._grace_s + _EXTRA_S)
         else:

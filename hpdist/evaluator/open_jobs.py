@@ -28,7 +28,7 @@ class OpenJobs:
         self._start = time.monotonic()
         self.own: set[str] = set()
         self.has_others = False  #: whether other evaluators share the search
-        self._marks: dict[str, int] = {}  #: how far the storage was read
+        self._marks: dict[str, int] = {}  #: read position of each file of the storage
         self._open: dict[str, Job] = {}
         self.done: queue.SimpleQueue[Job] = queue.SimpleQueue()
 
@@ -45,7 +45,7 @@ class OpenJobs:
         self.storage.write(self.search_id, job.to_json())
 
     def finish(self, ended: FinishedJob) -> None:
-        """Enter the outcome of a job."""
+        """Set the outcome of a job."""
         job = self._open.pop(ended.id)
         assert ended.ended is not None
         assert ended.ended.outcome is not None
@@ -58,7 +58,7 @@ class OpenJobs:
             job.ended.set_result(None)
 
     def _date(self, job: Job, ended: FinishedJob) -> None:
-        """Enter when it ran, on this clock: between its assignment and its report.
+        """Set the times of a job on this clock: between its assignment and its report.
 
         The clock of another host may be off; the duration measured there is not.
         """

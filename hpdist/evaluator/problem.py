@@ -44,7 +44,7 @@ class HpProblem:
         Raises
         ------
         ConfigurationError
-            If it cannot be understood, or the name is taken.
+            If the value is not valid, or the name is taken.
         """
         name = check_name("the name of a hyperparameter", name)
         if name in self._written:

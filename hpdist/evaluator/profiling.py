@@ -1,4 +1,4 @@
-"""A decorator that adds to a function's value when it ran and what it used."""
+"""A decorator that adds times and resource usage to a function's value."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def profile(
     memory_limit: int = -1,
     raise_exception: bool = False,
 ) -> Function | Callable[[Function], Function]:
-    """Have a function return a dict with its "output", and "metadata" of when it ran.
+    """Let a function return a dict with its "output", and "metadata" with times.
 
     Metadata are ``timestamp_start`` and ``timestamp_end`` in seconds since 1970 on the clock of
     the host where it ran, and ``cpu_start`` and ``cpu_end``, the CPU seconds of its process by
@@ -58,7 +58,7 @@ def profile(
     ----------
     memory
         Run each call in a fresh process, and add ``memory_peak``, the bytes resident there.
-        What the function takes must be picklable, what it returns JSON.
+        Its arguments must be picklable, its value JSON.
     memory_limit
         Bytes that the function and its own processes may take, in a fresh process likewise;
         -1 for unlimited.
@@ -68,7 +68,7 @@ def profile(
     Raises
     ------
     ConfigurationError
-        If the function is none, or the limit is no number of bytes.
+        If it is not a function, or the limit is not a number of bytes.
     """
     check_flag("memory", memory)
     check_flag("raise_exception", raise_exception)

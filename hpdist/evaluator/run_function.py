@@ -115,7 +115,7 @@ def _check(function: object, options: object) -> None:
 
 
 def to_result(returned: object) -> dict[str, JsonValue]:
-    """Turn what a run function returned into a result with ``loss`` and ``info``.
+    """Turn the value of a run function into a result with ``loss`` and ``info``.
 
     Raises
     ------

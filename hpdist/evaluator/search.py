@@ -48,7 +48,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
 
 
 class Search:
-    """Looks for the parameters with the largest objective.
+    """A search for the parameters with the largest objective.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Search:
     optimizer
         Chooses parameters: a name, or an object that was built with the space.
     random_state
-        Decides all random choices; by default each search differs.
+        Seed of all random choices; by default each search differs.
     num_objectives
         Number of values that the run function returns.
 
@@ -82,7 +82,7 @@ class Search:
         self.space = problem.space if named else Space.of(problem)
         self._names = problem.hyperparameter_names if named else self.space.names
         self.evaluator = check_kind("evaluator", evaluator, Evaluator, do="Evaluator.create(run)")
-        self.jobs: list[Job] = []  #: that have ended, in the order in which they were gathered
+        self.jobs: list[Job] = []  #: ended jobs in the order in which they were gathered
         count = check_whole("num_objectives", num_objectives, minimum=1)
         self._study = Study(
             self.space,
@@ -93,7 +93,7 @@ class Search:
             objectives=["loss", *(f"objective_{index}" for index in range(1, count))],
         )
         self._open: dict[str, Evaluation] = {}
-        self._num_learnt = 0  #: jobs of other evaluators
+        self._num_other_jobs = 0  #: number of jobs of other evaluators
 
     def search(self, max_evals: int = -1, timeout: float | None = None) -> pd.DataFrame:
         """Continue the search, and return all its jobs so far.
@@ -146,7 +146,7 @@ class Search:
         free = int(min(left, self.evaluator.num_workers - len(self._open)))
         submitted = 0
         while submitted < free and not self._over and (evaluation := self._study.ask()):
-            if self._over:  # the time may have run out while it was chosen
+            if self._over:  # the time limit may have been reached during `ask`
                 late = Failure(FailureKind.CANCELLED, "the search ended before it was submitted")
                 self._study.apply(AttemptEnded(evaluation.job.job_id, 1, "", late))
                 break
@@ -164,7 +164,7 @@ class Search:
         own, others = found if isinstance(found, tuple) else (found, [])
         for job in own:
             evaluation = self._open.pop(job.id, None)
-            if evaluation is not None:  # otherwise the caller submitted it himself
+            if evaluation is not None:  # otherwise the caller submitted it
                 self._report(evaluation, job)
         for job in others:
             self._learn(job)
@@ -198,12 +198,12 @@ class Search:
         self.jobs.append(job)
         if isinstance(outcome, Failure) and not outcome.kind.counts:
             return
-        self._num_learnt += 1
+        self._num_other_jobs += 1
         loss = -outcome.loss if isinstance(outcome, Success) else math.inf
         losses = None
         if isinstance(outcome, Success):
             losses = (loss, *(-value for value in outcome.info.values()))
-        self._study.optimizer.tell(Observation(-self._num_learnt, config, 1.0, loss, losses))
+        self._study.optimizer.tell(Observation(-self._num_other_jobs, config, 1.0, loss, losses))
 
 
 class CBO(Search):
@@ -212,11 +212,11 @@ class CBO(Search):
     Parameters
     ----------
     multi_point_strategy
-        How jobs differ that are chosen while others run. "cl_min", "cl_mean", "cl_max": those
-        count as if they had the smallest, mean or largest loss known, the negative objective, so
-        that "cl_min" gathers about them and "cl_max" keeps away. "topk": they count as predicted.
-        "qUCB": by confidence bounds of random width; "qUCBd": which get narrower within periods.
-        "boltzmann": at random, the more probable the more promising.
+        How running jobs affect the choice of the next ones. "cl_min", "cl_mean", "cl_max": they
+        count as if they had the smallest, mean or largest known loss, the negative objective, so
+        that "cl_min" samples near them and "cl_max" away from them. "topk": they count as
+        predicted. "qUCB": confidence bounds of random width; "qUCBd": with a width that decreases
+        periodically. "boltzmann": random choice, weighted by the acquisition.
     """
 
     def __init__(

@@ -51,7 +51,7 @@ class Storage(ABC):
 
 
 class MemoryStorage(Storage):
-    """In the memory of this process: several evaluators may share it."""
+    """A storage in the memory of this process, which several evaluators may share."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
@@ -80,10 +80,11 @@ class MemoryStorage(Storage):
 
 
 class JournalStorage(Storage):
-    """In a directory: any number of processes that see it share what is in it.
+    """A storage in a directory, shared by all processes that see it.
 
     Each search is a directory, in which each process appends lines of JSON to a file of its own,
-    so that there is no lock to wait for. What is written outlives the process, not the machine.
+    so that there is no lock to wait for. Written jobs survive the process, but not a crash of the
+    machine.
     """
 
     def __init__(self, directory: str | Path) -> None:
@@ -134,7 +135,7 @@ class JournalStorage(Storage):
         return found
 
     def close(self) -> None:
-        """Close the files of this process; they are opened anew when needed."""
+        """Close the files of this process; they are opened again when needed."""
         for file, _, _ in self._files.values():
             os.close(file)
         self._files.clear()
@@ -160,7 +161,7 @@ class JournalStorage(Storage):
 class SharedMemoryStorage(JournalStorage):
     """A `JournalStorage` in memory, for processes of this machine, such as forked ones.
 
-    It goes to another process by pickling, and ends with the object that was made first.
+    It is passed to other processes by pickling, and is removed with the original object.
     """
 
     def __init__(self) -> None:
