@@ -94,7 +94,7 @@ def ranked(results: Results) -> list[EvaluationResult]:
 def results_json(results: Results, top: int | None = None) -> dict[str, Any]:
     """Return the results of a run as JSON data: the ``top`` evaluations, or all in their order."""
     states = [one.state for one in results.evaluations]
-    shown = results.evaluations if top is None else ranked(results)[:top]
+    listed = results.evaluations if top is None else ranked(results)[:top]
     return {
         "run_id": results.run_id,
         "path": str(results.path),
@@ -102,7 +102,7 @@ def results_json(results: Results, top: int | None = None) -> dict[str, Any]:
         "reason": results.reason,
         "counts": {state.value: states.count(state) for state in JobState},
         "best": None if results.best is None else asdict(results.best),
-        "evaluations": [asdict(one) for one in shown],
+        "evaluations": [asdict(one) for one in listed],
         "objectives": results.objectives,
         "pareto_front": [one.job_id for one in results.pareto_front],
     }

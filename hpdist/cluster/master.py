@@ -232,7 +232,7 @@ class Master:
             self.dispatcher.post(ControlRequested(Command.TIME_LIMIT, limit))
         endless = self.iter_generator.default_iterations is None
         planned = 0 if endless else self.iter_generator.num_all_configs(target)
-        with self.views.shown(len(self._run.study.table.jobs), planned):
+        with self.views.show_progress(len(self._run.study.table.jobs), planned):
             if kwargs:
                 self.dispatcher.post(ControlRequested(Command.ITERATION_KWARGS, kwargs))
             self._ends.clear()

@@ -1,4 +1,4 @@
-"""The nameserver: tells workers the address of the dispatcher that serves a run."""
+"""The nameserver: gives workers the address of the dispatcher that serves a run."""
 
 from __future__ import annotations
 

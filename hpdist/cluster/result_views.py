@@ -81,7 +81,7 @@ class ResultViews:
             self.incumbents[budget] = config
 
     @contextmanager
-    def shown(self, done: int, planned: int) -> Iterator[None]:
+    def show_progress(self, done: int, planned: int) -> Iterator[None]:
         """Show progress for as long as the block lasts."""
         callback = self.progress_callback
         with nullcontext() if callback is None else callback(done, planned) as self._progress:
