@@ -10,10 +10,10 @@ import click
 
 from hpdist.cli.command_decorators import Decorated, as_json, options
 from hpdist.cli.parameter_types import BUDGET, BYTES, COUNT, LIST, PORT, RESOURCE, RUN_PATH, SECONDS
-from hpdist.core.model.limits_and_timing import Retry, Timing
+from hpdist.core.model.limits_and_timing import FOLDER_TIMING, Retry, Timing
 from hpdist.core.model.option_declaration import flag_of, option_of
 from hpdist.core.run.executor_names import EXECUTORS
-from hpdist.core.run.options import FIELDS, FOLDER_TIMING, take
+from hpdist.core.run.options import FIELDS, take
 
 TYPES: Mapping[str, Any] = {
     "seconds": SECONDS,

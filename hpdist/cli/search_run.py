@@ -14,9 +14,10 @@ from hpdist.cli.options import by_field, retry_of, timing_of
 from hpdist.cli.script import Reference, Script
 from hpdist.cli.tables import results_json, show_best, show_json
 from hpdist.core.model.errors import ConfigurationError
+from hpdist.core.model.limits_and_timing import FOLDER_TIMING
 from hpdist.core.model.states import EndReason
 from hpdist.core.results.text_format import clean
-from hpdist.core.run.options import FOLDER_TIMING, RunOptions
+from hpdist.core.run.options import RunOptions
 
 if TYPE_CHECKING:
     from hpdist.core.results.results import Results

@@ -21,7 +21,7 @@ from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.events import Assignment, AttemptResult
-from hpdist.core.model.limits_and_timing import Timing
+from hpdist.core.model.limits_and_timing import FOLDER_TIMING, Timing
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.values import WorkerInfo
 from hpdist.core.objective.limits import check_attempt_limits, check_enforceable, check_isolation
@@ -31,7 +31,6 @@ from hpdist.core.remote.outbox import Outbox
 from hpdist.core.remote.session import Session
 from hpdist.core.results.results import Results
 from hpdist.core.run.local_run import LocalRun
-from hpdist.core.run.options import FOLDER_TIMING
 from hpdist.folder.leader import Candidate
 from hpdist.folder.transport import MESSAGES, FolderChannel
 

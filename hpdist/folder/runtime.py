@@ -14,7 +14,7 @@ from hpdist.core.dispatch.executor import Executor
 from hpdist.core.journal.run_directory import RunDirectory
 from hpdist.core.journal.run_names import safe_run_id
 from hpdist.core.model.errors import ConfigurationError
-from hpdist.core.model.limits_and_timing import Limits, Timing
+from hpdist.core.model.limits_and_timing import FOLDER_TIMING, Limits, Timing
 from hpdist.core.model.payload import Payload
 from hpdist.core.model.validation import (
     check_callable,
@@ -28,7 +28,6 @@ from hpdist.core.results.forecast import Forecast
 from hpdist.core.results.progress_display import make_progress
 from hpdist.core.run.definition import Search, space_of
 from hpdist.core.run.local_run import LocalRun
-from hpdist.core.run.options import FOLDER_TIMING
 from hpdist.core.run.resume import Opening
 from hpdist.folder.election import RUNNING, TERMS, Election, is_dead
 from hpdist.folder.participant import Participant, runners_of

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from hpdist.core.dispatch.executor import Executor
-from hpdist.core.model.limits_and_timing import Retry, Timing
+from hpdist.core.model.limits_and_timing import FOLDER_TIMING, Retry, Timing
 from hpdist.core.model.validation import check_path, check_whole, maybe
 from hpdist.core.model.values import Configuration
 from hpdist.core.objective.objective import Objective, objective_of
 from hpdist.core.results.results import Results
 from hpdist.core.run.local_run import LocalRun
 from hpdist.core.run.options import (
-    FOLDER_TIMING,
     EvaluationOptions,
     RunOptions,
     RunPolicy,

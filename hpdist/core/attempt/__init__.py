@@ -2,5 +2,6 @@
 
 Imports the core packages below it. Open `runner` first (the port), then `objective_call` (payload
 in, outcome out) and `child_runner`, which keeps a child process whose main module is `child_main`.
-`child_process` ends a child that takes too long, `spawned_process` starts one with its environment.
+`child_process` ends a child that takes too long, `spawned_process` starts one with its environment
+and keeps the end of its output.
 """

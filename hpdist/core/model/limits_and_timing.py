@@ -109,3 +109,7 @@ class Timing:
                 f"{self.heartbeat_s:g} s: every worker would be given up again and again",
                 do=f"choose lease_s >= {2 * self.heartbeat_s:g} or a shorter heartbeat_s",
             )
+
+
+FOLDER_TIMING = Timing(lease_s=4.0, heartbeat_s=1.0, closed_s=4.0, poll_s=2.0, backoff_s=4.0)
+"""Default in a folder: what a killed process ran is run by another one within seconds."""

@@ -48,9 +48,6 @@ from hpdist.core.run.executor_names import check_executor
 
 T = TypeVar("T")
 
-FOLDER_TIMING = Timing(lease_s=4.0, heartbeat_s=1.0, closed_s=4.0, poll_s=2.0, backoff_s=4.0)
-"""Default in a folder: what a killed process ran is run by another one within seconds."""
-
 
 def _check_resources(name: str, value: Any) -> dict[str, float]:
     named: dict[str, Any] = check_kind(name, value, dict, do='resources={"GPU": 1}')
