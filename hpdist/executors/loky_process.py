@@ -76,7 +76,7 @@ class LokyProcess(ChildProcess):
         if code is None and self._task is not None:
             wait([self._task], timeout)  # loky fails the task when it has reaped the process
             code = _exit_code(self.pid)
-        return _exit_code_told(self._task) if code is None else code
+        return _reported_exit_code(self._task) if code is None else code
 
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
@@ -142,7 +142,7 @@ def _exit_code(pid: int) -> int | None:
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
 
 
-def _exit_code_told(task: Future[Any] | None) -> int | None:
+def _reported_exit_code(task: Future[Any] | None) -> int | None:
     """Return the exit code in the message with which loky failed a task."""
     if task is None or not task.done() or task.cancelled():
         return None

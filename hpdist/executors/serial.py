@@ -48,7 +48,7 @@ class SerialExecutor:
                 self._post([run_launch(self._runner, order, self._post, self._root, StopSwitch())])
             elif isinstance(order, ShutDown):
                 name = (order.worker_id, order.incarnation)
-                self._post([WorkerLeft(*name, order.reason or "dismissed")])
+                self._post([WorkerLeft(*name, order.reason or "shut down")])
 
     def close(self, grace_s: float) -> None:
         self._post = None

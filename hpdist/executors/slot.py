@@ -70,7 +70,7 @@ class Slot:
         elif isinstance(order, Cancel | Recall | StopEarly):
             self._end_early(order)
         elif isinstance(order, ShutDown):
-            self._reason = order.reason or "dismissed"
+            self._reason = order.reason or "shut down"
             if not order.drain:
                 self._cancel_all()
             self._launches.put(None)

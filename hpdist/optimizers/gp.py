@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 # By experiment, on the problems of docs/optimizers.rst, "What was measured".
 #: Share of suggestions by a confidence bound, the others by expected improvement (ablation
-#: "gp-bound" in benchmarks/README.rst: no difference told from chance; a higher share explores
+#: "gp-bound" in benchmarks/README.rst: no significant difference; a higher share explores
 #: more).
 BOUND_SHARE = 0.7
 #: Deviations below the mean of that bound, one drawn for each suggestion.

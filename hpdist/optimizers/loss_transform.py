@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 CUT_OFF = 5.0
 #: Bounds of the power. By experiment: beyond them the good end, which matters, is squeezed to
 #: nothing. (Ablation "gp-transform" in benchmarks/README.rst: without the whole transformation
-#: no difference told from chance there; it is kept for losses of other scales.)
+#: no significant difference there; it is kept for losses of other scales.)
 MIN_POWER, MAX_POWER = -2.0, 4.0
 
 

@@ -28,7 +28,7 @@ class ModelBased(SequentialOptimizer):
 
     #: Share of random configurations at the lowest and at the highest budget. By experiment: a
     #: larger share protects against low budgets that mislead and costs evaluations where they do
-    #: not (ablation "gp-random" in benchmarks/README.rst: no difference told from chance).
+    #: not (ablation "gp-random" in benchmarks/README.rst: no significant difference).
     exploration_shares = (0.1, 0.02)
 
     def __init__(self, space: Space, num_initial: int, seed: int) -> None:

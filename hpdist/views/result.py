@@ -75,7 +75,7 @@ class AsyncResult:
         self._futures = list(futures)
         self._flat = flat
         self._unpickle = unpickle
-        self._begun = time.monotonic()
+        self._started_at = time.monotonic()
 
     # ------------------------------------------------------------------ waiting
 
@@ -153,7 +153,7 @@ class AsyncResult:
         """Seconds since it was asked for, until now or the end."""
         if self.ready():
             return self.wall_time
-        return time.monotonic() - self._begun
+        return time.monotonic() - self._started_at
 
     @property
     def serial_time(self) -> float:

@@ -54,7 +54,7 @@ class ParentChannel:
         return message or b""
 
     def listen(self) -> None:
-        """Receive messages for ever, in a thread of its own, whatever the objective does."""
+        """Receive messages until the process ends, in a thread that the objective cannot block."""
         while True:
             message = json.loads(self.read())
             if "stop" in message:

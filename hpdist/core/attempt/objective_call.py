@@ -23,7 +23,7 @@ _PACKAGE = os.path.join(Path(__file__).parents[2], "")
 
 
 def call_objective(call: Call, name: str, payload: Payload, context: Context) -> Outcome:
-    """Call the objective; whatever it returns or raises becomes an outcome.
+    """Call the objective; its value or exception becomes an outcome.
 
     Only KeyboardInterrupt gets through in the main thread, where it is meant for the program as a
     whole; in others the objective has raised it itself.

@@ -36,7 +36,7 @@ def choose_worker(workers: WorkerTable, entry: JobEntry) -> WorkerEntry | None:
     for worker_id, worker in workers.items():
         if worker.room <= 0 or not workers.may_run(entry, worker_id):
             continue
-        # A free slot comes before a place behind other attempts, even where the job has failed
+        # A free slot comes before a queue slot behind other attempts, even where the job has failed
         # before; then another worker than that one; then the one with the least to do.
         rank = (worker.load >= worker.info.slots, worker_id == entry.avoid)
         if best is None or rank < best:

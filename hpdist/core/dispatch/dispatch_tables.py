@@ -94,7 +94,7 @@ class DispatchTables:
         self._out.orders.append(order)
 
     def release(self, job_id: int, attempt: int) -> None:
-        """Queue a job again whose attempt ends undone, which counts against nobody."""
+        """Queue a job again whose attempt ends unfinished, which does not count as a failure."""
         worker_id = self.jobs[job_id].worker_id or ""
         self.record(AttemptEnded(job_id, attempt, worker_id, None, final=False))
 

@@ -96,7 +96,7 @@ class EventHandler:
         if worker.assigned.get(job_id) == attempt:
             return
         if entry and entry.state is JobState.QUEUED and entry.is_current(attempt):
-            # The worker was thought lost, and nobody has started the job anew.
+            # The worker was thought lost, and no other one has started the job.
             self._record(AttemptStarted(job_id, attempt, worker.info.worker_id))
             return
         self.workers.set_zombies(worker, worker.zombies | {assignment})

@@ -111,7 +111,7 @@ class DispatchState:
         return self._take()
 
     def extend_leases(self, now: float, grace_s: float) -> None:
-        """Give workers time to be heard after a stall; see `WorkerTable.extend_leases`."""
+        """Give workers time for their messages after a stall; see `WorkerTable.extend_leases`."""
         self.workers.extend_leases(now, grace_s)
 
     def reconcile_workers(self, now: float, *, may_return: bool) -> Decision:

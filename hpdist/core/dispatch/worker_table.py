@@ -130,7 +130,7 @@ class WorkerTable(dict[str, WorkerEntry]):
         self._recount(worker)
 
     def set_deadline(self, worker: WorkerEntry, at: float) -> None:
-        """Enter when a worker is given up unless it is heard of before."""
+        """Set the time at which a worker is given up unless a message arrives before."""
         worker.deadline = at
         heap = self._deadlines
         heappush(heap, (at, worker.info.worker_id))

@@ -72,7 +72,7 @@ def to_number(value: object) -> float | None:
 
 
 class InvalidResult(Exception):
-    """A returned value is no result; the message says why."""
+    """A returned value is not a result; the message has the reason."""
 
 
 def _success(value: object) -> Success:

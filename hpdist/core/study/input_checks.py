@@ -69,11 +69,11 @@ def reported_outcome(
 ) -> Outcome:
     """Return the outcome that ``Study.tell`` was called with; ``loss=None`` means a failure."""
     if loss is None:
-        return Failure(FailureKind.EXCEPTION, "told as failed")
+        return Failure(FailureKind.EXCEPTION, "reported as failed")
     outcome = normalise_result({"loss": loss, "cost": cost, "info": info}, "tell")
     outcome = require(outcome, objectives, "tell")
     if isinstance(outcome, Failure):
-        raise ConfigurationError(outcome.message, do="a failure is told as loss=None")
+        raise ConfigurationError(outcome.message, do="report a failure as loss=None")
     return outcome
 
 

@@ -313,7 +313,7 @@ class Study:
     # ------------------------------------------------------------------ without a loop
 
     def ask(self) -> Evaluation | None:
-        """Return the next evaluation; None if one that is open has to be told first."""
+        """Return the next evaluation; None if the result of an open one is needed first."""
         record = self.propose()
         if record is None:
             return None
@@ -339,7 +339,7 @@ class Study:
         check_kind("evaluation", evaluation, Evaluation, do="evaluation = study.ask()")
         job_id = evaluation.job.job_id
         if job_id not in self.table.pending:
-            raise ConfigurationError(f"job {job_id} is not open: it was told before")
+            raise ConfigurationError(f"job {job_id} is not open: its result was reported before")
         if evaluation.trial != self.table.trials[evaluation.job.trial_id]:
             raise ConfigurationError(f"job {job_id} is another one in this study")
         outcome = reported_outcome(loss, cost, info, self.objectives)
