@@ -16,7 +16,7 @@ from hpdist.executors.slot_executor import new_worker
 
 
 class SerialExecutor:
-    """One worker with one slot, which runs an attempt while its order is carried out.
+    """One worker with one slot, which runs an attempt while its order is executed.
 
     An attempt is over before anything else can be ordered, so there is nothing to cancel.
 

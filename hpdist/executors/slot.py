@@ -141,7 +141,7 @@ class Slot:
         self._post([end])
 
     def _replace_worker(self, reason: str) -> None:
-        """Announce the death of the worker, and another worker in its place."""
+        """Announce the death of the worker, and a new worker that replaces it."""
         dead = self.worker
         self._running = None
         self._switches.clear()

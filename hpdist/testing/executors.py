@@ -104,7 +104,7 @@ def launch(worker: WorkerInfo, job_id: int, config: dict[str, JsonValue]) -> Lau
 
 
 def behave(config: dict[str, Any], budget: float, ctx: Any) -> object:
-    """Raise, wait or return a loss, as the configuration says: the objective of these tests."""
+    """Raise, wait or return a loss, depending on the configuration: the objective of the tests."""
     if "error" in config:
         raise ValueError(config["error"])
     if config.get("wait") and "loss" in config:
@@ -122,7 +122,7 @@ class ExecutorContract(ABC):
 
     @abstractmethod
     def make(self, objective: Objective) -> Executor:
-        """Return an executor with at least one slot."""
+        """Return an executor with one slot or more."""
 
     @contextmanager
     def started(

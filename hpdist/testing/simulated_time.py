@@ -80,7 +80,7 @@ class SimulatedInbox:
 
     def _wait(self, until: float | None) -> None:
         if until is None:
-            raise StateError("no action is scheduled: the run is stuck")
+            raise StateError("no action is scheduled: the run cannot continue")
         self._empty_takes = self._empty_takes + 1 if until <= self.clock.now else 0
         if self._empty_takes > MAX_EMPTY_TAKES:
             raise StateError("time stands still: the loop spins")

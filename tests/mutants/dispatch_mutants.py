@@ -83,7 +83,7 @@ RETRY_MUTANTS = (
     mutant(
         "crashes are forgiven again and again",
         EVENT_HANDLER.change(
-            "EventHandler._judge_worker", drop("worker.crashed_in_a_row.clear()", nth=2, of=2)
+            "EventHandler._check_quarantine", drop("worker.crashed_in_a_row.clear()", nth=2, of=2)
         ),
         killed_by=DISPATCH_TESTS
         + "test_what_still_crashes_there_afterwards_is_forgiven_no_second_time",

@@ -53,7 +53,7 @@ LOOP_MUTANTS = (
             "Loop._flush", after("self._retry_at = now + FULL_DISK_RETRY_S", "self._orders = []")
         ),
         killed_by=LOOP_TESTS + "test_with_a_full_disk_orders_wait_and_nothing_is_lost",
-        says="the run is stuck",
+        says="the run cannot continue",
     ),
     mutant(
         "what the job source refuses is journaled all the same",

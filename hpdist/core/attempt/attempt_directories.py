@@ -60,7 +60,7 @@ def _check_inside(root: Path, directory: Path) -> None:
     """Check that no symbolic link between ``root`` and ``directory`` leads out of ``root``."""
     end = str(root)
     part = str(directory)
-    # checking for links costs far less than resolving both paths, and nearly never finds one
+    # checking for links costs much less than resolving both paths, and rarely finds one
     while part != end and not os.path.islink(part):
         part = os.path.dirname(part)
     if part == end:

@@ -73,7 +73,7 @@ class ChildProcess(ABC):
 
     @property
     def gone(self) -> bool:
-        """Whether no answer can come any more, but what is in the pipe already."""
+        """Whether the child can send no more messages, except those already in the pipe."""
         return self.silent or self.exited
 
     def assign(self, *bodies: bytes) -> None:

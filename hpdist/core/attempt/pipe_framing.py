@@ -6,7 +6,7 @@ import os
 import struct
 
 MAX_MESSAGE = 2 * 2**20
-"""The longest message a child may send; a result is at most half of it."""
+"""Maximum size of a message of a child; that of a result is half of it."""
 
 _HEADER = struct.Struct(">I")
 

@@ -22,7 +22,7 @@ class StopSwitch:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the attempt's result is not wanted any more."""
+        """Whether the attempt's result is no longer wanted."""
         return self.deadline < math.inf
 
     def request_stop(self) -> None:

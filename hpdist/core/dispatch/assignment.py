@@ -10,7 +10,7 @@ from hpdist.core.model.events import Assignment
 
 
 def ready_jobs(jobs: JobTable, workers: WorkerTable, now: float) -> list[int]:
-    """Return the queued jobs to assign at ``now``, in order: as many as the workers have room."""
+    """Return the queued jobs to assign at ``now``, in order, up to the free capacity."""
     with_room = [worker_id for worker_id, worker in workers.items() if worker.room > 0]
     ready: list[int] = []
     for job_id in jobs.queue:
@@ -27,17 +27,17 @@ def ready_jobs(jobs: JobTable, workers: WorkerTable, now: float) -> list[int]:
 
 
 def choose_worker(workers: WorkerTable, entry: JobEntry) -> WorkerEntry | None:
-    """Return the worker for a job; None if none has room that may run it.
+    """Return the worker for a job; None if no worker with free capacity may run it.
 
-    If there is a policy, it chooses between workers that are equal but for their load.
+    A policy chooses between workers that are equal except for their load.
     """
     best: tuple[bool, bool] | None = None
     equal: list[WorkerEntry] = []
     for worker_id, worker in workers.items():
         if worker.room <= 0 or not workers.may_run(entry, worker_id):
             continue
-        # A free slot comes before a queue slot behind other attempts, even where the job has failed
-        # before; then another worker than that one; then the one with the least to do.
+        # A free slot is preferred to the queue of a worker, even where the job failed before;
+        # then a worker where it has not failed; then the worker with the lowest load.
         rank = (worker.load >= worker.info.slots, worker_id == entry.avoid)
         if best is None or rank < best:
             best, equal = rank, [worker]
@@ -54,7 +54,7 @@ def choose_worker(workers: WorkerTable, entry: JobEntry) -> WorkerEntry | None:
 def attempts_to_recall(
     jobs: JobTable, workers: WorkerTable, *, everything: bool
 ) -> list[tuple[WorkerEntry, Assignment]]:
-    """Return attempts that wait behind others at their worker, and could start elsewhere now."""
+    """Return attempts that are queued at their worker and could start on another one now."""
     ahead = [worker for worker in workers.values() if worker.info.prefetch]
     waiting = [
         (worker, assignment)
@@ -66,15 +66,15 @@ def attempts_to_recall(
     if everything:
         return waiting
     if jobs.queue or not waiting:
-        return []  # what is queued goes to the free slots first
+        return []  # queued jobs get the free slots first
     idle = {
         worker_id: worker.info.slots - worker.load
         for worker_id, worker in workers.items()
         if worker.available and worker.load < worker.info.slots
     }
-    # Recalled before, and not returned yet: they will take slots as well.
+    # Recalled before and not released yet: they will occupy slots as well.
     expected = sum(len(worker.recalled & set(worker.assigned.items())) for worker in ahead)
-    # Only what one of them may run: anything else would return to where it waits now.
+    # Only attempts that an idle worker may run: others would return to their worker.
     useful = [
         (worker, assignment)
         for worker, assignment in waiting

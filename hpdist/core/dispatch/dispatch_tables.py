@@ -1,4 +1,4 @@
-"""The tables of jobs and workers, the method that changes them, and what is being decided."""
+"""The tables of jobs and workers, the method that changes them, and the pending decision."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from hpdist.core.model.states import Command, FailureKind
 
 
 class DispatchTables:
-    """Jobs and workers as the records made them, and what is decided about them.
+    """Jobs and workers as built from the records, and the pending decision about them.
 
     Attributes
     ----------
     jobs, workers
         The tables.
     paused
-        Whether no attempt starts, by command.
+        Whether a command has paused the start of attempts.
     """
 
     def __init__(self, policy: JobPolicy | None = None) -> None:
@@ -44,7 +44,7 @@ class DispatchTables:
         self._out = Decision()
 
     def apply(self, record: Record) -> None:
-        """Change what lasts, live and on replay alike.
+        """Apply a record to the tables, in a live run and on replay alike.
 
         Raises
         ------
@@ -85,12 +85,12 @@ class DispatchTables:
     # ------------------------------------------------------------------ decisions
 
     def record(self, record: Record) -> None:
-        """Decide on a record, which is applied at once."""
+        """Add a record to the decision, and apply it at once."""
         self.apply(record)
         self._out.records.append(record)
 
     def order(self, order: Order) -> None:
-        """Decide on an order."""
+        """Add an order to the decision."""
         self._out.orders.append(order)
 
     def release(self, job_id: int, attempt: int) -> None:
@@ -99,7 +99,7 @@ class DispatchTables:
         self.record(AttemptEnded(job_id, attempt, worker_id, None, final=False))
 
     def take(self) -> Decision:
-        """Return what was decided since the last call."""
+        """Return the decision since the last call."""
         out, self._out = self._out, Decision()
         return out
 

@@ -48,7 +48,7 @@ class EventHandler:
     Parameters
     ----------
     tables
-        What the decisions change.
+        The tables that the decisions change.
     retry, timing
         As for `hpdist.core.dispatch.state.DispatchState`.
     """
@@ -74,7 +74,7 @@ class EventHandler:
             worker = None
         is_first = worker is None or not worker.connected
         if is_first:
-            # A worker of before a restart is still in the table, with what is assigned to it.
+            # After a restart the worker is still in the table, with its assigned attempts.
             state = WorkerState.RETURNED if worker else WorkerState.JOINED
             self._record(WorkerChanged(state, info))
         worker = self.workers[info.worker_id]
@@ -84,13 +84,13 @@ class EventHandler:
         for assignment in event.assigned:
             self._reconcile(worker, assignment)
         if is_first:
-            # Its first message to this process is complete: what the table says is assigned and
-            # the worker does not have was never delivered.
+            # Its first message to this process lists all its attempts: an attempt that is
+            # assigned in the table only was never delivered.
             for assignment in set(worker.assigned.items()) - set(event.assigned):
                 self._release(*assignment)
 
     def _reconcile(self, worker: WorkerEntry, assignment: Assignment) -> None:
-        """Take up an attempt that a worker has, or have it cancelled if it is not wanted."""
+        """Accept an attempt that a worker has, or cancel it if it is not wanted."""
         job_id, attempt = assignment
         entry = self.jobs.get(job_id)
         if worker.assigned.get(job_id) == attempt:
@@ -163,11 +163,11 @@ class EventHandler:
                 )
             )
             if worker and not event.evaluated_by:
-                self._judge_worker(worker, result.job_id, outcome)
+                self._check_quarantine(worker, result.job_id, outcome)
         self._order(Acknowledge(event.worker_id, event.incarnation, result.job_id, result.attempt))
 
-    def _judge_worker(self, worker: WorkerEntry, job_id: int, outcome: Outcome) -> None:
-        """Quarantine a worker on which everything crashes while others succeed."""
+    def _check_quarantine(self, worker: WorkerEntry, job_id: int, outcome: Outcome) -> None:
+        """Quarantine a worker on which all jobs crash while others succeed."""
         if not (isinstance(outcome, Failure) and outcome.kind is FailureKind.CRASH):
             worker.crashed_in_a_row.clear()
             worker.succeeded = True

@@ -24,13 +24,13 @@ class Executor(Protocol):
     keeps_running: bool
 
     def start(self, post: Post) -> None:
-        """Start; from now on events may be posted."""
+        """Start the executor; from now on it may post events."""
         ...
 
     def perform(self, orders: Sequence[Order]) -> None:
-        """Carry out ``orders``; returns soon, and reports failures as events only."""
+        """Execute ``orders``; return soon, and report failures as events only."""
         ...
 
     def close(self, grace_s: float) -> None:
-        """End everything within ``grace_s`` seconds; nothing is posted afterwards."""
+        """End all attempts within ``grace_s`` seconds; no event is posted afterwards."""
         ...

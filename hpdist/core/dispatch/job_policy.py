@@ -10,7 +10,7 @@ from hpdist.core.model.values import Job, WorkerInfo
 
 
 class JobPolicy(Protocol):
-    """Decides about jobs that are pinned to no worker; all its answers follow from the records.
+    """Decides about jobs that are pinned to no worker, as a function of the records.
 
     Without a policy any worker may run a job, the least loaded one gets it, and all jobs are tried
     equally often.
@@ -21,9 +21,9 @@ class JobPolicy(Protocol):
         ...
 
     def choose(self, job: Job, worker_ids: Sequence[str]) -> str:
-        """Return the worker that gets a job, of those that are equally good, least load first."""
+        """Return the worker that gets a job; ``worker_ids`` are ordered by load, lowest first."""
         ...
 
     def retry(self, job: Job, usual: Retry) -> Retry:
-        """Return how often each kind of failure of a job is tried again."""
+        """Return how often each kind of failure of a job is retried."""
         ...

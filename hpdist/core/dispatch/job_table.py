@@ -34,10 +34,12 @@ class JobEntry:
     answered: int = 0
     worker_id: str | None = None
     failed: Counter[FailureKind] = field(default_factory=Counter)
-    avoid: str | None = None  #: worker on which it failed last: a preference, never a rule
+    avoid: str | None = None  #: worker on which it failed last; only a preference
     stopped_early: bool = False  #: whether the attempt was asked to end early
     reports: set[tuple[int, float]] = field(default_factory=set)  #: of the attempt; not replayed
-    crashed_at: str | None = None  #: where it crashed last: not there again if others are here
+    crashed_at: str | None = (
+        None  #: worker on which it crashed last; excluded while there are others
+    )
     history: list[Transition] = field(default_factory=list, repr=False)  #: the latest ones
 
     def is_current(self, attempt: int) -> bool:
@@ -76,7 +78,7 @@ class JobTable(dict[int, JobEntry]):
         raise StateError(f"job {job_id} was never created")
 
     def create(self, job: Job) -> None:
-        """Enter a new job, at the end of the queue."""
+        """Add a new job at the end of the queue."""
         known = self.get(job.job_id)
         if known is not None:
             raise _illegal(JobEvent.CREATED, known, 0)
@@ -85,7 +87,7 @@ class JobTable(dict[int, JobEntry]):
         self.queue.append(job.job_id)
 
     def start(self, record: AttemptStarted) -> None:
-        """Enter the start of an attempt: a new one, or the latest, found running after all."""
+        """Record the start of an attempt: a new one, or the latest if it is found running."""
         entry = self[record.job_id]
         if record.attempt < max(entry.attempt, 1):
             raise _illegal(JobEvent.STARTED, entry, record.attempt)
@@ -96,7 +98,7 @@ class JobTable(dict[int, JobEntry]):
         entry.worker_id = record.worker_id
 
     def end(self, record: AttemptEnded) -> str | None:
-        """Enter the end of an attempt; returns the worker that it was assigned to, if any."""
+        """Record the end of an attempt; return the worker that it was assigned to, if any."""
         job_id, outcome = record.job_id, record.outcome
         entry = self[job_id]
         before, worker_id = entry.state, entry.worker_id
@@ -120,7 +122,7 @@ class JobTable(dict[int, JobEntry]):
         return worker_id
 
     def note(self, job_id: int, event: JobEvent, attempt: int) -> JobEntry:
-        """Enter an event of a running attempt that does not end it."""
+        """Record an event of a running attempt that does not end it."""
         entry = self[job_id]
         self._advance(entry, event, attempt, entry.worker_id or "")
         return entry
@@ -151,7 +153,7 @@ class JobTable(dict[int, JobEntry]):
 
 
 def _end_event(record: AttemptEnded) -> JobEvent | None:
-    """Return what the end of an attempt means for its job; None if that can be nothing."""
+    """Return the event of its job for the end of an attempt; None if the record is illegal."""
     outcome = record.outcome
     if outcome is None:
         return None if record.final else JobEvent.RELEASED

@@ -14,15 +14,15 @@ class JobSource(Protocol):
 
     @property
     def done(self) -> bool:
-        """Whether nothing is open and nothing more will be proposed."""
+        """Whether no job is open and no more jobs will be proposed."""
         ...
 
     def propose(self) -> JobCreated | None:
-        """Return the next job, None while there is none; changes nothing."""
+        """Return the next job, None while there is none; the source is not changed."""
         ...
 
     def withdraw(self, job_ids: Collection[int], reason: str, at: float) -> None:
-        """Settle as cancelled those of these jobs that were submitted and are not created yet."""
+        """Settle as cancelled the jobs of these ids that were submitted but not created yet."""
         ...
 
     def apply(self, record: Record) -> None:
@@ -30,11 +30,11 @@ class JobSource(Protocol):
         ...
 
     def payload(self, job_id: int) -> Payload:
-        """Return what a worker needs to know of a job."""
+        """Return the payload of a job for its worker."""
         ...
 
     def stops_early(self, job_id: int) -> bool:
-        """Whether a running job should end early, because of what it has reported."""
+        """Whether a running job should end early because of its reports."""
         ...
 
     def retryable(self, job_ids: Sequence[int] | None = None) -> list[int]:
@@ -50,5 +50,5 @@ class JournalPort(Protocol):
         ...
 
     def commit(self) -> None:
-        """Make all that was added durable."""
+        """Make all records that were added durable."""
         ...

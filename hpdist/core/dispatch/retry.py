@@ -25,7 +25,7 @@ def retry_decision(
     final
         False if the job is to be tried again.
     outcome
-        The failure; where a limit was used up, its message says so.
+        The failure; if a limit was reached, its message mentions that.
     """
     if outcome.kind is FailureKind.CANCELLED:
         return True, outcome
@@ -41,20 +41,20 @@ def retry_decision(
     if attempts < allowed:
         return False, outcome
     if allowed > 1:
-        note = f"{outcome.message} (given up after {attempts} such attempts)"
-        return True, replace(outcome, message=note)
+        message = f"{outcome.message} (given up after {attempts} such attempts)"
+        return True, replace(outcome, message=message)
     return True, outcome
 
 
-def backoff(losses: int, longest_s: float) -> float:
-    """Seconds to wait before the next attempt: none after the first loss, then 1, 2, 4, ..."""
+def backoff(losses: int, max_s: float) -> float:
+    """Return the seconds before the next attempt: 0 after the first loss, then 1, 2, 4, ..."""
     if losses <= 1:
         return 0.0
-    return float(min(longest_s, 2.0 ** min(losses - 2, 30)))
+    return float(min(max_s, 2.0 ** min(losses - 2, 30)))
 
 
 def crashes_only_here(worker: WorkerEntry, workers: Iterable[WorkerEntry]) -> bool:
-    """Whether jobs crash on this worker in a row, while another one that is there succeeds."""
+    """Whether jobs crash on this worker in a row, while another available worker succeeds."""
     if len(worker.crashed_in_a_row) < QUARANTINE_AFTER:
         return False
     return any(

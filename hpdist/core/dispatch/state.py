@@ -1,14 +1,13 @@
 """Who runs what, and how often it is tried: a pure state machine.
 
 Events go in with the time of their arrival; records and orders come out. `JobTable` and
-`WorkerTable` hold the state, and `EventHandler` decides about events. What lasts changes in
-`DispatchTables.apply` alone, by records, so a
-replayed journal gives the state that the live run had; leases, connections and back-off belong to
-this process. What a job is about is not known here.
+`WorkerTable` hold the state, and `EventHandler` decides about events. Only `DispatchTables.apply`
+changes the lasting state, by records, so that a replayed journal gives the state of the live run;
+leases, connections and back-off belong to this process. The contents of jobs are not known here.
 
 *A result counts only if the job is open, the attempt is its latest, and no result of it was
-reported before.* Whatever else arrives late, twice or from a worker that was given up is
-acknowledged, so that its sender stops, and changes nothing.
+reported before.* A result that arrives late, twice or from a worker that was given up is
+acknowledged, so that its sender stops, and has no effect.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ class DispatchState:
     Parameters
     ----------
     retry
-        How often each kind of failure is tried again.
+        How often each kind of failure is retried.
     timing
         Leases and back-off, in seconds.
     policy
@@ -52,9 +51,9 @@ class DispatchState:
     Attributes
     ----------
     jobs, workers
-        The tables, to be read by anybody in the owner's thread.
+        The tables, to be read in the owner's thread only.
     paused
-        Whether no attempt starts, by command.
+        Whether a command has paused the start of attempts.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class DispatchState:
 
     @property
     def paused(self) -> bool:
-        """Whether no attempt starts, by command."""
+        """Whether a command has paused the start of attempts."""
         return self._tables.paused
 
     def apply(self, record: Record) -> None:
@@ -91,16 +90,16 @@ class DispatchState:
     # ------------------------------------------------------------------ time
 
     def next_deadline(self) -> float:
-        """When `tick` or `assign` has something to do if nothing happens; inf for never."""
+        """Return when `tick` or `assign` has to be called if no event arrives; inf for never."""
         delayed = self.jobs.delayed
         lease = self.workers.next_deadline()
         return min(lease, *delayed.values()) if delayed else lease
 
     def tick(self, now: float) -> Decision:
-        """Give up the workers whose lease has run out, and forget back-off that is over.
+        """Give up the workers whose lease has expired, and end back-off that is over.
 
-        To be called at `next_deadline`, when every event that has arrived is handled, so that a
-        busy loop never takes a worker for silent whose message is waiting.
+        To be called at `next_deadline`, after all events that have arrived: so a busy loop never
+        gives up a worker whose message is waiting.
         """
         for worker in [each for each in self.workers.values() if each.deadline <= now]:
             silence = "gave no sign of life" if worker.connected else "never came back"
@@ -111,11 +110,11 @@ class DispatchState:
         return self._take()
 
     def extend_leases(self, now: float, grace_s: float) -> None:
-        """Give workers time for their messages after a stall; see `WorkerTable.extend_leases`."""
+        """Extend leases after a stall of the dispatcher; see `WorkerTable.extend_leases`."""
         self.workers.extend_leases(now, grace_s)
 
     def reconcile_workers(self, now: float, *, may_return: bool) -> Decision:
-        """After a replay: wait one lease for the workers of before, or give them up at once."""
+        """After a replay, wait one lease for the workers in the table, or give them up at once."""
         for worker in list(self.workers.values()):
             self.workers.connect(worker, connected=False)
             self.workers.set_deadline(worker, now + self.timing.lease_s)
@@ -129,10 +128,10 @@ class DispatchState:
     # ------------------------------------------------------------------ assignment
 
     def occupied(self, now: float) -> int:
-        """How much of the workers' capacity is taken, or will be by jobs that are ready.
+        """Return how much of the workers' capacity is used, or will be by jobs that are ready.
 
-        Jobs that no worker with room may run are left out: what they wait for is another worker,
-        and the room is there for other jobs.
+        Jobs that no worker with free capacity may run do not count: they wait for another worker,
+        and the free capacity is left for other jobs.
         """
         jobs = self.jobs
         waiting = sum(at > now for at in jobs.delayed.values()) if jobs.delayed else 0
@@ -144,7 +143,7 @@ class DispatchState:
         return self.workers.load + len(jobs.queue) - waiting
 
     def _has_room(self, job_id: int) -> bool:
-        """Whether some worker with room may run a job."""
+        """Whether a worker with free capacity may run a job."""
         entry, workers = self.jobs[job_id], self.workers
         return any(
             workers.may_run(entry, worker_id)
@@ -153,8 +152,8 @@ class DispatchState:
         )
 
     def assign(self, now: float) -> Decision:
-        """Assign queued jobs: to free slots where there are some, else ahead of their start."""
-        # Again while it helps: jobs pinned to one worker may hide what others could run.
+        """Assign queued jobs to free slots, then to the queues of workers with prefetch."""
+        # Repeated while jobs start: jobs pinned to one worker may hide jobs for others.
         while not self.paused and self.jobs.queue and self.workers.free and self._assign(now):
             pass
         return self._take()
@@ -176,7 +175,7 @@ class DispatchState:
     def recall(self, *, everything: bool = False) -> Decision:
         """Recall attempts that wait behind others while some worker has a free slot.
 
-        With ``everything``: all that were assigned ahead and have not started.
+        With ``everything``, recall all attempts that have not started.
         """
         for worker, assignment in attempts_to_recall(
             self.jobs, self.workers, everything=everything
@@ -188,7 +187,7 @@ class DispatchState:
     def withdraw(self, *, cancel: bool = True) -> Decision:
         """Queue all running jobs again, and cancel their attempts at the workers.
 
-        Without ``cancel`` the attempts go on, and the next process may receive their results.
+        Without ``cancel`` the attempts continue, and the next process may receive their results.
         """
         for worker in self.workers.values():
             for assignment in list(worker.assigned.items()):
@@ -200,21 +199,21 @@ class DispatchState:
         return self._take()
 
     def cancel(self, job_id: int, reason: str) -> Decision:
-        """Settle an open job as cancelled, wherever it is; a settled one stays as it is."""
+        """Settle an open job as cancelled, queued or running; a settled job is not changed."""
         entry = self.jobs[job_id]
         if not entry.state.settled:
             worker = self.workers.get(entry.worker_id or "")
             outcome = Failure(FailureKind.CANCELLED, reason)
             self._record(AttemptEnded(job_id, entry.attempt, entry.worker_id or "", outcome))
             if worker:
-                # Its slot is free when it has said so.
+                # The slot is free when the worker has released the attempt.
                 self.workers.set_zombies(worker, worker.zombies | {(job_id, entry.attempt)})
                 info = worker.info
                 self._order(Cancel(info.worker_id, info.incarnation, job_id, entry.attempt))
         return self._take()
 
     def stop_early(self, job_id: int) -> Decision:
-        """Ask a running job to end early; to be repeated, since the order may be lost."""
+        """Ask a running job to end early; has to be repeated, since the order may be lost."""
         entry = self.jobs[job_id]
         if worker := self.workers.get(entry.worker_id or ""):
             info = worker.info
@@ -224,7 +223,7 @@ class DispatchState:
     def shut_down_workers(
         self, *, drain: bool, reason: str, worker_id: str | None = None
     ) -> Decision:
-        """Order all workers, or one of them, to shut down; they are assigned nothing more."""
+        """Order all workers, or one of them, to shut down; they get no more attempts."""
         for worker in self.workers.values():
             if worker_id in (None, worker.info.worker_id):
                 self.workers.drain(worker)

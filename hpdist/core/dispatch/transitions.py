@@ -1,7 +1,7 @@
-"""The legal transitions of jobs and workers, all in one place.
+"""The tables of all legal transitions of jobs and workers.
 
-A record changes the state of a job or a worker only as these tables say. What they do not list is
-a bug of hpdist or a malformed journal, and raises `hpdist.core.model.errors.StateError`.
+A record changes the state of a job or a worker only as these tables list it. Any other transition
+is a bug of hpdist or a malformed journal, and raises `hpdist.core.model.errors.StateError`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from hpdist.core.model.errors import StateError
 from hpdist.core.model.states import JobState, Word, WorkerState
 
 HISTORY_LENGTH = 8
-"""Latest transitions that are kept of each job and worker, for the message of an error."""
+"""Number of latest transitions kept per job and worker, for the messages of errors."""
 
 
 class JobEvent(Word):
-    """What a record means for its job."""
+    """The event of a job that a record stands for."""
 
     CREATED = "created"
     STARTED = "started"
     REPORTED = "reported"
     STOPPED_EARLY = "stopped early"
-    RELEASED = "released"  #: the attempt was returned undone
+    RELEASED = "released"  #: the attempt was released without a result
     RETRIED = "retried"  #: the attempt failed, and another one is allowed
     COMPLETED = "completed"
     FAILED = "failed"
@@ -63,7 +63,7 @@ WORKER_TRANSITIONS: dict[tuple[WorkerState | None, WorkerState], WorkerState] = 
 
 
 def illegal(event: str, subject: str, state: object, history: Sequence[object]) -> StateError:
-    """Return the error of an event that no state of its subject allows, with what went before."""
+    """Return the error of an event that is illegal in this state, with the history before it."""
     return StateError(
         f"{event} cannot follow: {subject} is {state}",
         cause="history: " + ("; ".join(map(str, history)) or "none"),

@@ -1,4 +1,4 @@
-"""Watermarks: when to choose further configurations."""
+"""Watermarks: when to propose further configurations."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class QueueSizes:
     """Low and high watermark of the evaluations that run or wait.
 
     When there are no more than ``low``, proposals are made until there are ``high``. With
-    ``dynamic`` both are relative to the capacity of the workers; the default
-    keeps each slot busy and nothing queued.
+    ``dynamic`` both are relative to the capacity of the workers; the default keeps
+    each slot busy and no job queued.
     """
 
     low: int = -1
@@ -39,7 +39,7 @@ class QueueSizes:
 
     @classmethod
     def of(cls, pair: object, dynamic: object) -> QueueSizes:
-        """Take both from a pair, as people give them."""
+        """Build the sizes from the pair that a user gives."""
         sizes = check_list("job_queue_sizes", pair, of="two whole numbers")
         if len(sizes) != 2:
             raise ConfigurationError(f"job_queue_sizes must be two numbers, got {short_repr(pair)}")

@@ -1,7 +1,7 @@
 """The workers of a run: what is assigned to each, and how long it may be silent.
 
-Sums over all workers are kept up to date with each change, so that the loop asks for them at no
-cost, however many workers there are.
+Sums over all workers are updated with each change, so that reading them costs the same for any
+number of workers.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from hpdist.core.model.events import Assignment, WorkerChanged
 from hpdist.core.model.states import WorkerState
 from hpdist.core.model.values import WorkerInfo
 
-#: Seconds after the end of a lease at which it should have been noticed.
+#: Seconds after the end of a lease within which it should have been detected.
 LATE_S = 0.2
 
-#: A heap of deadlines is rebuilt when it has so many times more entries than there are workers.
+#: A heap of deadlines is rebuilt when it has this many entries per worker.
 _MAX_STALE = 8
 
 
@@ -31,14 +31,14 @@ class WorkerEntry:
     """A worker, the attempts that are assigned to it, and its lease.
 
     ``assigned`` maps job to attempt in the order of assignment; ``zombies`` are attempts that are
-    not wanted any more, but with which it may still be busy. Both change through the table, which
+    no longer wanted, but may still run there. Both change through the table, which
     derives ``available``, ``load`` and ``room`` from them.
     """
 
     info: WorkerInfo
     state: WorkerState = WorkerState.JOINED
     deadline: float = inf
-    extended_to: float = inf  #: the deadline that was granted for the dispatcher's own stall
+    extended_to: float = inf  #: the deadline that was set after a stall of the dispatcher
     connected: bool = False
     draining: bool = False
     assigned: dict[int, int] = field(default_factory=dict)
@@ -62,11 +62,11 @@ class WorkerTable(dict[str, WorkerEntry]):
     running
         Number of attempts that are assigned.
     capacity
-        How many attempts the available workers can be assigned, busy or not.
+        Number of attempts that the available workers can run or queue.
     load
-        How many they are busy with.
+        Number of attempts that they run or queue.
     free
-        How many more they can be assigned.
+        Number of attempts that they can get in addition.
     """
 
     def __init__(self, policy: JobPolicy | None = None) -> None:
@@ -81,7 +81,7 @@ class WorkerTable(dict[str, WorkerEntry]):
     # ------------------------------------------------------------------ by records
 
     def change(self, record: WorkerChanged) -> None:
-        """Enter what became of a worker."""
+        """Record the new state of a worker."""
         worker_id = record.worker.worker_id
         worker = self.get(worker_id)
         state = WORKER_TRANSITIONS.get((worker.state if worker else None, record.state))
@@ -89,7 +89,8 @@ class WorkerTable(dict[str, WorkerEntry]):
             raise self._illegal(record, worker)
         if worker is None:
             worker = self[worker_id] = WorkerEntry(record.worker)
-        worker.info, worker.state = record.worker, state
+        worker.info = record.worker
+        worker.state = state
         worker.history = [*worker.history[1 - HISTORY_LENGTH :], f"{record.state} {record.reason}"]
         if state is WorkerState.QUARANTINED:
             worker.draining = True
@@ -100,13 +101,13 @@ class WorkerTable(dict[str, WorkerEntry]):
             del self[worker_id]
 
     def assign(self, worker: WorkerEntry, job_id: int, attempt: int) -> None:
-        """Enter that an attempt is assigned to a worker."""
+        """Record that an attempt is assigned to a worker."""
         worker.assigned[job_id] = attempt
         self.running += 1
         self._recount(worker)
 
     def unassign(self, worker_id: str, job_id: int) -> None:
-        """Enter that a worker's attempt at a job has ended."""
+        """Record that a worker's attempt at a job has ended."""
         worker = self[worker_id]
         del worker.assigned[job_id]
         self.running -= 1
@@ -115,17 +116,17 @@ class WorkerTable(dict[str, WorkerEntry]):
     # ------------------------------------------------------------------ of this process alone
 
     def connect(self, worker: WorkerEntry, *, connected: bool = True) -> None:
-        """Enter whether a worker is in contact with this process."""
+        """Record whether a worker is connected to this process."""
         worker.connected = connected
         self._recount(worker)
 
     def drain(self, worker: WorkerEntry) -> None:
-        """Enter that a worker is to be assigned nothing more."""
+        """Record that a worker gets no more attempts."""
         worker.draining = True
         self._recount(worker)
 
     def set_zombies(self, worker: WorkerEntry, zombies: Iterable[Assignment]) -> None:
-        """Enter which unwanted attempts a worker may still be busy with."""
+        """Record which unwanted attempts a worker may still run."""
         worker.zombies = set(zombies)
         self._recount(worker)
 
@@ -147,14 +148,14 @@ class WorkerTable(dict[str, WorkerEntry]):
             worker = self.get(worker_id)
             if worker is not None and worker.deadline == at:
                 return at
-            heappop(heap)  # its lease was renewed, or the worker is gone
+            heappop(heap)  # the lease was renewed, or the worker has left
         return inf
 
     def extend_leases(self, now: float, grace_s: float) -> None:
-        """Extend leases that have been over for a while by ``grace_s`` seconds, once.
+        """Extend leases that expired some time ago by ``grace_s`` seconds, once.
 
-        Leases are checked as they run out. If that is late, the dispatcher's process was stopped
-        or busy, and what its workers sent meanwhile may not have been read yet.
+        Leases are checked when they expire. If the check is late, the dispatcher's process was
+        stopped or busy, and messages of its workers may not have been read yet.
         """
         for worker in self.values():
             if now - worker.deadline > LATE_S and worker.deadline != worker.extended_to:
@@ -164,10 +165,10 @@ class WorkerTable(dict[str, WorkerEntry]):
     # ------------------------------------------------------------------ questions
 
     def may_run(self, entry: JobEntry, worker_id: str) -> bool:
-        """Whether a job may be assigned to this worker, whether it has room or not.
+        """Whether a job may be assigned to this worker, with or without free capacity.
 
-        Where it has just crashed it is not tried again while another worker is available, however
-        busy: a node on which everything crashes would use up all its attempts.
+        A job that has just crashed here may not while another worker is available, even a busy
+        one: a node on which all jobs crash would use up all its attempts.
         """
         if entry.job.worker is not None:
             return entry.job.worker == worker_id
@@ -177,10 +178,10 @@ class WorkerTable(dict[str, WorkerEntry]):
             return True
         return not any(each.available for other, each in self.items() if other != worker_id)
 
-    # ------------------------------------------------------------------ within
+    # ------------------------------------------------------------------ internal
 
     def _recount(self, worker: WorkerEntry) -> None:
-        """Bring a worker's load and room and the sums over all workers up to date."""
+        """Update a worker's load and room and the sums over all workers."""
         if worker.available:  # as it was counted before
             self.capacity -= worker.load + worker.room
             self.load -= worker.load

@@ -129,7 +129,7 @@ class _Order:
         finally:
             self._switch.listen(None)
             self._slot.forget(self._token)
-        # A result that comes after the cancellation is not wanted any more.
+        # A result that arrives after the cancellation is no longer wanted.
         return {} if self._switch.cancelled else answer
 
     def _step(self, future: Future[str]) -> None:
