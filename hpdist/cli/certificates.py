@@ -45,7 +45,7 @@ def make_certificates(directory: Path, run_id: str, days: float, *, force: bool 
             sync_directory(changed)
     except FileExistsError:
         raise ConfigurationError(
-            f"run {run_id!r} has certificates: {directory} is there",
+            f"run {run_id!r} has certificates: {directory} exists",
             cause="processes that have a copy of these cannot connect to new ones",
             do="to make new ones nevertheless, add --force",
         ) from None

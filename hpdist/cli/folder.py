@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.argument("directory", metavar="DIR", type=RUN_PATH)
 @click.argument("script", metavar="SCRIPT[:FN]")
 @workers_option
-@click.option("--max-evaluations", type=COUNT, help="Leave after so many evaluations.")
+@click.option("--max-evaluations", type=COUNT, help="Number of evaluations after which it leaves.")
 @search_options
 @evaluation_options
 @dispatch_options

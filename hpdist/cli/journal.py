@@ -71,7 +71,7 @@ def repair(run: str) -> Exit:
 @journal.command("show", cls=Verb, epilog=example("hpdist journal show runs/mnist --kind done"))
 @run_argument
 @click.option("--kind", multiple=True, help="Only records of this kind, such as job or done.")
-@click.option("--last", type=click.IntRange(min=1), help="Only the last so many records.")
+@click.option("--last", type=click.IntRange(min=1), help="Number of last records to print.")
 def show(run: str, kind: tuple[str, ...], last: int | None) -> Exit:
     """Print the records as JSON, one a line, up to the first damaged one."""
     import json

@@ -120,7 +120,7 @@ def tls(run: str, days: int, force: bool) -> Exit:
     from hpdist.cli.certificates import make_certificates
 
     directory = RunDirectory(run)
-    _refuse_while_served(directory, "what it has")
+    _refuse_while_served(directory, "the former certificates or none")
     directory.create()
     make_certificates(directory.tls, safe_run_id(directory.path.resolve().name), days, force=force)
     _show_certificates(directory.tls)

@@ -1,4 +1,4 @@
-"""``hpdist plan``: what a search will cost, before anything starts."""
+"""``hpdist plan``: the size and cost of a search, before anything starts."""
 
 from __future__ import annotations
 

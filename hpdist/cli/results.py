@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 @run_argument
 @click.option(
-    "--top", type=click.IntRange(min=1), help="So many of the best. Default: 10, or with --json "
+    "--top", type=click.IntRange(min=1), help="Number of the best. Default: 10, or with --json "
     "all evaluations.",
 )  # fmt: skip
 @click.option("--failures", is_flag=True, help="Show what failed, and why.")

@@ -53,7 +53,7 @@ ENGINE = "hpdist.views.engine:execute"
     "on each device.",
 )  # fmt: skip
 @device_option
-@click.option("--timeout", type=SECONDS, help="Leave after so many seconds without a job.")
+@click.option("--timeout", type=SECONDS, help="Time without a job after which it leaves.")
 @evaluation_options
 @click.option(
     "--directory", type=RUN_PATH,

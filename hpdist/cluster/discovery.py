@@ -29,7 +29,7 @@ DEFAULT_PORT = 9090
 class RunAddress:
     """How to find a run: by the address of its nameserver, or by its directory.
 
-    With a directory the address is looked up anew each time, since a nameserver that was
+    With a directory the address is looked up again each time, since a nameserver that was
     restarted may have another; an address with a port goes first.
     """
 

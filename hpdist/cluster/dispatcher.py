@@ -195,7 +195,7 @@ class Dispatcher:
         return ready
 
     def shutdown(self, shutdown_workers: bool = False) -> None:
-        """Stop serving. Workers continue what runs; with ``shutdown_workers`` they leave.
+        """Stop serving. Workers continue running attempts; with ``shutdown_workers`` they leave.
 
         Waits for the end, unless a callback calls it.
         """
@@ -241,7 +241,7 @@ class Dispatcher:
         """
         if not self._takes_jobs:
             raise ConfigurationError(
-                f"job {id!r} cannot be submitted: a study decides what this dispatcher runs",
+                f"job {id!r} cannot be submitted: this dispatcher runs the jobs of a study",
                 do="give the study its first configurations: initial_configs=[...]",
             )
         job = self._submissions.add(id, kwargs, time.time())

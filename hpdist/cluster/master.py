@@ -66,7 +66,7 @@ class Master:
     ping_interval
         Seconds between two reviews of the nameserver's entries.
     time_left_for_this_task, grace
-        Seconds from the start of `run`, then nothing new starts; seconds for what runs then.
+        Seconds from the start of `run` until nothing new starts; seconds for running jobs then.
     nameserver, nameserver_port, host
         As for `Dispatcher`.
     shutdown_workers

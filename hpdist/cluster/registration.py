@@ -34,7 +34,7 @@ REVIEW_S = 10.0
 
 @dataclass(frozen=True)
 class Served:
-    """What is registered: a dispatcher at ``uri``, and its workers."""
+    """The registered dispatcher at ``uri``, and its workers."""
 
     run_address: RunAddress
     uri: str

@@ -48,7 +48,7 @@ class Worker(RecordsArguments):
     run_id
         The run to work for.
     nameserver, nameserver_port
-        Where the nameserver is; `load_nameserver_credentials` finds it by itself.
+        Address of the nameserver; `load_nameserver_credentials` finds it by itself.
     host
         Name of this machine; default its host name.
     worker_id
@@ -63,7 +63,7 @@ class Worker(RecordsArguments):
     job_timeout, memory_limit
         Seconds and bytes an evaluation may take; only with a child process.
     device
-        What this worker's evaluations use, such as "cuda:0".
+        Device of this worker's evaluations, such as "cuda:0".
     prefetch
         Number of jobs that are assigned ahead.
     directory

@@ -26,7 +26,7 @@ CHECK_EVERY_S = 0.5
 _SIGINT_TWICE = 130
 
 Message = str | tuple[Worker, BaseException | None]
-"""A signal's name, or the worker that ended and what it failed with."""
+"""A signal's name, or the worker that ended and its error."""
 
 
 class WorkerSlots:

@@ -394,7 +394,7 @@ def test_incumbents_are_known_again_after_a_restart(scene: Scene) -> None:
 def test_a_study_decides_what_its_dispatcher_runs(scene: Scene) -> None:
     with (
         scene.master(3) as master,
-        pytest.raises(ConfigurationError, match="a study decides"),
+        pytest.raises(ConfigurationError, match="runs the jobs of a study"),
     ):
         master.dispatcher.submit_job("a", config={"x": 0.5})
 

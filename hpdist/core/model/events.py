@@ -35,7 +35,7 @@ class WorkerJoined:
 class WorkerSeen:
     """A worker gave a sign of life; ``assigned`` as in `WorkerJoined`, None when not reported.
 
-    With ``draining`` it is to be assigned nothing more.
+    With ``draining`` it must not be assigned further jobs.
     """
 
     worker_id: str
@@ -75,7 +75,7 @@ class AttemptResult:
     """The result of an attempt, as its worker reports it.
 
     ``seconds`` is the duration on the worker's monotonic clock, ``started`` the wall time there
-    in seconds since 1970, ``output`` the tail of what was printed.
+    in seconds since 1970, ``output`` the tail of its printed output.
     """
 
     job_id: int
@@ -248,7 +248,7 @@ class ReportReceived:
 
 @dataclass(frozen=True)
 class AttemptStoppedEarly:
-    """A running attempt is to end early, because of what it reported at ``step``."""
+    """A running attempt has to end early, because of its report at ``step``."""
 
     kind: ClassVar[str] = "stop_early"
     job_id: int

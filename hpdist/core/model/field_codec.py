@@ -69,7 +69,7 @@ def from_json(kind: type[T], data: Any, where: str = "") -> T:
 
 
 def wrong(name: str, value: Any, wanted: str, cause: str = "") -> ProtocolMismatch:
-    """Return the error for a field whose value is not what is ``wanted``."""
+    """Return the error for a field whose value is not the ``wanted`` kind."""
     return ProtocolMismatch(
         f"{name} in a message must be {wanted}, got {short_repr(value)}", cause=cause
     )

@@ -112,4 +112,4 @@ class Timing:
 
 
 FOLDER_TIMING = Timing(lease_s=4.0, heartbeat_s=1.0, closed_s=4.0, poll_s=2.0, backoff_s=4.0)
-"""Default in a folder: what a killed process ran is run by another one within seconds."""
+"""Default in a folder: jobs of a killed process are run by another one within seconds."""

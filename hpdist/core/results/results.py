@@ -92,7 +92,7 @@ class Results:
 
     @property
     def objectives(self) -> list[str]:
-        """The names of what was minimized or maximized, "loss" first."""
+        """The names of the objectives, "loss" first."""
         return self._state.run.objectives if self._state.run else ["loss"]
 
     @property

@@ -125,7 +125,7 @@ class Loop:
             self.executor.close(ending.grace_s)
 
     def turn(self) -> None:
-        """Handle what has arrived, decide, write, act."""
+        """Handle the events that have arrived, decide, write, act."""
         for at, event in self.inbox.take(until=self._next_turn_at()):
             self._handle(event, at)
         now = self.inbox.now()

@@ -28,7 +28,7 @@ has the names of its seed. Options of commands can be set in the environment too
 """
 
 TITLES = {
-    "search": "What is searched",
+    "search": "The search",
     "limits": "Limits of the whole run",
     "time": "Limits of one call",
     "evaluation": "Evaluations",

@@ -64,7 +64,7 @@ class OpenRun:
 
     @property
     def work(self) -> Work:
-        """What a loop is made from."""
+        """The work that a loop is made from."""
         return Work(self.study, self.dispatch, self.journal)
 
     @property
