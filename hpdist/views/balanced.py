@@ -18,14 +18,14 @@ from hpdist.views.task import Task
 
 
 class LoadBalancedView:
-    """Tasks for whichever engine is idle.
+    """Tasks for idle engines.
 
     Attributes
     ----------
     policy
-        Which of the idle ones: a name of `hpdist.views.policies.POLICIES`.
+        How to choose between idle engines: a name of `hpdist.views.policies.POLICIES`.
     retries
-        How often a call is tried again after an exception; on another engine where there is one.
+        How often a call is retried after an exception; on another engine if there is one.
         A call whose engine dies is tried again without counting.
     timeout
         Seconds that a task may run; its engine restarts after it.

@@ -1,4 +1,4 @@
-"""A function on its way to engines."""
+"""Packing of functions that are sent to engines."""
 
 from __future__ import annotations
 

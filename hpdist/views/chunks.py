@@ -7,13 +7,13 @@ import json
 import uuid
 from typing import Any
 
-#: Characters of a call and of a reply that fit in one message, and of a chunk of a longer one.
+#: Maximum length in characters of a call and of a reply in one message, and of a chunk.
 LONGEST_CALL = 1_500_000
 LONGEST_REPLY = 1_000_000
 CHUNK = 900_000
 
-_HELD: dict[str, list[str]] = {}
-"""In an engine: chunks that have come, and those that are to be fetched, by their tokens."""
+_CHUNKS: dict[str, list[str]] = {}
+"""In an engine: chunks of calls received so far and of values to be fetched, by token."""
 
 _GONE = "the process that had the chunks of the call has ended"
 
@@ -27,29 +27,29 @@ def cut(text: str) -> list[str]:
 
 
 def keep(token: str, number: int, chunk: str) -> None:
-    """Keep a chunk of a call until the others have come.
+    """Keep a chunk of a call until all its chunks have arrived.
 
     Raises
     ------
     LookupError
-        If those before it are gone.
+        If the chunks before it are gone.
     """
-    chunks = _HELD.setdefault(token, [])
+    chunks = _CHUNKS.setdefault(token, [])
     if len(chunks) != number:
-        del _HELD[token]
+        del _CHUNKS[token]
         raise LookupError(_GONE)
     chunks.append(chunk)
 
 
 def call_of(token: str) -> list[str]:
-    """Return the call whose chunks have all come.
+    """Return the call whose chunks have all arrived.
 
     Raises
     ------
     LookupError
-        If they are gone.
+        If the chunks are gone.
     """
-    chunks = _HELD.pop(token, None)
+    chunks = _CHUNKS.pop(token, None)
     if chunks is None:
         raise LookupError(_GONE)
     call: list[str] = json.loads("".join(chunks))
@@ -57,27 +57,27 @@ def call_of(token: str) -> list[str]:
 
 
 def reply_with(values: list[str]) -> dict[str, Any]:
-    """Return the reply with values: these, or the token of their chunks."""
+    """Return the reply with the values, or with the token of their chunks if they are too long."""
     text = json.dumps(values)
     if len(text) <= LONGEST_REPLY:
         return {"values": values}
     token = uuid.uuid4().hex
-    # an alphabet that needs no quoting, so that each chunk has its length in the message too
-    _HELD[token] = cut(base64.b64encode(text.encode()).decode())
-    return {"held": token, "chunks": len(_HELD[token])}
+    # base64 needs no quoting, so that a chunk has the same length in the message
+    _CHUNKS[token] = cut(base64.b64encode(text.encode()).decode())
+    return {"token": token, "chunks": len(_CHUNKS[token])}
 
 
 def fetch(token: str, number: int) -> str:
-    """Return a chunk of held values, and forget them with the last.
+    """Return a chunk of values; the last one removes them.
 
     Raises
     ------
     LookupError
-        If they are gone.
+        If the chunks are gone.
     """
-    chunks = _HELD.get(token)
+    chunks = _CHUNKS.get(token)
     if chunks is None:
-        raise LookupError("the process that held the value has ended")
+        raise LookupError("the process that had the value has ended")
     if number == len(chunks) - 1:
-        del _HELD[token]
+        del _CHUNKS[token]
     return chunks[number]

@@ -1,4 +1,4 @@
-"""A client: it serves the engines of a run directory, and makes views on them."""
+"""A client, which serves the engines of a run directory and creates views on them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Client:
     Parameters
     ----------
     connection
-        The run directory, made if there is none; the key in it lets engines in.
+        The run directory, created if it does not exist; engines need the key in it.
     engines
         How many engines to start on this machine.
     host
@@ -69,7 +69,7 @@ class Client:
     Raises
     ------
     HpdistError
-        If the directory is in use, or it cannot listen at the address.
+        If the directory is in use, or the client cannot listen at the address.
     """
 
     def __init__(
@@ -128,12 +128,12 @@ class Client:
         return self._tasks.engines[engine]
 
     def wait_for_engines(self, count: int, timeout: float = 60.0) -> list[int]:
-        """Wait until so many engines are here, and return their numbers.
+        """Wait until ``count`` engines are registered, and return their numbers.
 
         Raises
         ------
         NoWorkers
-            If they are not within ``timeout`` seconds.
+            If there are fewer after ``timeout`` seconds.
         """
         until = time.monotonic() + timeout
         with self._changed:
@@ -150,7 +150,7 @@ class Client:
         return self.ids
 
     def __getitem__(self, key: int | slice | Sequence[int]) -> DirectView:
-        """Return a view on one engine, several, or with ``[:]`` on all that are here now."""
+        """Return a view on one engine, several, or with ``[:]`` on all registered ones."""
         if isinstance(key, slice):
             chosen = self.ids[key]
         elif isinstance(key, int):
@@ -161,7 +161,7 @@ class Client:
         return DirectView(self, chosen, single=isinstance(key, int))
 
     def load_balanced_view(self, targets: Sequence[int] | None = None) -> LoadBalancedView:
-        """Return a view whose tasks go to whichever engine is idle, of ``targets`` if given."""
+        """Return a view whose tasks go to idle engines, of ``targets`` if given."""
         if targets is not None:
             self._check(targets)
         return LoadBalancedView(self, targets)
@@ -202,11 +202,11 @@ class Client:
         return AsyncResult(tasks, futures, flat, self._unpickle)
 
     def cancel(self, result: AsyncResult) -> None:
-        """Cancel the tasks of a result that are not done."""
+        """Cancel the open tasks of a result."""
         self._cancel(result.tasks, "cancelled")
 
     def close(self) -> None:
-        """End: engines started here leave, others wait for the next client; all is cancelled."""
+        """Cancel all tasks and close; engines started here end, others wait for another client."""
         for timer in list(self._timers.values()):
             timer.cancel()
         self._dispatcher.shutdown(shutdown_workers=self._processes is not None)
@@ -220,7 +220,7 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ------------------------------------------------------------------ within
+    # ------------------------------------------------------------------ internal
 
     def _start_engines(self, count: int, path: Path) -> None:
         self._processes = WorkerProcesses(count, ["--engine", "--run", str(path)], path)
@@ -228,7 +228,7 @@ class Client:
         self.wait_for_engines(count)
 
     def _serve(self) -> None:
-        """Serve to the end; the body of a thread."""
+        """Run the dispatcher to its end; the body of a thread."""
         over = Failure(FailureKind.CANCELLED, "the client was closed")
         try:
             self._dispatcher.run()
@@ -254,7 +254,7 @@ class Client:
             timer.cancel()
         if task.timed_out and isinstance(reply, Failure):
             reply = Failure(FailureKind.TIMEOUT, f"not done after {task.timeout:g} s")
-        if isinstance(reply, dict) and "held" in reply:
+        if isinstance(reply, dict) and "token" in reply:
             fetching = fetch_tasks(task, reply, lambda whole: self._settle(task, whole))
             self._tasks.offer(fetching, first=True)
             self._dispatcher.post(WorkOffered())
@@ -262,12 +262,12 @@ class Client:
             self._settle(task, reply)
 
     def _observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
-        """Start the timers of tasks, and note which engines are here; in the loop's thread."""
+        """Start the timers of tasks, and update the engines; in the loop's thread."""
         for task in self._tasks.started():
             if task.timeout is not None:
                 self._start_timer(task, task.timeout)
-        if orphaned := self._tasks.orphaned():
-            self._cancel_jobs(orphaned, ENGINE_LEFT)
+        if jobs := self._tasks.unsatisfiable_jobs():
+            self._cancel_jobs(jobs, ENGINE_LEFT)
         with self._changed:
             self._changed.notify_all()
 

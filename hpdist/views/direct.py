@@ -1,4 +1,4 @@
-"""A view on chosen engines: work is shared out beforehand, names are put and looked up."""
+"""A view on chosen engines: it splits work beforehand, and sets and reads their names."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class DirectView:
     Parameters
     ----------
     engines
-        Their numbers.
+        Numbers of the engines.
     single
-        One engine: its values stand for themselves, not in a list.
+        Whether the view has one engine, and returns its values instead of lists of them.
     """
 
     def __init__(self, client: Submitter, engines: Sequence[int], *, single: bool = False) -> None:
@@ -79,13 +79,13 @@ class DirectView:
         return self._each("push", None, [((), dict(names))])
 
     def pull(self, names: str | Sequence[str]) -> AsyncResult:
-        """Look names up: a list of values an engine, or one value for a single name."""
+        """Read names: a list of values per engine, or one value for a single name."""
         if isinstance(names, str):
             return self._each("call", Lookup(names), [((), {})])
         return self._each("pull", None, [(tuple(names), {})])
 
     def get(self, name: str) -> Any:
-        """Look a name up on each engine; a NameError of theirs is raised."""
+        """Read a name on each engine; a NameError of an engine is raised."""
         return self.pull(name).get()
 
     def __getitem__(self, name: str) -> Any:
@@ -108,11 +108,11 @@ class DirectView:
         return self._client.submit(tasks)
 
     def gather(self, name: str) -> list[Any]:
-        """Join the sequences that a name stands for on the engines."""
+        """Join the sequences of this name on the engines."""
         parts = self.get(name)
         return [item for part in ([parts] if self._single else parts) for item in part]
 
-    # ------------------------------------------------------------------ within
+    # ------------------------------------------------------------------ internal
 
     def _each(self, kind: str, function: Any, calls: Sequence[Call]) -> AsyncResult:
         packed = pack(None) if function is None else pack_function(function)
@@ -143,7 +143,7 @@ class ParallelFunction:
 
 
 def blocks(sequence: Sequence[Any], count: int) -> list[Sequence[Any]]:
-    """Cut a sequence into ``count`` blocks in order; the first ones have one more where needed."""
+    """Cut a sequence into ``count`` blocks in order; the first ones may be longer by one."""
     size, more = divmod(len(sequence), count)
     starts = [number * size + min(number, more) for number in range(count + 1)]
     return [sequence[start:end] for start, end in itertools.pairwise(starts)]

@@ -26,16 +26,16 @@ Call = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and named arguments."""
 
 CALL = "hpdist_call"
-"""Under which a call stands in a configuration."""
+"""Key of the call in a configuration."""
 
 IN_CHUNKS = "in chunks"
 """The kind of a call that was sent before, in chunks."""
 
 
 def execute(config: dict[str, Any], budget: float, ctx: Context) -> dict[str, Any]:
-    """Carry out a call, and return its values with the times of each.
+    """Execute a call, and return its values with the times of each.
 
-    The values are written one by one, so that the client learns which one cannot be.
+    The values are written one by one, so that an error names the value that cannot be written.
     """
     kind, function, calls = config[CALL]
     if kind == IN_CHUNKS:
@@ -55,7 +55,7 @@ def execute(config: dict[str, Any], budget: float, ctx: Context) -> dict[str, An
 
 @functools.lru_cache(maxsize=64)
 def _function(text: str) -> Any:
-    """Return what was packed; a map sends the same function with each task."""
+    """Return an unpacked function; cached, since each task of a map sends the same one."""
     return unpack(text)
 
 
@@ -73,7 +73,7 @@ def _in_namespace(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Lookup:
-    """Returns what a name stands for on the engine that it is called on."""
+    """Returns the value of a name on the engine that runs it."""
 
     name: str
 

@@ -17,7 +17,7 @@ from hpdist.views.pickled import pack
 from hpdist.views.task import Task
 from hpdist.views.values import read_value
 
-#: Of one value: some 60 GB.
+#: Maximum number of chunks of one value: some 60 GB.
 MAX_CHUNKS = 100_000
 
 
@@ -27,7 +27,7 @@ def in_chunks(task: Task) -> list[Task]:
     Raises
     ------
     ConfigurationError
-        If its call is too long, and it is not known which engine will run it.
+        If its call is too long and the engine that will run it is not known.
     """
     length = sum(map(len, task.call))
     if length <= LONGEST_CALL:
@@ -35,7 +35,7 @@ def in_chunks(task: Task) -> list[Task]:
     if not task.static or task.targets is None:
         raise ConfigurationError(
             f"a call of {length:,} characters is too long for a load-balanced view",
-            cause=f"at most {LONGEST_CALL:,} go in one message",
+            cause=f"one message takes up to {LONGEST_CALL:,}",
             do='put what is large on the engines first, rc[:]["data"] = data, and name it in calls',
         )
     token, chunks = uuid.uuid4().hex, cut(json.dumps(task.call))
@@ -47,16 +47,16 @@ def in_chunks(task: Task) -> list[Task]:
 def fetch_tasks(
     task: Task, reply: dict[str, Any], on_complete: Callable[[Any], None]
 ) -> list[Task]:
-    """Return the tasks that fetch the values of ``task``, which its engine holds.
+    """Return the tasks that fetch the values of ``task``, which its engine keeps.
 
     Parameters
     ----------
     on_complete
-        Called with the reply as it would be without chunks; or with a failure.
+        Called with the whole reply, or with a failure.
     """
-    token, count = reply["held"], reply.get("chunks")
+    token, count = reply["token"], reply.get("chunks")
     if task.engine is None or not isinstance(count, int) or not 0 < count <= MAX_CHUNKS:
-        on_complete(_unreadable(f"it is held in {count!r} chunks"))
+        on_complete(_unreadable(f"it has {count!r} chunks"))
         return []
     chunks = _Chunks(count, reply, on_complete)
     calls: list[Call] = [((token, number), {}) for number in range(count)]
@@ -67,7 +67,7 @@ def fetch_tasks(
 
 
 class _Chunks:
-    """Puts a value together; its chunks come in order, since one engine has them all."""
+    """Assembles a value; its chunks arrive in order, since one engine has all of them."""
 
     def __init__(
         self, count: int, reply: dict[str, Any], on_complete: Callable[[Any], None]
@@ -90,7 +90,7 @@ class _Chunks:
             self._on_complete(whole)
 
     def _append(self, reply: Any) -> dict[str, Any] | None:
-        """Append a chunk; returns the whole reply with the last one."""
+        """Append a chunk; return the whole reply after the last one."""
         self._chunks.append(read_value(reply["values"][0], unpickle=False))
         if len(self._chunks) < self._missing:
             return None
@@ -99,7 +99,7 @@ class _Chunks:
 
 
 def _unreadable(why: str) -> Failure:
-    return Failure(FailureKind.INVALID, f"the value that the engine holds cannot be read: {why}")
+    return Failure(FailureKind.INVALID, f"the value that the engine keeps cannot be read: {why}")
 
 
 def _tasks(targets: frozenset[int], kind: str, calls: Sequence[Call]) -> list[Task]:

@@ -1,4 +1,4 @@
-"""Code on its way to engines, as text; only what an authenticated client sends is opened."""
+"""Pickled code for engines, as text; only code of an authenticated client is unpickled."""
 
 from __future__ import annotations
 
@@ -26,5 +26,5 @@ def pack(value: Any) -> str:
 
 
 def unpack(text: str) -> Any:
-    """Return the value that `pack` made ``text`` of."""
+    """Return the value that `pack` turned into ``text``."""
     return pickle.loads(base64.b64decode(text))

@@ -1,6 +1,6 @@
 """Which of the idle engines gets a task: pure functions.
 
-Each takes the engines that may have it, at least one, and a random generator, and returns one.
+Each takes the engines to choose from, one or more, and a random generator, and returns one.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Load:
-    """An engine as a policy sees it.
+    """The load of an engine, for a policy.
 
     Attributes
     ----------
     engine
-        Its number.
+        Number of the engine.
     load
-        Seconds of work that it has had.
+        Seconds of work that it has done.
     used
         Number of the last task that started there, counted over all engines; 0 for none.
     known
-        Whether it ran what this task goes on from.
+        Whether it ran a task that this one follows.
     """
 
     engine: int
@@ -36,33 +36,33 @@ Policy = Callable[[Sequence[Load], random.Random], int]
 
 
 def leastload(engines: Sequence[Load], rng: random.Random) -> int:
-    """The one with the least work so far; of equals the one that has waited longest."""
+    """Return the engine with the lowest load; of equal ones the one idle longest."""
     return min(engines, key=lambda each: (each.load, each.used)).engine
 
 
 def lru(engines: Sequence[Load], rng: random.Random) -> int:
-    """The one that has waited longest."""
+    """Return the engine that has been idle longest."""
     return min(engines, key=lambda each: each.used).engine
 
 
 def plainrandom(engines: Sequence[Load], rng: random.Random) -> int:
-    """Any."""
+    """Return a random engine."""
     return rng.choice(engines).engine
 
 
 def twobin(engines: Sequence[Load], rng: random.Random) -> int:
-    """Of two at random the one that has waited longer."""
+    """Return the one of two random engines that has been idle longer."""
     return lru([rng.choice(engines), rng.choice(engines)], rng)
 
 
 def weighted(engines: Sequence[Load], rng: random.Random) -> int:
-    """Of two, drawn with weights that fall with their work, the one with less."""
+    """Return the one with the lower load of two engines, drawn with weights 1 / load."""
     weights = [1.0 / (1e-6 + each.load) for each in engines]
     return leastload(rng.choices(engines, weights, k=2), rng)
 
 
 def affinity(engines: Sequence[Load], rng: random.Random) -> int:
-    """One that ran what this task goes on from, if it is idle; else as `leastload`."""
+    """Return an idle engine that ran a task which this one follows; else as `leastload`."""
     return leastload([each for each in engines if each.known] or engines, rng)
 
 

@@ -1,4 +1,4 @@
-"""What came of tasks: an `AsyncResult`, to be waited for and looked at."""
+"""Results of tasks: an `AsyncResult` with values, errors and times."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class RemoteError(HpdistError):
     """A call failed on an engine; ``traceback`` is the engine's.
 
-    ``failure`` tells kinds apart: an exception, a lost engine, a time-out.
+    ``failure.kind`` is the kind of failure: an exception, a lost engine, a time-out.
     """
 
     def __init__(self, failure: Failure, engine: int | None) -> None:
@@ -52,16 +52,16 @@ class Submitter(Protocol):
 
 
 class AsyncResult:
-    """The values of calls, in the order in which they were asked for.
+    """The values of calls, in the order of the calls.
 
     Parameters
     ----------
     futures
         One for each task: the reply of its engine, or a `hpdist.core.model.values.Failure`.
     flat
-        "values": a list of all values; "single": the only value; "engines": a value an engine.
+        "values": a list of all values; "single": the only value; "engines": one value per engine.
     unpickle
-        Whether to open what engines answer pickled, see `hpdist.views.client.Client`.
+        Whether to unpickle values of engines, see `hpdist.views.client.Client`.
     """
 
     def __init__(
@@ -80,15 +80,15 @@ class AsyncResult:
     # ------------------------------------------------------------------ waiting
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until all is done, at most ``timeout`` seconds; whether it is."""
+        """Wait up to ``timeout`` seconds; return True if all calls are done."""
         return not wait_for(self._futures, timeout).not_done
 
     def ready(self) -> bool:
-        """Whether all is done."""
+        """Whether all calls are done."""
         return all(future.done() for future in self._futures)
 
     def successful(self) -> bool:
-        """Whether all is done and nothing failed."""
+        """Whether all calls are done and none failed."""
         return self.ready() and not self._errors()
 
     def get(self, timeout: float | None = None, *, return_exceptions: bool = False) -> Any:
@@ -97,7 +97,7 @@ class AsyncResult:
         Raises
         ------
         TimeoutError
-            If they are not there within ``timeout`` seconds.
+            If a call is not done within ``timeout`` seconds.
         PickledValue
             If an engine returned an object that only unpickling could read.
         RemoteError, CompositeError
@@ -112,7 +112,7 @@ class AsyncResult:
         return values[0] if self._flat == "single" else values
 
     def wait_interactive(self, interval: float = 0.1, timeout: float | None = None) -> None:
-        """Wait, and show how many calls are done: one line, rewritten on a terminal."""
+        """Wait, and print how many calls are done: one line, rewritten on a terminal."""
         until = None if timeout is None else time.monotonic() + timeout
         live = sys.stdout.isatty()
         while not self.wait(interval) and (until is None or time.monotonic() < until):
@@ -130,7 +130,7 @@ class AsyncResult:
         return sum(task.count for task in self.tasks)
 
     def __iter__(self) -> Iterator[Any]:
-        """Each value as soon as it and those before it are there."""
+        """Yield each value as soon as it and all values before it are available."""
         for number, future in enumerate(self._futures):
             wait_for([future])
             for value in self._values(number):
@@ -142,7 +142,7 @@ class AsyncResult:
 
     @property
     def progress(self) -> int:
-        """How many calls are done."""
+        """Number of calls that are done."""
         return sum(
             task.count if future.done() else task.reports
             for task, future in zip(self.tasks, self._futures, strict=True)
@@ -150,14 +150,14 @@ class AsyncResult:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it was asked for, until now or the end."""
+        """Seconds from the submission until now or the end."""
         if self.ready():
             return self.wall_time
         return time.monotonic() - self._started_at
 
     @property
     def serial_time(self) -> float:
-        """Seconds that the calls took, one after another."""
+        """Total seconds of all calls."""
         return float(sum(row["completed"] - row["started"] for row in self.metadata))
 
     @property
@@ -169,21 +169,21 @@ class AsyncResult:
 
     @property
     def speedup(self) -> float:
-        """How many times faster than one after another."""
+        """Ratio of serial time to wall time."""
         return self.serial_time / self.wall_time
 
     @property
     def metadata(self) -> list[dict[str, Any]]:
-        """A dict for each call that has ended well, in order.
+        """A dict for each successful call, in order.
 
         ``submitted``, ``started``, ``completed`` and ``received`` are seconds since 1970, by the
-        client's clock also where an engine's is wrong;
-        ``engine_id``, ``pid`` and ``status`` say where it ran, ``stdout`` what it printed.
+        client's clock, even if an engine's clock is wrong; ``engine_id``, ``pid`` and ``status``
+        describe where the call ran, ``stdout`` is its printed output.
         """
         return [row for number in range(len(self.tasks)) for row in self._rows(number)]
 
     def timeline(self) -> pd.DataFrame:
-        """Return when each call ran, and as which one of its engine.
+        """Return the times and the order of the calls on each engine.
 
         Columns: engine_id, pid, started, completed (seconds since 1970), rel_started,
         rel_completed (seconds since the first started), order (from 0, for each engine).
@@ -199,7 +199,7 @@ class AsyncResult:
         frame["order"] = frame.groupby("engine_id").cumcount()
         return frame
 
-    # ------------------------------------------------------------------ within
+    # ------------------------------------------------------------------ internal
 
     def _values(self, number: int) -> list[Any]:
         reply, task = self._futures[number].result(), self.tasks[number]

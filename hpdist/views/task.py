@@ -11,24 +11,24 @@ from hpdist.core.model.clock_offset import clock_offset
 
 @dataclass(eq=False)
 class Task:
-    """One or more calls, and which engines may run them.
+    """One or more calls, and the engines that may run them.
 
     Attributes
     ----------
     call
-        What the engine is sent: the kind, the function and its arguments, packed.
+        The call as sent to the engine: the kind, the function and its arguments, packed.
     count
-        How many calls are in it.
+        Number of calls in the task.
     targets
         Engines that may run it; None for all.
     static
-        It is lost with its engine: no other one has the names that it needs.
+        Whether the task fails when its engine is lost: no other engine has the names it needs.
     retries
-        How often it is run again after a failure.
+        How often the task is retried after a failure.
     after, follow
         Tasks that have to end before; tasks whose engines may run it.
     engine
-        Where it runs, or ran last.
+        The engine that runs the task, or ran it last.
     """
 
     call: tuple[str, str, str]
@@ -49,23 +49,23 @@ class Task:
 
     @property
     def anywhere(self) -> bool:
-        """Whether any engine may run it, and at any time."""
+        """Whether any engine may run the task at any time."""
         # The timeout counts from the assignment on, so a task with one waits for an idle engine.
         limits = (self.targets, self.timeout)
         return limits == (None, None) and not (self.after or self.follow)
 
     @property
     def ready(self) -> bool:
-        """Whether all tasks have ended that have to end before."""
+        """Whether all tasks that have to end before this one have ended."""
         return all(each.done for each in (*self.after, *self.follow))
 
     @property
     def followed(self) -> set[int | None]:
-        """The engines of the tasks that it follows."""
+        """The engines of the tasks that this one follows."""
         return {each.engine for each in self.follow}
 
     def permits(self, engine: int) -> bool:
-        """Whether it may ever run on an engine."""
+        """Whether the task may ever run on an engine."""
         if self.targets is not None and engine not in self.targets:
             return False
         return not self.follow or self.policy == "affinity" or engine in self.followed

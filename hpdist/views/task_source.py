@@ -48,7 +48,7 @@ class TaskSource:
 
     def __init__(self, is_engine: Callable[[WorkerInfo], bool], first_number: int = 0) -> None:
         self._is_engine = is_engine
-        self.engines: dict[int, WorkerInfo] = {}  #: those that are here; replaced, never changed
+        self.engines: dict[int, WorkerInfo] = {}  #: registered engines; replaced, never changed
         self._ids: dict[str, int] = {}
         self._queue: dict[Task, None] = {}
         self._jobs: dict[int, Task] = {}
@@ -99,7 +99,7 @@ class TaskSource:
         return []
 
     def observe(self, fresh: Sequence[tuple[float, Record]]) -> None:
-        """Note when tasks started, and end those that no engine may run any more."""
+        """Record when tasks started, and end tasks that no engine may run any more."""
         for at, record in fresh:
             if isinstance(record, AttemptStarted) and record.job_id in self._jobs:
                 self._jobs[record.job_id].times["started"] = at
@@ -143,7 +143,7 @@ class TaskSource:
     # ------------------------------------------------------------------ for the client
 
     def offer(self, tasks: Sequence[Task], *, first: bool = False) -> None:
-        """Queue tasks, before others or behind; from any thread, which then has to wake the loop.
+        """Queue tasks, first or last; from any thread, which then has to wake the loop.
 
         Those for one engine start in their order.
         """
@@ -158,10 +158,10 @@ class TaskSource:
         wanted = set(tasks)
         return [job_id for job_id, task in list(self._jobs.items()) if task in wanted]
 
-    def orphaned(self) -> list[int]:
-        """Return the jobs whose engine left and that no other may run; in the loop's thread.
+    def unsatisfiable_jobs(self) -> list[int]:
+        """Return the jobs whose engine left and that no other engine may run.
 
-        They are to be cancelled, with `ENGINE_LEFT` as the reason.
+        The client cancels them with `ENGINE_LEFT` as the reason. In the loop's thread.
         """
         return [
             job_id
@@ -202,7 +202,7 @@ class TaskSource:
             self._settle(task, Failure(FailureKind.LOST, message))
 
     def _unsatisfiable(self, task: Task) -> bool:
-        """Whether no engine that is here may ever run a task."""
+        """Whether no registered engine may ever run a task."""
         if task.targets is None or any(engine in self.engines for engine in task.targets):
             return False
         return bool(self._ids)
@@ -221,7 +221,7 @@ class TaskSource:
                 yield record, task, self._choose(task, permitted, self._number)
 
     def _ahead_of_time(self) -> Task | None:
-        """Return the first that waits if it may run anywhere, and some are left for each engine."""
+        """Return the first queued task if it may run anywhere and enough tasks are queued."""
         capacity = sum(1 + worker.prefetch for worker in self.engines.values()) - len(self._jobs)
         if capacity <= 0 or len(self._queue) <= len(self.engines):
             return None
@@ -234,10 +234,10 @@ class TaskSource:
         return POLICIES[task.policy](loads, random.Random(seed))
 
     def _engine_of(self, job_id: int) -> int | None:
-        """Return the engine that runs a job, or that was chosen to."""
+        """Return the engine that runs a job or was chosen for it."""
         return self._reserved.get(job_id, self._jobs[job_id].engine)
 
-    # ------------------------------------------------------------------ what is recorded
+    # ------------------------------------------------------------------ records
 
     def _created(self, record: JobCreated) -> None:
         assert self._proposed is not None

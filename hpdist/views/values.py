@@ -30,7 +30,7 @@ _UNREADABLE = (ArithmeticError, AttributeError, LookupError, MemoryError, Recurs
 
 
 class _NoData(Exception):
-    """Something that only pickle can carry."""
+    """A value that only pickle can represent."""
 
 
 class PickledValue(HpdistError):
@@ -52,7 +52,7 @@ def write_value(value: Any) -> str:
 
 
 def read_value(text: str, unpickle: bool) -> Any:
-    """Return what `write_value` made ``text`` of.
+    """Return the value that `write_value` turned into ``text``.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def _array(value: np.ndarray[Any, Any]) -> str:
 
 
 def _table(value: Any) -> Any:
-    """Write a Series or DataFrame, if pandas is there at all."""
+    """Write a Series or DataFrame, if pandas is installed."""
     pandas = sys.modules.get("pandas")
     if pandas is None or type(value) not in (pandas.Series, pandas.DataFrame) or value.attrs:
         raise _NoData
@@ -126,7 +126,7 @@ def _index(index: Any) -> Any:
 
 
 def _column(values: Any) -> Any:
-    """Write the values of a column, and of what type it is."""
+    """Write the values and the type of a column."""
     dtype = values.dtype
     if isinstance(dtype, np.dtype) and dtype.kind in "biufcmM":
         return [str(dtype), _array(values.to_numpy())]
@@ -135,7 +135,7 @@ def _column(values: Any) -> Any:
     return [str(dtype), _written(values.tolist())]
 
 
-# ------------------------------------------------------------------ and back
+# ------------------------------------------------------------------ reading
 
 
 def _read(data: Any) -> Any:

@@ -52,7 +52,7 @@ def test_a_long_call_and_its_long_value_go_in_chunks() -> None:
         each.on_end(each, ran(each))
     (found,) = whole
     assert [read_value(each, False) for each in found["values"]] == [LONG.upper()]
-    assert not chunks._HELD, "nothing stays behind"
+    assert not chunks._CHUNKS, "nothing stays behind"
 
 
 def test_a_long_call_for_any_engine_is_refused() -> None:
@@ -63,13 +63,13 @@ def test_a_long_call_for_any_engine_is_refused() -> None:
 def test_chunks_whose_process_has_ended_are_missed() -> None:
     first, second, *_, last = in_chunks(task(LONG))
     ran(first)
-    chunks._HELD.clear()  # another process
+    chunks._CHUNKS.clear()  # another process
     for each in (second, last):
         with pytest.raises(LookupError, match="the process that had the chunks"):
             ran(each)
-    with pytest.raises(LookupError, match="the process that held the value"):
+    with pytest.raises(LookupError, match="the process that had the value"):
         chunks.fetch("token", 0)
-    assert not chunks._HELD
+    assert not chunks._CHUNKS
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_chunks_whose_process_has_ended_are_missed() -> None:
 )
 def test_a_chunk_that_cannot_be_is_the_failure_of_the_whole(told: Any) -> None:
     whole: list[Any] = []
-    tasks = fetch_tasks(task(engine=3), {"held": "token", "chunks": 1}, whole.append)
+    tasks = fetch_tasks(task(engine=3), {"token": "token", "chunks": 1}, whole.append)
     for each in tasks * 2:
         each.on_end(each, told)
     assert [type(each) for each in whole] == [Failure]
@@ -95,5 +95,5 @@ def test_a_chunk_that_cannot_be_is_the_failure_of_the_whole(told: Any) -> None:
 @pytest.mark.parametrize("count", [0, -1, 10**9, "3", None])
 def test_a_number_of_chunks_that_cannot_be_is_a_failure(count: Any) -> None:
     whole: list[Any] = []
-    assert fetch_tasks(task(engine=3), {"held": "token", "chunks": count}, whole.append) == []
+    assert fetch_tasks(task(engine=3), {"token": "token", "chunks": count}, whole.append) == []
     assert [each.kind for each in whole] == [FailureKind.INVALID]

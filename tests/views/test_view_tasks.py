@@ -107,17 +107,17 @@ class Scene:
 
     def lose(self, engine: int) -> None:
         self.handle(WorkerDied(f"w{engine}", worker(engine).incarnation, "it died"))
-        self.cancel_orphaned()
+        self.cancel_unsatisfiable()
 
     def leave(self, engine: int) -> None:
         """Let an engine go that hands back what it has."""
         self.handle(WorkerLeft(f"w{engine}", worker(engine).incarnation))
-        self.cancel_orphaned()
+        self.cancel_unsatisfiable()
 
-    def cancel_orphaned(self) -> None:
-        for job in self.tasks.orphaned():
+    def cancel_unsatisfiable(self) -> None:
+        for job in self.tasks.unsatisfiable_jobs():
             self.take(self.dispatch.cancel(job, ENGINE_LEFT))
-        assert self.tasks.orphaned() == []
+        assert self.tasks.unsatisfiable_jobs() == []
 
 
 def failure(kind: FailureKind) -> Failure:
@@ -283,7 +283,7 @@ def test_an_engine_that_leaves_hands_a_balanced_task_on_and_ends_a_static_one() 
     balanced = scene.offer()
     static = scene.offer(targets=frozenset([1]), static=True)
     assert len(scene.hand_out()) == 2
-    assert scene.tasks.orphaned() == []
+    assert scene.tasks.unsatisfiable_jobs() == []
     scene.leave(0)
     scene.leave(1)
     ((task, told),) = scene.ended
