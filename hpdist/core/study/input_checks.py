@@ -11,11 +11,12 @@ from typing import Any
 from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import RunCreated
 from hpdist.core.model.states import FailureKind
-from hpdist.core.model.validation import short_repr, to_real
-from hpdist.core.model.values import Failure, JsonValue, Outcome
+from hpdist.core.model.validation import check_kind, short_repr, to_real
+from hpdist.core.model.values import Evaluation, Failure, JsonValue, Outcome
 from hpdist.core.objective.multi_objective import require
 from hpdist.core.objective.returned_value import normalise_result
 from hpdist.core.space.space import Space
+from hpdist.core.study.trial_table import TrialTable
 from hpdist.multi_fidelity import check_budget
 
 FAILED = math.inf
@@ -62,6 +63,19 @@ def check_suggestion(
             cause=str(error),
             do="return a list of one Suggestion(config, info), with a configuration of the space",
         ) from error
+
+
+def check_open(evaluation: object, table: TrialTable) -> int:
+    """Return the job id of an evaluation that ``Study.ask`` gave and that is open."""
+    asked: Evaluation = check_kind(
+        "evaluation", evaluation, Evaluation, do="evaluation = study.ask()"
+    )
+    job = asked.job
+    if job.job_id not in table.pending:
+        raise ConfigurationError(f"job {job.job_id} is not open: its result was reported before")
+    if asked.trial != table.trials[job.trial_id]:
+        raise ConfigurationError(f"job {job.job_id} is another one in this study")
+    return job.job_id
 
 
 def reported_outcome(

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from hpdist.core.model.errors import ConfigurationError
 from hpdist.core.model.events import (
     AttemptEnded,
     Controlled,
@@ -43,6 +42,7 @@ from hpdist.core.study.early_stopping import StoppingRule, make_rule
 from hpdist.core.study.input_checks import (
     FAILED,
     check_observation,
+    check_open,
     check_suggestion,
     reported_outcome,
     run_header,
@@ -336,12 +336,7 @@ class Study:
         ConfigurationError
             If the loss is not finite, or the evaluation is not open.
         """
-        check_kind("evaluation", evaluation, Evaluation, do="evaluation = study.ask()")
-        job_id = evaluation.job.job_id
-        if job_id not in self.table.pending:
-            raise ConfigurationError(f"job {job_id} is not open: its result was reported before")
-        if evaluation.trial != self.table.trials[evaluation.job.trial_id]:
-            raise ConfigurationError(f"job {job_id} is another one in this study")
+        job_id = check_open(evaluation, self.table)
         outcome = reported_outcome(loss, cost, info, self.objectives)
         self.apply(AttemptEnded(job_id, 1, "", outcome))
 
