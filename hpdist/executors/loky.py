@@ -1,4 +1,4 @@
-"""Runs attempts in processes of loky, a pool of one for each worker."""
+"""Runs attempts in processes of loky, with a pool of one process per worker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hpdist.executors.loky_process import LokyProcess, import_loky
 class LokyExecutor(LocalExecutor):
     """As `LocalExecutor`, with the processes of the loky package (``pip install "hpdist[loky]"``).
 
-    Takes functions by value, too. What objectives print goes to the terminal, not into results.
+    It sends functions by value as well. The output of objectives is printed, not recorded.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What happens in a process of loky; the parent's side is `hpdist.executors.loky_process`."""
+"""The code that runs in a process of loky; its parent uses `hpdist.executors.loky_process`."""
 
 from __future__ import annotations
 

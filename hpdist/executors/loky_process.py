@@ -1,4 +1,4 @@
-"""A child process from a loky pool of one; what happens in it stands in `loky_child`."""
+"""A child process from a loky pool of one; `loky_child` is the code that runs in it."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _taken(end: Connection) -> int:
 
 
 def _returned(task: Future[Any]) -> bool:
-    """Whether a task is over and has raised nothing."""
+    """Whether a task has ended without an exception."""
     return task.done() and not task.cancelled() and task.exception() is None
 
 
@@ -132,7 +132,7 @@ def _lives(pid: int) -> bool:
 
 
 def _exit_code(pid: int) -> int | None:
-    """Return how a process ended; None if it lives, or loky has reaped it."""
+    """Return the exit code of a process; None if it is alive or loky has reaped it."""
     try:
         found = os.waitid(os.P_PID, pid, _PEEK) if pid else None
     except ChildProcessError:

@@ -1,4 +1,4 @@
-"""Makes the executor that a name stands for; clusters and folders are made by the front doors."""
+"""Creates executors by name, except clusters and folders, which `optimize` creates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Factory = Callable[[Objective, Path, ExecutorOptions, EvaluationOptions], Execut
 def make_executor(
     executor: str | Executor, objective: Objective, root: Path, **options: Any
 ) -> Executor:
-    """Return the executor called ``executor``; one that is made already is returned as it is.
+    """Return the executor called ``executor``; an executor object is returned as it is.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def make_executor(
     Raises
     ------
     ConfigurationError
-        If there is no such executor, or it cannot do what is asked.
+        If there is no such executor, or it does not support an option.
     """
     placement = take(ExecutorOptions, {**options, "executor": executor})
     evaluation = take(EvaluationOptions, options)
@@ -135,4 +135,4 @@ FACTORIES: Mapping[str, Factory] = {
     "ray": _remote(RayBackend),
     "mpi": _remote(MpiBackend),
 }
-"""Executors by name, but for those that other packages make."""
+"""Factories of executors by name, except those of other packages."""

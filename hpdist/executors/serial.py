@@ -18,7 +18,7 @@ from hpdist.executors.slot_executor import new_worker
 class SerialExecutor:
     """One worker with one slot, which runs an attempt while its order is executed.
 
-    An attempt is over before anything else can be ordered, so there is nothing to cancel.
+    An attempt ends before the next order, so that there is never one to cancel.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class SerialExecutor:
         post([WorkerJoined(self._worker)])
 
     def perform(self, orders: Sequence[Order]) -> None:
-        """Carry out ``orders``; unlike with other executors this takes as long as they do."""
+        """Execute ``orders``; unlike with other executors this takes as long as the attempts."""
         for order in orders:
             if self._post is None:
                 return

@@ -56,14 +56,14 @@ class Slot:
         self._starting = StopSwitch()
         self._reason = ""  #: why the worker was shut down
         number = worker.worker_id.rpartition("-")[2]
-        # a thread that hangs in the user's code must not keep the program from ending
+        # a thread that hangs in user code must not prevent the program from ending
         self._thread = threading.Thread(
             target=self._serve, name=f"hpdist-slot-{number}", daemon=True
         )
         self._thread.start()
 
     def order(self, order: Order) -> None:
-        """Carry out an order, or have the slot's thread do it; returns at once."""
+        """Execute an order, or pass it to the slot's thread; return at once."""
         if isinstance(order, Launch):
             self._switches[order.job_id, order.attempt] = StopSwitch()
             self._launches.put(order)

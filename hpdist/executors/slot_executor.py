@@ -1,4 +1,4 @@
-"""What executors share whose workers are slots: threads of this process with a runner each."""
+"""Base of executors whose workers are slots: threads of this process with a runner each."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ class SlotExecutor:
             self._slots[info.worker_id] = Slot(info, runner, self._post, root)
 
     def perform(self, orders: Sequence[Order]) -> None:
-        """Pass ``orders`` to the slots; those for a worker that is gone are dropped."""
+        """Pass ``orders`` to the slots; orders for a worker that has left are dropped."""
         for order in orders:
             slot = self._slots.get(order.worker_id)
             if slot is not None and slot.worker.incarnation == order.incarnation:
                 slot.order(order)
 
     def close(self, grace_s: float) -> None:
-        """End everything; an attempt in a thread that goes on is left to itself.
+        """End all slots; an attempt that continues in a thread is abandoned.
 
-        Takes up to a second even with ``grace_s=0``, to see the end of what is killed.
+        Takes up to a second even with ``grace_s=0``, to wait for killed processes.
         """
         deadline = time.monotonic() + max(grace_s, 1.0)
         for slot in self._slots.values():
-            # half of the time for the objectives, the rest for what has to follow
+            # half of the time for the objectives, the rest to end their slots
             slot.end(grace_s / 2)
         for slot in self._slots.values():
             slot.join(max(0.0, deadline - time.monotonic()))

@@ -50,7 +50,7 @@ class HeartbeatWatch:
 
 
 class Election:
-    """One process in the election of the leader, which takes place in files of ``directory``."""
+    """One process in the election of the leader, through files in ``directory``."""
 
     def __init__(self, directory: Path, name: str, lease_s: float) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""Where attempts keep their files."""
+"""The directories of attempts."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class AttemptDirectories:
 
     def __init__(self) -> None:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._run: RunDirectory | None = None  #: the one last used; nearly always the same
+        self._run: RunDirectory | None = None  #: the run directory last used; it rarely changes
 
     def of(self, root: Path | None, payload: Payload, attempt: int) -> tuple[Path, Path | None]:
-        """Return an attempt's directory (not made yet) and the one to continue from, if any.
+        """Return an attempt's directory (not created yet) and the one to continue from, if any.
 
         Only numbers of the payload become part of a path, so that none leads elsewhere.
 

@@ -26,7 +26,7 @@ def parse_message(body: bytes) -> tuple[str, int, list[JsonValue]]:
     Raises
     ------
     MalformedMessageError
-        If ``body`` is neither.
+        If ``body`` is no such message.
     """
     try:
         ((kind, (number, *content)),) = json.loads(body).items()

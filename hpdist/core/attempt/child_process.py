@@ -1,4 +1,4 @@
-"""A child process that runs attempts, as its parent sees it: messages, signals, its end.
+"""The parent's view of a child process that runs attempts: messages, signals, its end.
 
 One thread does everything here and is never blocked by the child: what cannot be written at once
 waits in a buffer. How the process is made, subclasses decide: `spawned_process`, and
@@ -18,7 +18,7 @@ from contextlib import suppress
 from hpdist.core.attempt.pipe_framing import FrameError, FrameReader, frame
 
 KEY_VARIABLES = ("HPDIST_KEY", "HPDIST_KEY_FILE", "HPDIST_TLS_DIR")
-"""Environment variables that no objective gets to see."""
+"""Environment variables that are hidden from objectives."""
 
 READ_BYTES = 64 * 1024
 
@@ -36,7 +36,7 @@ class ChildProcess(ABC):
     """
 
     def __init__(self, source: int, sink: int) -> None:
-        self.silent = False  #: the child's end of the pipe is closed, or it sent rubbish
+        self.silent = False  #: the child's end of the pipe is closed, or it sent malformed data
         self._frames = FrameReader()
         self._messages: list[bytes] = []
         self._unsent = bytearray()
@@ -68,7 +68,7 @@ class ChildProcess(ABC):
         """
 
     def take_output(self) -> str:
-        """Return the end of what was printed since the last call; empty if it is not caught."""
+        """Return the end of the output since the last call; empty if output is not captured."""
         return ""
 
     @property
@@ -81,7 +81,7 @@ class ChildProcess(ABC):
         self.send(*bodies)
 
     def send(self, *bodies: bytes) -> None:
-        """Send messages; what the pipe does not take now goes out during `wait`."""
+        """Send messages; bytes that the pipe does not take now are sent during `wait`."""
         for body in bodies:
             self._unsent += frame(body)
         self._flush()
@@ -123,7 +123,7 @@ class ChildProcess(ABC):
         self.wait_exit(10.0)
 
     def close(self) -> None:
-        """Kill what is left and close the pipes."""
+        """Kill the rest of the process group and close the pipes."""
         self.kill()
         self._close_pipes()
 
@@ -168,7 +168,7 @@ class ChildProcess(ABC):
 
 
 def read_available(fd: int) -> bytes | None:
-    """Read once from a non-blocking descriptor; None if nothing is there, empty at its end."""
+    """Read once from a non-blocking descriptor; None if there are no data, empty at its end."""
     try:
         return os.read(fd, READ_BYTES)
     except BlockingIOError:

@@ -120,7 +120,7 @@ class ChildRunner:
         self._directories.close()
 
     def _ready(self, switch: StopSwitch) -> Failure | None:
-        """Have a live child whose objective is built, unless this fails or is cancelled."""
+        """Start a child and build its objective if necessary, unless that is cancelled."""
         if self._child is not None and not self._child.gone:
             self._child.take_output()  # printed by threads that the last attempt left behind
             return None
@@ -134,7 +134,7 @@ class ChildRunner:
         return outcome
 
     def _header(self) -> dict[str, JsonValue]:
-        """Return what the child needs to know of this process to build the objective."""
+        """Return the data of this process that the child needs to build the objective."""
         return {
             "sys_path": [path or os.getcwd() for path in sys.path],
             "argv": sys.argv,

@@ -1,4 +1,4 @@
-"""Call the objective on a payload, and turn what it returns or raises into an outcome."""
+"""Call the objective on a payload, and turn its value or exception into an outcome."""
 
 from __future__ import annotations
 

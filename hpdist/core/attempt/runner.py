@@ -1,4 +1,4 @@
-"""The port of a runner: what runs one attempt after another for a worker.
+"""The port of a runner, which runs one attempt after another for a worker.
 
 `inline_runner` has one for this process, `child_runner` one for a child process, and
 `hpdist.executors.backends` one for an agent in another system.
@@ -54,5 +54,5 @@ class Runner(Protocol):
         ...
 
     def close(self) -> None:
-        """End everything the runner started; may be called twice."""
+        """End all processes of the runner; may be called twice."""
         ...

@@ -17,11 +17,11 @@ from hpdist.core.attempt.child_process import (
 )
 
 MAX_OUTPUT = 64 * 1024
-"""How many bytes of what an attempt printed are kept: the last ones."""
+"""Number of bytes of an attempt's output that are kept: the last ones."""
 
 
 class SpawnedProcess(ChildProcess):
-    """Runs `child_main` as its main module, and catches what it prints."""
+    """Runs `child_main` as its main module, and captures its output."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         child_source, sink = os.pipe()

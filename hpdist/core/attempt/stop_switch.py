@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 
 GRACE_S = 5.0
-"""How long an objective may take to end after SIGTERM."""
+"""Seconds that an objective may take to end after SIGTERM."""
 
 
 class StopSwitch:
-    """Asks an attempt to stop early, or cancels it; made anew for each attempt."""
+    """Asks an attempt to stop early, or cancels it; a new one for each attempt."""
 
     def __init__(self) -> None:
         self.stop_requested = False

@@ -1,4 +1,4 @@
-"""What runs in a process of Dask, Ray or MPI: attempts, each in a child process kept warm there.
+"""The code that runs in a process of Dask, Ray or MPI: attempts in child processes kept warm.
 
 The process itself never loads the objective, so what kills an attempt costs its child only. Orders
 and answers are JSON; it does not matter here what carries them.
@@ -45,11 +45,11 @@ class AgentSlot:
 
     @property
     def gone(self) -> bool:
-        """Whether it was idle for so long that it ended."""
+        """Whether the slot has ended after being idle."""
         return not self._thread.is_alive()
 
     def run(self, order: Order, switch: StopSwitch, on_report: Report) -> dict[str, Any]:
-        """Carry out an order in the slot's thread, and wait for that."""
+        """Execute an order in the slot's thread, and wait for its end."""
         answer: Future[dict[str, Any]] = Future()
 
         def work(runner: ChildRunner) -> None:
@@ -62,7 +62,7 @@ class AgentSlot:
         return answer.result()
 
     def end(self) -> None:
-        """End the child process, and wait for that."""
+        """End the child process, and wait for its end."""
         self._work.put(None)
         self._thread.join()
 
@@ -117,7 +117,7 @@ class Agent:
         self._switches: dict[str, StopSwitch] = {}
 
     def run(self, packaged: PackagedObjective, token: str, order: str, send: Send) -> str:
-        """Carry out an order and return its answer; its start and its reports are sent."""
+        """Execute an order and return its response; start and reports are sent as events."""
         switch = StopSwitch()
         reported = 0
 
@@ -135,7 +135,7 @@ class Agent:
             del self._switches[token]
             with self._lock:
                 self._idle.setdefault(packaged.key, []).append(slot)
-        # the number of reports, since the answer may arrive before the last of them
+        # the number of reports, since the response may arrive before the last report
         return json.dumps({**answer, "reports": reported})
 
     def end_early(self, token: str, grace_s: float | None) -> None:
@@ -168,4 +168,4 @@ class Agent:
 
 
 AGENT = Agent()
-"""That of this process."""
+"""The agent of this process."""

@@ -48,7 +48,7 @@ class DaskBackend:
             self._made.pop().close()
 
     def submit(self, source: Any, token: str, order: str, on_event: OnEvent) -> Any:
-        """Have a worker run an order; returns Dask's future."""
+        """Submit an order to a worker; return Dask's future."""
         self._on_event[token] = on_event
         return self._client.submit(
             run_order,
@@ -62,7 +62,7 @@ class DaskBackend:
         )
 
     def forget(self, token: str) -> None:
-        """Pass on no more events of an order."""
+        """Stop passing on events of an order."""
         self._on_event.pop(token, None)
 
     def end_early(self, token: str, address: str, grace_s: float | None) -> None:
@@ -116,7 +116,7 @@ class DaskBackend:
 
 
 class _DaskSlot:
-    """Capacity for one task: which worker runs it, Dask decides each time."""
+    """Capacity for one task; Dask chooses the worker of each task."""
 
     def __init__(self, backend: DaskBackend, source: Any) -> None:
         self._backend = backend
@@ -139,7 +139,7 @@ class _DaskSlot:
 
 
 class _Bridged(Future[str]):
-    """A future of Dask's as one of Python's."""
+    """A future of Dask, wrapped as one of Python."""
 
     def __init__(self, theirs: Any) -> None:
         super().__init__()

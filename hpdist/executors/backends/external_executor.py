@@ -58,7 +58,7 @@ class ExternalExecutor(SlotExecutor):
     Parameters
     ----------
     workers
-        How many evaluations run at once; None for as many as the system has capacity for.
+        Number of concurrent evaluations; None for the capacity of the system.
     """
 
     def __init__(

@@ -28,7 +28,7 @@ OnEvent = Callable[[dict[str, Any]], None]
 #: Seconds beyond its own grace that an agent has to answer a cancellation.
 ANSWER_S = 10.0
 
-#: Seconds in which the last reports may come in after the result.
+#: Seconds in which the last reports may arrive after the result.
 LAST_REPORTS_S = 2.0
 
 
@@ -36,11 +36,11 @@ class BackendSlot(Protocol):
     """Capacity for one attempt in another system."""
 
     def open(self) -> None:
-        """Occupy the slot, anew if it was lost."""
+        """Occupy the slot, again if it was lost."""
         ...
 
     def submit(self, token: str, order: str, on_event: OnEvent) -> Future[str]:
-        """Have an agent carry out an order; an exception of the future means the agent is gone."""
+        """Send an order to an agent; an exception of the future means that the agent is lost."""
         ...
 
     def end_early(self, token: str, location: Mapping[str, Any], grace_s: float | None) -> None:
@@ -48,7 +48,7 @@ class BackendSlot(Protocol):
         ...
 
     def forget(self, token: str) -> None:
-        """Pass on no more events of an order."""
+        """Stop passing on events of an order."""
         ...
 
     def close(self) -> None:
