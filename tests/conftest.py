@@ -17,6 +17,17 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path += [str(Path(__file__).parents[1]), str(Path(__file__).with_name("support"))]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a file together where several run side by side (``pytest -n 4``).
+
+    They share what is dear to set up. The rows of the fault matrix share nothing and mostly wait.
+    """
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            if item.path.name != "test_matrix.py":
+                item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield

@@ -94,4 +94,4 @@ def test_few_are_always_tried(quick: list[str]) -> None:
 def test_the_continuous_integration_tries_both() -> None:
     commands = (TESTS.parent / ".ci" / "run").read_text().splitlines()
     assert "pytest --durations=20" in commands
-    assert "pytest -m slow --durations=20" in commands
+    assert "pytest -m slow -n 4 --dist loadgroup --durations=20" in commands
