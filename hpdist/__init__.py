@@ -102,10 +102,18 @@ class _UntilConfigured(logging.NullHandler):
     """
 
     def handle(self, record: logging.LogRecord) -> bool:
-        if logging.lastResort is None or logging.getLogger().handlers:
+        if logging.lastResort is None or self._has_company(logging.getLogger(record.name)):
             return False
         wanted = record.levelno >= logging.lastResort.level
         return bool(wanted and logging.lastResort.handle(record))
+
+    def _has_company(self, logger: logging.Logger | None) -> bool:
+        """Whether a logger's records reach another handler, of its own or of its parents."""
+        while logger is not None:
+            if any(handler is not self for handler in logger.handlers):
+                return True
+            logger = logger.parent if logger.propagate else None
+        return False
 
 
 logging.getLogger(__name__).addHandler(_UntilConfigured())

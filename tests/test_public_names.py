@@ -99,6 +99,16 @@ def test_warnings_are_seen_once_whether_logging_is_configured_or_not(configured:
     assert done.stderr == ("<no worker>\n" if configured else "no worker\n")
 
 
+def test_a_handler_of_the_packages_own_logger_receives_warnings_alone() -> None:
+    code = (
+        "import hpdist, logging, sys\n"
+        "logging.getLogger('hpdist').addHandler(logging.StreamHandler(sys.stdout))\n"
+        "logging.getLogger('hpdist.x').warning('no worker')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("no worker\n", "")
+
+
 def test_the_package_has_a_null_handler() -> None:
     code = (
         "import hpdist, logging; print(logging.getLogger('hpdist').handlers[0].__class__.__mro__)"

@@ -89,6 +89,13 @@ class RunState:
         self._limits: dict[str, Any] = {}
         self._best_rank: Rank | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Results are pickled and copied by their users; a lock belongs to its process.
+        return {name: value for name, value in vars(self).items() if name != "lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, lock=threading.Lock())
+
     # ------------------------------------------------------------------ queries
 
     @property

@@ -1,3 +1,5 @@
+import copy
+import pickle
 import subprocess
 import sys
 from contextlib import closing
@@ -178,6 +180,17 @@ def test_what_is_returned_are_copies():
     results.best.config["x"] = "changed"
     pd.testing.assert_frame_equal(results.to_frame(), before)
     assert results.best is not None
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))]
+)
+def test_results_can_be_copied_and_pickled(copied) -> None:
+    results = results_of()
+    again = copied(results)
+    assert repr(again) == repr(results)
+    assert again.evaluations == results.evaluations
+    assert again.best == results.best
 
 
 def test_evaluations_of_one_configuration_share_nothing():
