@@ -83,7 +83,8 @@ def run_name(run_id: object) -> str:
 
 def check_master(given: Mapping[str, Any]) -> RunOptions:
     """Check the arguments that a master was given; return those that are options of a search."""
-    check_names("Master", given["unknown"], [name for name in given if name != "unknown"])
+    known = [name for name in given if name not in ("self", "unknown")]
+    check_names("Master", given["unknown"], known)
     _check_each(given, _MASTER)
     check_objectives(given["objectives"])
     check_listening(given["host"], given["nic_name"], given["port"])
