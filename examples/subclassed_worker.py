@@ -47,7 +47,7 @@ def search(n_iterations):
             nameserver=None,  # the one of the working directory
             checkpoint_file="checkpoint",
         )
-        print("evaluations known at the start:", len(master.study.ledger.jobs), flush=True)
+        print("evaluations known at the start:", len(master.study.table.jobs), flush=True)
         results = master.run(n_iterations, min_n_workers=2)
         master.shutdown(shutdown_workers=True)
     print(results)

@@ -58,7 +58,9 @@ FIELD_MUTANTS = (
     ),
     mutant(
         "true is taken for the number one",
-        FIELD_CODEC.change("integer", swap("type(value) is not int", "not isinstance(value, int)")),
+        FIELD_CODEC.change(
+            "_read_integer", swap("type(value) is not int", "not isinstance(value, int)")
+        ),
         killed_by=REMOTE_TESTS + "test_what_cannot_be_understood_is_refused_and_the_field_named",
     ),
     mutant(

@@ -71,7 +71,7 @@ RESTART_MUTANTS = (
             "DispatchState.reconcile_workers",
             at_start(
                 "for entry in self.jobs.values():\n"
-                "    entry.attempt *= entry.state is not JobState.QUEUED"
+                "    entry.attempt *= entry.state.value != 'queued'"
             ),
         ),
         killed_by=DISPATCH_TESTS + "test_attempt_numbers_go_on_rising_after_a_restart",

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields
+from functools import partial
 from typing import Any, TypeVar
 
 from hpdist.core.model.errors import ProtocolMismatch
@@ -84,12 +85,14 @@ def optional(coding: Coding) -> Coding:
 
 
 def integer(low: int = 0, high: int = _MAX_INT) -> Coding:
-    def read(value: Any, name: str) -> int:
-        if type(value) is not int or not low <= value <= high:
-            raise wrong(name, value, f"an integer from {low} to {high}")
-        return value
+    """Code an integer; a bool is none."""
+    return {"read": partial(_read_integer, low, high)}
 
-    return {"read": read}
+
+def _read_integer(low: int, high: int, value: Any, name: str) -> int:
+    if type(value) is not int or not low <= value <= high:
+        raise wrong(name, value, f"an integer from {low} to {high}")
+    return value
 
 
 def number(low: float = -math.inf, high: float = math.inf) -> Coding:
