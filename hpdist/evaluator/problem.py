@@ -13,7 +13,6 @@ from hpdist.core.space.parameters import Categorical, Constant, Float, Int, Ordi
 from hpdist.core.space.space import Space
 
 SCALES = ("uniform", "log-uniform")
-_OURS = (Float, Int, Categorical, Ordinal, Constant)
 
 
 class HpProblem:

@@ -27,9 +27,6 @@ from hpdist.folder.election import FINISHED, replace_contents
 
 logger = logging.getLogger(__name__)
 
-Exchange = Callable[[dict[str, Any]], dict[str, Any]]
-"""Returns the reply to a message; both are JSON objects."""
-
 #: The directory of requests and responses, within the directory of the search.
 MESSAGES = "messages"
 
