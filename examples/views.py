@@ -1,7 +1,8 @@
 """The same tasks by a static and by a load-balanced view: who waits for whom.
 
 Two experiments: tasks of which the first are heavy, so that a static view gives them all to the
-first engine; and tasks of random length. Prints speed-ups, and saves a timetable of each.
+first engine; and tasks of random length. Prints speed-ups, and saves a timetable of each. Needs
+``pip install "hpdist[plot]"``.
 """
 
 from __future__ import annotations

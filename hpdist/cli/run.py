@@ -84,10 +84,10 @@ def _refuse_ignored(chosen: RunOptions) -> None:
     executor = chosen.executor.executor
     given = changed(chosen.executor, chosen.evaluation, chosen.listening)
     for name in ignored(executor, given):
-        able = ", ".join(each for each, kind in EXECUTORS.items() if name in kind.heeds)
+        able = " or ".join(each for each, kind in EXECUTORS.items() if name in kind.heeds)
         raise ConfigurationError(
             f"{flag_of(FIELDS[name])} is of no use with --executor {executor}",
-            do=f"leave it out, or use one of the executors {able}",
+            do=f"leave it out, or use --executor {able}",
         )
 
 

@@ -46,7 +46,7 @@ class Reference:
             path = Path(os.path.expanduser(location)).resolve()
             if not os.path.isfile(path):
                 raise ConfigurationError(
-                    f"there is no script {path}", do="hpdist run train.py, in its directory"
+                    f"there is no script {path}", do="check its name, or go to its directory"
                 )
             if path.suffix != ".py":
                 raise ConfigurationError(f"{path} is no script: its name does not end in .py")

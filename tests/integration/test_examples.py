@@ -159,7 +159,6 @@ def test_three_processes(stage: Stage) -> None:
     assert told.count("a worker left: finished") == 2
 
 
-@pytest.mark.slow
 def test_subclassed_worker(stage: Stage) -> None:
     told = stage.run("subclassed_worker.py")
     assert "evaluations known at the start: 0" in told
