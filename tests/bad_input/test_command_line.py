@@ -50,7 +50,7 @@ WRONG: dict[str, str] = {
     "run raises.py": r"line 1: 1 / 0",
     "run imports.py": "No module named 'no_such_thing'",
     "run spaceless.py": "has no variable 'space'",
-    "run bowl.py --address tcp://a:1": "--address is of no use.*executors dask, ray, mpi",
+    "run bowl.py --address tcp://a:1": "--address is of no use.*executor dask or ray or mpi",
     "run badspace.py": "a space must be",
     "run badbudget.py": "budget in .*badbudget.py must be two numbers",
     "run four.py": "it has 4 parameters",

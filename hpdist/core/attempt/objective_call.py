@@ -56,8 +56,8 @@ def timed_out(seconds: float) -> Failure:
 
 
 def _users_frames(error: BaseException) -> TracebackType | None:
-    """Leave out our own frames, which called the user's code; none if there are only ours."""
-    frames = error.__traceback__
+    """Leave out our own frames, which called the user's code; if all are ours, this call's only."""
+    frames = raised = error.__traceback__
     while frames and frames.tb_frame.f_code.co_filename.startswith(_PACKAGE):
         frames = frames.tb_next
-    return frames or error.__traceback__
+    return frames or (raised and raised.tb_next) or raised
