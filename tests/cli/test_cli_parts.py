@@ -53,6 +53,7 @@ def a_note(address: str, host: str, pid: int) -> None:
 # ------------------------------------------------------------------ together
 
 
+@pytest.mark.slow
 def test_worker_and_master_wait_for_the_nameserver(start: Callable[..., Program]) -> None:
     write("bowl.py", BOWL)
     worker = start("worker", "bowl.py", "--run", RUN, "-n", 2)
@@ -72,6 +73,7 @@ def test_worker_and_master_wait_for_the_nameserver(start: Callable[..., Program]
     assert "listens on loopback" in said.err
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_terminated_hands_its_job_to_another(
     hpdist: Commands, start: Callable[..., Program], directory: Path
 ) -> None:

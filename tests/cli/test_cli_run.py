@@ -40,6 +40,7 @@ def test_a_search_on_worker_processes(hpdist: Commands, start: Callable[..., Pro
     assert "found 22 finished" in again.err
 
 
+@pytest.mark.slow
 def test_ctrl_c_waits_for_what_runs_and_resume_goes_on(
     hpdist: Commands, start: Callable[..., Program], directory: Path
 ) -> None:

@@ -62,6 +62,7 @@ def waiting(processes: WorkerProcesses, count: int = 1) -> list[int]:
     return pids
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_started_again(make: Made) -> None:
     write("f.py", WAITS)
     processes, _ = make(1, "f.py:f")
@@ -89,6 +90,7 @@ def test_workers_that_cannot_begin_are_given_up_with_the_end_of_their_log(make: 
     assert processes.log(0).read_text().count("no function that can be the objective") == 3
 
 
+@pytest.mark.slow
 def test_they_get_the_key_and_no_options_through_the_environment(
     make: Made, monkeypatch: pytest.MonkeyPatch
 ) -> None:

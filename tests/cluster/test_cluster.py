@@ -97,6 +97,7 @@ def test_a_worker_with_an_address_waits_for_the_nameserver(
     assert not worker.wait(0)
 
 
+@pytest.mark.slow
 def test_a_master_waits_for_its_nameserver(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     master = scene.master(2)
     caller = threading.Thread(target=master.run)

@@ -57,6 +57,7 @@ def test_no_workers_are_explained_by_the_nameserver_that_is_gone(scene: Scene) -
     assert f"hpdist nameserver --run {scene.run}" in told
 
 
+@pytest.mark.slow
 def test_workers_of_another_run_are_named(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     host, port = scene.server.start()
     monkeypatch.setenv("HPDIST_KEY_FILE", str(scene.run / "key"))

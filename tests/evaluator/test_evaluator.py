@@ -208,6 +208,7 @@ def no_thread_is_left() -> Iterator[None]:
     RELEASED.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["thread", "process", "loky"])
 def test_when_time_is_up_jobs_are_cancelled_after_the_grace(method: str, tmp_path: Path) -> None:
     with make(patient, method, num_workers=1, grace_s=0.2) as evaluator:

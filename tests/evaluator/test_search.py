@@ -58,6 +58,7 @@ def test_a_second_call_goes_on() -> None:
         assert evaluator.num_jobs_submitted == 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_each_strategy_maximizes(strategy: str) -> None:
     with on_square() as evaluator:
@@ -85,6 +86,7 @@ def test_failures_have_no_objective_and_tell_why() -> None:
     assert results["objective"].isna().tolist() == (results["p:x"] != "fine").tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timeout", [1, 0.3])
 def test_time_ends_a_search_that_has_no_other_end(timeout: float) -> None:
     begun, released = threading.Event(), threading.Event()

@@ -50,6 +50,7 @@ def assert_healthy(runner: LokyRunner) -> None:
         assert result.outcome.info["pid"] != os.getpid()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("poison", "kind", "message"),
     [

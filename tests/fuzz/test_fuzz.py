@@ -159,6 +159,7 @@ def test_most_of_what_is_right_is_accepted(target: Target) -> None:
     assert len(refused) < len(target.seeds) or target.name == "script", refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["mutation", "hypothesis"])
 def test_an_engine_finds_a_seeded_fault_and_keeps_the_input(engine: str, tmp_path: Path) -> None:
     def faulty(data: bytes) -> None:

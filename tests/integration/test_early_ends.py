@@ -84,6 +84,7 @@ def test_maximize_ends_what_stays_small(tmp_path: Path) -> None:
     assert stopped_early(tmp_path / "run") == [3]
 
 
+@pytest.mark.slow
 def test_a_worker_of_a_cluster_is_told_to_end_early(tmp_path: Path) -> None:
     space = Space.of({"x": (0.0, 1.0)})
     with NameServer("early", tmp_path):

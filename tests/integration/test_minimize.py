@@ -487,6 +487,7 @@ def test_what_failed_is_evaluated_again_when_that_is_asked_for(run: Path) -> Non
     assert results.best.loss == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "name"),
     [

@@ -142,6 +142,7 @@ def test_it_finds_the_bottom_where_random_search_does_not():
     assert max(best) < 1e-3 < min(map(bowl, drawn))
 
 
+@pytest.mark.slow
 def test_failures_are_avoided():
     def objective(config):
         return math.inf if config["x"] > 0.5 else bowl(config)
@@ -181,6 +182,7 @@ def test_it_says_why():
         assert math.isfinite(info["value"])
 
 
+@pytest.mark.slow
 def test_low_budgets_get_more_random_configurations():
     optimizer = GaussianProcess(Space.of({"x": (0.0, 1.0)}))
     for trial in range(24):

@@ -69,6 +69,7 @@ def test_an_end_at_any_call_loses_nothing_that_was_safe(seed: int, machine: bool
         check_recovered(disk, told)
 
 
+@pytest.mark.slow
 @tried_with("seed", range(3))
 @pytest.mark.parametrize("ways", [(False, True), (True, False), (True, True)])
 def test_an_end_at_any_call_of_the_recovery_loses_nothing_either(

@@ -362,6 +362,7 @@ print(told, config.MAX_MESSAGE_SIZE == pyro.MAX_BYTES)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -283,6 +283,7 @@ def test_after_the_handshake_rubbish_ends_the_connection_too(door: Door) -> None
     assert still_serves(door)
 
 
+@pytest.mark.slow
 def test_announced_lengths_cost_no_memory(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyro_server, "HANDSHAKE_S", 60.0)
     before = psutil.Process().memory_info().rss

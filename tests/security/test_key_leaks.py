@@ -151,6 +151,7 @@ def shows(text: bytes | str, secret: str) -> bool:
 # ------------------------------------------------------------------ watched from outside
 
 
+@pytest.mark.slow
 def test_no_command_line_shows_the_key(seen: Seen, secret: str) -> None:
     lines = seen.command_lines
     assert any("hpdist.core.attempt.child_main" in line for line in lines.values())

@@ -329,6 +329,7 @@ def test_nobody_on_the_way_can_take_the_tls_off(tls: Tls) -> None:
     assert b"PYRO" not in heard
 
 
+@pytest.mark.slow
 def test_strangers_who_say_no_more_block_nobody_and_are_cut_off(server: Server, tls: Tls) -> None:
     beginnings = [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00", b"PYRO", b"\x16" * 600]
     strangers = [socket.create_connection(server.address, LIMIT_S) for _ in range(50)]

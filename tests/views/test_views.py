@@ -44,6 +44,7 @@ def where(*_: Any) -> int:
 # ------------------------------------------------------------------ both views
 
 
+@pytest.mark.slow
 def test_engines_have_small_numbers(rc: Client) -> None:
     assert rc.ids == [0, 1, 2]
     assert rc[:].targets == [0, 1, 2]
@@ -285,6 +286,7 @@ def test_nothing_waits_behind_a_long_task_while_others_are_idle(rc: Client, tmp_
     assert result.get(60) == list(range(40))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_task_of_an_engine_that_is_ended_is_run_by_another(
     number: signal.Signals, tmp_path: Path
@@ -334,6 +336,7 @@ def test_what_only_an_engine_that_left_may_run_fails(tmp_path: Path) -> None:
             waiting.get(60)
 
 
+@pytest.mark.slow
 def test_a_client_that_cannot_begin_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,6 +156,7 @@ def test_endless_output_neither_blocks_nor_piles_up(runner: ChildRunner) -> None
     assert_healthy(runner)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["die", "hang"])
 def test_grandchildren_end_with_the_attempt_that_made_them(tmp_path: Path, then: str) -> None:
     file = tmp_path / "pid"

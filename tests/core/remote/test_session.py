@@ -159,6 +159,7 @@ def test_workers_finish_a_run_and_leave(exchange: Exchange, prefetch: int) -> No
     assert sum(worker.session.finished for worker in workers) == 60
 
 
+@pytest.mark.slow
 def test_lost_requests_and_replies_lose_and_repeat_nothing(exchange: Exchange) -> None:
     ran: list[float] = []
     exchange.faults = iter(["", "request lost", "reply lost", "reply lost", ""] * 100)
@@ -178,6 +179,7 @@ def test_a_lost_call_is_noticed_within_a_third_of_the_lease(exchange: Exchange) 
     assert exchange.timeout_s == TIMING.lease_s / 3
 
 
+@pytest.mark.slow
 def test_a_result_outlives_its_master_and_is_handed_in_to_the_next(exchange: Exchange) -> None:
     began, go_on = threading.Event(), threading.Event()
 
@@ -229,6 +231,7 @@ def test_a_command_arrives_though_the_answer_that_brought_it_was_lost(exchange: 
     worker.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [AuthenticationError, UnauthenticatedPeer, ProtocolMismatch])
 @pytest.mark.parametrize("registered", [True, False])
 def test_only_its_dispatcher_can_make_a_registered_worker_leave(

@@ -285,6 +285,7 @@ def test_a_real_terminal_shows_five_numbers_and_keeps_what_is_printed(tmp_path: 
     assert shown.count("printed by the objective") == 15
 
 
+@pytest.mark.slow
 def test_in_a_file_there_are_no_control_codes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", SCRIPT, str(tmp_path / "r")]
     done = subprocess.run(command, capture_output=True, timeout=60, check=True)

@@ -190,6 +190,7 @@ def test_ctrl_c_lets_evaluations_end_and_says_how_to_go_on(tmp_path: Path, execu
     assert b"found 1 finished" in again.shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_the_second_ctrl_c_stops_at_once_and_the_run_can_be_resumed(
     tmp_path: Path, executor: str
@@ -214,6 +215,7 @@ def test_the_second_ctrl_c_stops_at_once_and_the_run_can_be_resumed(
     )
 
 
+@pytest.mark.slow
 def test_sigterm_ends_what_runs_and_the_run_can_be_resumed(tmp_path: Path) -> None:
     search = Search(tmp_path, "process")
     evaluator = search.evaluating()
