@@ -225,5 +225,5 @@ class CancellingExecutorContract(ExecutorContract):
         threads = set(threading.enumerate())
         with self.started() as (executor, _, worker):
             executor.perform([launch(worker, 0, {"wait": True})])
-            executor.close(5.0)
+            executor.close(20.0)
             assert set(threading.enumerate()) <= threads
